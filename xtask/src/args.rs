@@ -1,0 +1,107 @@
+//! The command line as a value.
+
+use crate::failure::Failure;
+
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  test [--without-servers] [-- ARGS]  find or install the servers, then run every test; ARGS go to `cargo test`
+  servers                             find or install the servers and print where each is, as shell exports
+  bench [--quick]                     the table of throughput and latency, in release mode
+  ci                                  formatting, lints, documents, doc tests, then `test`
+  nightly [-- ARGS]                   the long runs, in release mode
+
+`test` and `nightly` fail when a server is neither found nor installable. `test --without-servers` leaves out the
+tests that need one: they are not compiled, and the command says so.";
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Help,
+    Servers,
+    Test { with_servers: bool, cargo_args: Vec<String> },
+    Nightly { cargo_args: Vec<String> },
+    Bench { bench_args: Vec<String> },
+    Ci,
+}
+
+/// Reads the arguments that follow the program's name.
+pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Failure> {
+    let mut args = args.into_iter();
+    let Some(name) = args.next() else { return Ok(Task::Help) };
+    let mut flags: Vec<String> = args.by_ref().take_while(|arg| arg != "--").collect();
+    let handed_on: Vec<String> = args.collect();
+
+    let task = match name.as_str() {
+        "help" | "-h" | "--help" => Task::Help,
+        "servers" => Task::Servers,
+        "test" => Task::Test {
+            with_servers: !take_flag(&mut flags, "--without-servers"),
+            cargo_args: handed_on.clone(),
+        },
+        "nightly" => Task::Nightly { cargo_args: handed_on.clone() },
+        "bench" => Task::Bench {
+            bench_args: take_flag(&mut flags, "--quick").then(|| "--quick".to_owned()).into_iter().collect(),
+        },
+        "ci" => Task::Ci,
+        other => return Err(Failure::Usage(format!("there is no task `{other}`"))),
+    };
+
+    if let Some(unknown) = flags.first() {
+        return Err(Failure::Usage(format!("`{name}` does not take `{unknown}`")));
+    }
+    if !handed_on.is_empty() && !matches!(task, Task::Test { .. } | Task::Nightly { .. }) {
+        return Err(Failure::Usage(format!("`{name}` takes nothing after `--`")));
+    }
+    Ok(task)
+}
+
+fn take_flag(flags: &mut Vec<String>, flag: &str) -> bool {
+    let before = flags.len();
+    flags.retain(|given| given != flag);
+    flags.len() < before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Task, Failure> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn every_task_is_reached_by_its_name() {
+        let strings = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect::<Vec<_>>();
+        for (line, task) in [
+            ("", Task::Help),
+            ("--help", Task::Help),
+            ("servers", Task::Servers),
+            ("ci", Task::Ci),
+            ("test", Task::Test { with_servers: true, cargo_args: vec![] }),
+            ("test --without-servers", Task::Test { with_servers: false, cargo_args: vec![] }),
+            (
+                "test -- --test imap",
+                Task::Test { with_servers: true, cargo_args: strings(&["--test", "imap"]) },
+            ),
+            ("nightly -- kill", Task::Nightly { cargo_args: strings(&["kill"]) }),
+            ("bench", Task::Bench { bench_args: vec![] }),
+            ("bench --quick", Task::Bench { bench_args: strings(&["--quick"]) }),
+        ] {
+            assert_eq!(parsed(line).ok(), Some(task), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        for (line, named) in [
+            ("tset", "tset"),
+            ("test --without-server", "--without-server"),
+            ("bench quick", "quick"),
+            ("ci -- --workspace", "--"),
+        ] {
+            let refusal = parsed(line).expect_err(line).to_string();
+            assert!(refusal.contains(named), "{line}: {refusal}");
+        }
+    }
+}
