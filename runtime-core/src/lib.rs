@@ -1,1 +1,36 @@
-//! See the crate description; filled in by its first milestone.
+//! Decides: the domain types, the ports and the pure rules of the runtime.
+//!
+//! ```text
+//! source ─▶ queue ─▶ worker (executor) ─▶ attempt ─▶ handler ─▶ outcome ─▶ completion ─▶ queue/history/events
+//!             ▲          ▲                                                        │
+//!             └ settled ─┴──────────────────── a slot is free ◀───────────────────┘
+//! ```
+//!
+//! No sockets, no spawned tasks, no actors, no wire, no clock reads: time is handed in. Whoever acts on these decisions lives in
+//! another crate, and the crates meet at the traits declared here:
+//!
+//! | port | implemented by | used by |
+//! | --- | --- | --- |
+//! | [`store::Store`] | runtime-stores | the tree |
+//! | [`control::Control`] | runtime-actors | the admin plane |
+//! | [`handler::Handler`], [`source::Source`], [`health::HealthCheck`] | apps | the tree |
+//! | [`clock::Clock`], [`trace::TraceBridge`] | runtime | everyone |
+
+pub mod clock;
+pub mod control;
+pub mod error;
+pub mod event;
+pub mod handler;
+pub mod health;
+pub mod lifecycle;
+pub mod limits;
+pub mod name;
+pub mod node;
+pub mod outcome;
+pub mod retry;
+pub mod source;
+pub mod store;
+pub mod supervision;
+pub mod task;
+pub mod trace;
+pub mod worker;

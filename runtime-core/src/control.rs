@@ -1,0 +1,280 @@
+//! The port between the admin plane and the tree: commands go in, answers come out, no actor is ever named.
+//!
+//! ```text
+//! operator ─▶ admin service ─▶ Control::send_command ─▶ ActorCommandProcessor ─▶ the node concerned
+//!                    ◀──────────────── Reply ◀──────────────────────┘
+//! ```
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::error::{ErrorCode, TaskError};
+use crate::name::{AppName, CorrelationId, InstanceName, WorkerName};
+use crate::node::{Health, NodePath, NodeView};
+use crate::store::{Capability, Enqueued, QueueStats, TaskCommand, TaskFilter, TaskPage};
+use crate::task::{AttemptRecord, NewTask, Task, TaskId, TaskState};
+use crate::worker::WorkerDescriptor;
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    /// The code of the closed list.
+    pub code: ErrorCode,
+    /// What to know about it.
+    pub message: String,
+}
+
+impl CommandError {
+    /// An error with this code and text.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// No such thing.
+    pub fn not_found(what: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, what)
+    }
+
+    /// The thing is there but not in a state that allows it.
+    pub fn precondition(why: impl Into<String>) -> Self {
+        Self::new(ErrorCode::FailedPrecondition, why)
+    }
+}
+
+impl From<crate::store::StoreError> for CommandError {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<crate::store::SteerError> for CommandError {
+    fn from(error: crate::store::SteerError) -> Self {
+        match error {
+            crate::store::SteerError::NotFound(_) => Self::not_found(error.to_string()),
+            crate::store::SteerError::NotAllowed(_) => Self::precondition(error.to_string()),
+        }
+    }
+}
+
+impl From<crate::store::EnqueueError> for CommandError {
+    fn from(error: crate::store::EnqueueError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<CommandError> for TaskError {
+    fn from(error: CommandError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+/// Where a command's answer goes. An answer to an asker who has gone is dropped.
+#[derive(Debug)]
+pub struct Reply<T>(oneshot::Sender<Result<T, CommandError>>);
+
+impl<T> Reply<T> {
+    /// A reply and where it arrives.
+    pub fn channel() -> (Self, oneshot::Receiver<Result<T, CommandError>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Answers.
+    pub fn send(self, answer: Result<T, CommandError>) {
+        drop(self.0.send(answer));
+    }
+}
+
+/// What an operator can do to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeCommand {
+    /// Bring it up, and want it running.
+    Start,
+    /// Stop it in order, and want it stopped.
+    Stop,
+    /// Stop it in order and start it again.
+    Restart,
+    /// Take no new work, and want it paused.
+    Pause,
+    /// Go on, and want it running.
+    Resume,
+    /// Finish what it has, then stop, and want it stopped.
+    Drain,
+    /// Change the number of slots of a worker.
+    Resize {
+        /// Slots from now on.
+        slots: NonZeroUsize,
+    },
+}
+
+/// Who this runtime is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemInfo {
+    /// Release of the platform.
+    pub version: String,
+    /// This process.
+    pub instance: InstanceName,
+    /// The app it runs.
+    pub apps: Vec<AppName>,
+    /// Name of the back end.
+    pub store: String,
+    /// What the back end can do.
+    pub capabilities: Vec<Capability>,
+    /// Seconds since the tree was up.
+    pub uptime_secs: u64,
+}
+
+/// The whole at one glance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overview {
+    /// Health of the whole: the worst that matters.
+    pub health: Health,
+    /// Health of each app, by name.
+    pub apps: Vec<(AppName, Health)>,
+    /// Whether the runtime is shutting down.
+    pub stopping: bool,
+    /// Nodes of the tree.
+    pub nodes: u64,
+    /// Restarts since the start of the process.
+    pub restarts: u64,
+    /// Every queue.
+    pub queues: Vec<QueueStats>,
+}
+
+/// A task with what history knows of its attempts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskDetail {
+    /// The task.
+    pub task: Task,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// Everything that can be asked of a running tree.
+#[derive(Debug)]
+pub enum Command {
+    /// Who is this?
+    GetInfo {
+        /// The answer.
+        reply: Reply<SystemInfo>,
+    },
+    /// How is it?
+    GetOverview {
+        /// The answer.
+        reply: Reply<Overview>,
+    },
+    /// The node and everything under it, parents before children, siblings in start order.
+    GetTree {
+        /// Where to begin.
+        root: NodePath,
+        /// The answer.
+        reply: Reply<Vec<NodeView>>,
+    },
+    /// One node.
+    GetNode {
+        /// Which.
+        path: NodePath,
+        /// The answer.
+        reply: Reply<NodeView>,
+    },
+    /// Changes a node. Answered when the change has happened, or has failed.
+    SteerNode {
+        /// Which.
+        path: NodePath,
+        /// What to do.
+        command: NodeCommand,
+        /// The node afterwards.
+        reply: Reply<NodeView>,
+    },
+    /// The registered workers.
+    ListWorkers {
+        /// The answer.
+        reply: Reply<Vec<WorkerDescriptor>>,
+    },
+    /// One task of one worker, now, for an operator.
+    RunWorker {
+        /// The worker.
+        worker: WorkerName,
+        /// The ready task to run.
+        task: TaskId,
+        /// What the run is to be found under afterwards.
+        correlation: CorrelationId,
+        /// Answered when the attempt has been started.
+        reply: Reply<()>,
+    },
+    /// Depth and age of the queues.
+    ListQueues {
+        /// The answer.
+        reply: Reply<Vec<QueueStats>>,
+    },
+    /// Makes tasks from outside.
+    EnqueueTasks {
+        /// The tasks, each atomic on its own.
+        tasks: Vec<NewTask>,
+        /// One answer a task, in the order asked.
+        reply: Reply<Vec<Result<Enqueued, CommandError>>>,
+    },
+    /// Tasks that fit a filter.
+    ListTasks {
+        /// Which.
+        filter: TaskFilter,
+        /// `next` of the page before.
+        after: Option<TaskId>,
+        /// Most tasks of this page.
+        page_size: usize,
+        /// The answer.
+        reply: Reply<TaskPage>,
+    },
+    /// One task with its attempts.
+    GetTask {
+        /// Which.
+        id: TaskId,
+        /// The answer.
+        reply: Reply<TaskDetail>,
+    },
+    /// Changes one task.
+    SteerTask {
+        /// Which.
+        id: TaskId,
+        /// What to do.
+        command: TaskCommand,
+        /// Where it stands afterwards.
+        reply: Reply<TaskState>,
+    },
+    /// Answered when no queue holds a ready, leased or scheduled task any more.
+    AwaitIdle {
+        /// The answer.
+        reply: Reply<()>,
+    },
+}
+
+/// The one door into a running tree.
+pub trait Control: Send + Sync {
+    /// Hands a command in. The answer comes through its [`Reply`].
+    ///
+    /// # Errors
+    /// [`ErrorCode::ShuttingDown`] when the tree takes no more commands.
+    fn send_command(&self, command: Command) -> Result<(), CommandError>;
+}
+
+/// Sends a command and waits for its answer.
+///
+/// # Errors
+/// What the command's node answered; [`ErrorCode::NoAnswer`] when it broke before it could.
+///
+/// ```
+/// # async fn look(control: &dyn runtime_core::control::Control) -> Result<(), runtime_core::control::CommandError> {
+/// use runtime_core::control::{Command, ask};
+/// let overview = ask(control, |reply| Command::GetOverview { reply }).await?;
+/// println!("{} nodes", overview.nodes);
+/// # Ok(()) }
+/// ```
+pub async fn ask<T>(control: &dyn Control, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, CommandError> {
+    let (reply, answer) = Reply::channel();
+    control.send_command(make(reply))?;
+    answer.await.unwrap_or_else(|_| Err(CommandError::new(ErrorCode::NoAnswer, "the node broke before it answered")))
+}

@@ -1,0 +1,288 @@
+//! The store ports: what every back end promises.
+//!
+//! Small object-safe traits, batch-first. What a call guarantees is said on the call; the conformance suite in
+//! `runtime-stores` holds every back end to it. [`Store`] is all of them together, chosen once as `Arc<dyn Store>`.
+//!
+//! Promises common to every write:
+//! - acknowledged means durable, where the back end has [`Capability::Durable`];
+//! - a write by a [`Lease`] that is no longer the task's live lease changes nothing and says so;
+//! - a whole-call error ([`StoreError`]) means that nothing of the call was written, and the same call may be made again.
+
+mod error;
+mod filter;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+pub use error::{EnqueueError, StoreError, SteerError};
+pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
+pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
+
+use crate::event::StoredEvent;
+use crate::limits::StoreLimits;
+use crate::name::{AppName, InstanceName, QueueName, StepName};
+use crate::node::{DesiredState, NodePath};
+use crate::outcome::{Settled, Settlement};
+use crate::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
+
+/// What a back end can do beyond the common promises. Asking for a missing one fails at start-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    /// What was acknowledged survives a crash of process and machine.
+    Durable,
+    /// The app's own rows can join enqueue and settle.
+    AppWrites,
+    /// Ordering keys are kept.
+    OrderingKeys,
+    /// Several instances may share the store.
+    ManyInstances,
+}
+
+/// The answer to one enqueued task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Enqueued {
+    /// A new task was made.
+    Accepted {
+        /// Its id.
+        id: TaskId,
+    },
+    /// The idempotency key is known, with the same content: this is the task it belongs to.
+    Duplicate {
+        /// Its id.
+        id: TaskId,
+        /// Where it stands.
+        state: TaskState,
+    },
+}
+
+impl Enqueued {
+    /// The task, new or known.
+    pub fn id(&self) -> TaskId {
+        match self {
+            Self::Accepted { id } | Self::Duplicate { id, .. } => *id,
+        }
+    }
+}
+
+/// A wish for leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseAsk {
+    /// From this queue.
+    pub queue: QueueName,
+    /// Who will hold them.
+    pub instance: InstanceName,
+    /// At most so many.
+    pub up_to: usize,
+    /// How long each is valid unless extended.
+    pub lease_for: Duration,
+    /// Only this task, when given.
+    pub task: Option<TaskId>,
+}
+
+/// What one sweep did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Scheduled tasks that became ready.
+    pub promoted: usize,
+    /// Leases that had run out; their tasks are ready again, or dead as poison.
+    pub expired_leases: usize,
+    /// Tasks whose deadline had passed.
+    pub past_deadline: usize,
+    /// Finished tasks that history no longer keeps.
+    pub forgotten: usize,
+    /// When the next scheduled task is due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// What an operator can do to one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskCommand {
+    /// Run a dead, cancelled or waiting task (again, now).
+    Retry,
+    /// A parked task may go on. For an unknown effect: it happened.
+    Approve,
+    /// A parked task may not go on. For an unknown effect: it did not happen, run it again.
+    Reject,
+    /// The task shall not run.
+    Cancel,
+}
+
+/// The write path of tasks.
+#[async_trait]
+pub trait TaskStore: Send + Sync {
+    /// What this back end can do.
+    fn capabilities(&self) -> &'static [Capability];
+
+    /// What this back end accepts.
+    fn limits(&self) -> StoreLimits;
+
+    /// Makes tasks. Each item is atomic on its own; the answers come in the order asked.
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Enqueued, EnqueueError>>, StoreError>;
+
+    /// Makes tasks and runs the app's own writes in the same transaction: all or nothing. The writes also run when every
+    /// task is a duplicate, so they must be idempotent.
+    async fn enqueue_whole(&self, tasks: Vec<NewTask>, writes: Vec<AppWrite>) -> Result<Vec<Enqueued>, EnqueueError>;
+
+    /// Grants leases on ready tasks: lowest priority number first, then oldest first. Granting raises the epoch. A suspect of
+    /// [`crate::lifecycle::CRASHES_BEFORE_ALONE`] deaths is granted only alone: not while this instance holds any other lease, and
+    /// nothing else while it is held.
+    async fn lease(&self, ask: LeaseAsk) -> Result<Vec<LeasedTask>, StoreError>;
+
+    /// Extends leases from now. Returns those that are lost.
+    async fn extend(&self, leases: Vec<Lease>, lease_for: Duration) -> Result<Vec<Lease>, StoreError>;
+
+    /// Writes outcomes: state, history, follow-up tasks, events and app writes of one member in one transaction, all or
+    /// nothing for each member. The settlements stay with the caller, who can call again after an error.
+    async fn settle(&self, settlements: Arc<Vec<Settlement>>) -> Result<Vec<Settled>, StoreError>;
+
+    /// Stores where a long handler will go on, and how far it is. `false` when the lease is lost.
+    async fn checkpoint(
+        &self,
+        lease: Lease,
+        checkpoint: Option<Vec<u8>>,
+        progress: Option<Progress>,
+    ) -> Result<bool, StoreError>;
+
+    /// Applies operators' commands, each atomic on its own.
+    async fn steer(
+        &self,
+        commands: Vec<(TaskId, TaskCommand)>,
+    ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError>;
+
+    /// Makes due tasks ready, releases expired leases, ends tasks past their deadline, trims history.
+    async fn sweep(&self) -> Result<Swept, StoreError>;
+
+    /// Notified when a task of this queue may have become ready. One waiter a queue.
+    fn wake(&self, queue: &QueueName) -> Arc<Notify>;
+
+    /// Notified when the next due time may have come nearer.
+    fn due_changed(&self) -> Arc<Notify>;
+
+    /// Writes what is pending and gives up ownership. Later calls fail with [`StoreError::Closed`].
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Looks at tasks, live and finished. Never blocks the write path.
+#[async_trait]
+pub trait TaskReader: Send + Sync {
+    /// Tasks by id, in the order asked.
+    async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Task>>, StoreError>;
+
+    /// Attempts that history keeps of a task, oldest first.
+    async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// Tasks that fit the filter, newest first. `after` is the `next` of the page before.
+    async fn list(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        page_size: usize,
+    ) -> Result<TaskPage, StoreError>;
+
+    /// Depth by state and age of every queue that ever held a task. Cheap at any depth.
+    async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError>;
+}
+
+/// Class of an effect that leaves the store's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectClass {
+    /// Commits with the settlement: exactly once.
+    Transactional,
+    /// The peer enforces our key: effectively once.
+    Keyed,
+    /// The peer knows no key: intent, call, result. A crash between parks the task.
+    Unkeyed,
+}
+
+/// Hash of what a step was asked to do, so that the same key with other content is noticed.
+pub type ContentHash = [u8; 32];
+
+/// What the ledger knows of a step before it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectBegun {
+    /// It may run. For an unkeyed effect the intent is now durable.
+    Fresh,
+    /// It ran: this is its result.
+    Known {
+        /// A JSON document.
+        result: Vec<u8>,
+    },
+    /// An unkeyed effect began before and has no result.
+    Unknown,
+    /// The step is known with other content.
+    Conflict,
+    /// The lease is lost.
+    Stale,
+}
+
+/// The ledger of effects, keyed by task id and step name, never by attempt.
+#[async_trait]
+pub trait EffectLedger: Send + Sync {
+    /// Looks a step up before it runs, and notes the intent of an unkeyed one.
+    async fn begin_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        class: EffectClass,
+        content: ContentHash,
+    ) -> Result<EffectBegun, StoreError>;
+
+    /// Stores a step's result. `false` when the lease is lost.
+    async fn record_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        content: ContentHash,
+        result: Vec<u8>,
+    ) -> Result<bool, StoreError>;
+
+    /// Takes back the intent of an unkeyed step that certainly did not happen. `false` when the lease is lost.
+    async fn withdraw_effect(&self, lease: Lease, step: StepName) -> Result<bool, StoreError>;
+}
+
+/// Facts that settlements wrote, in commit order.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Facts not yet relayed, oldest first.
+    async fn unrelayed(&self, limit: usize) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Everything up to and including this position was relayed.
+    async fn relayed(&self, position: u64) -> Result<(), StoreError>;
+}
+
+/// What operators want of nodes; survives a restart.
+#[async_trait]
+pub trait DesiredStates: Send + Sync {
+    /// All that were ever set and not cleared.
+    async fn desired(&self) -> Result<Vec<(NodePath, DesiredState)>, StoreError>;
+
+    /// Sets one.
+    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError>;
+}
+
+/// The app's own tables in the same database. Needs [`Capability::AppWrites`].
+#[async_trait]
+pub trait AppRows: Send + Sync {
+    /// Brings the app's tables to the newest of `migrations` (version 1 is the first), all or nothing. Refuses a newer schema.
+    async fn migrate_app(&self, app: AppName, migrations: &'static [AppMigration]) -> Result<(), StoreError>;
+
+    /// Reads the app's tables.
+    async fn query_app(&self, sql: &str, params: Vec<SqlValue>) -> Result<Vec<SqlRow>, StoreError>;
+
+    /// Writes the app's tables outside of any task, in a transaction of its own.
+    async fn write_app(&self, write: AppWrite) -> Result<(), EnqueueError>;
+}
+
+/// All ports of a back end.
+pub trait Store: TaskStore + TaskReader + EffectLedger + Outbox + DesiredStates + AppRows {}
+
+impl<T: TaskStore + TaskReader + EffectLedger + Outbox + DesiredStates + AppRows> Store for T {}

@@ -1,0 +1,70 @@
+//! What readers ask and get.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorCode;
+use crate::name::{AppName, HandlerName, QueueName, Scope, Tenant};
+use crate::task::{Task, TaskId, TaskState};
+
+/// Which tasks to list: every given field must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// One of these states; empty means any.
+    pub states: Vec<TaskState>,
+    /// Of this app.
+    pub app: Option<AppName>,
+    /// In this queue.
+    pub queue: Option<QueueName>,
+    /// For this handler.
+    pub handler: Option<HandlerName>,
+    /// Of this tenant.
+    pub tenant: Option<Tenant>,
+    /// Of this scope.
+    pub scope: Option<Scope>,
+    /// Whose last error has this code.
+    pub code: Option<ErrorCode>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskPage {
+    /// The tasks, newest first.
+    pub tasks: Vec<Task>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<TaskId>,
+}
+
+/// How many tasks stand in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateCounts([u64; 7]);
+
+impl StateCounts {
+    /// The count of one state.
+    pub fn of(&self, state: TaskState) -> u64 {
+        self.0[usize::from(state.number())]
+    }
+
+    /// The count of one state, to change.
+    pub fn of_mut(&mut self, state: TaskState) -> &mut u64 {
+        &mut self.0[usize::from(state.number())]
+    }
+
+    /// Tasks that are not finished.
+    pub fn live(&self) -> u64 {
+        TaskState::ALL.into_iter().filter(|state| !state.is_finished()).map(|state| self.of(state)).sum()
+    }
+}
+
+/// A queue in figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueStats {
+    /// The queue.
+    pub queue: QueueName,
+    /// Tasks by state. Finished ones: as many as history keeps.
+    pub counts: StateCounts,
+    /// When the oldest ready task became due.
+    pub oldest_ready: Option<Timestamp>,
+    /// Most live tasks taken from outside.
+    pub capacity: u64,
+}
