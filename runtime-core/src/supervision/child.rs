@@ -157,6 +157,12 @@ impl SupervisedChild {
         self.phase == ChildPhase::Ready && !self.leaving
     }
 
+    /// Runs, and nobody has decided yet that it shall stop.
+    pub(super) fn is_staying(&self) -> bool {
+        matches!(self.phase, ChildPhase::Starting | ChildPhase::Ready) && !self.leaving
+    }
+
+    /// On its way out, or about to be.
     pub(super) fn is_departing(&self) -> bool {
         self.leaving || matches!(self.phase, ChildPhase::Stopping | ChildPhase::Killing)
     }

@@ -101,7 +101,9 @@ impl SupervisorCore {
                 self.with(&timer.child, timer.incarnation, |core, at| core.timer_fired(at, timer.kind));
             }
             SupervisionEvent::StopAsked => self.end(SupervisorEnd::Stopped),
-            SupervisionEvent::StopChild { child } => self.with_named(&child, |core, at| core.dismiss(at, Fate::AtRest)),
+            SupervisionEvent::StopChild { child } => {
+                self.with_named(&child, |core, at| core.dismiss(at, Fate::AtRest))
+            }
             SupervisionEvent::StartChild { child } => self.with_named(&child, Self::start_child),
             SupervisionEvent::RestartChild { child } => self.with_named(&child, Self::restart_child),
             SupervisionEvent::AddChild { spec } => self.add_child(spec),
@@ -257,7 +259,7 @@ impl SupervisorCore {
         let child = &mut self.children[at];
         match child.phase {
             ChildPhase::Starting | ChildPhase::Ready | ChildPhase::Stopping | ChildPhase::Killing => {
-                let ask = !child.leaving && matches!(child.phase, ChildPhase::Starting | ChildPhase::Ready);
+                let ask = child.is_staying();
                 if child.fate != Fate::Removed {
                     child.fate = fate;
                 }
@@ -269,7 +271,9 @@ impl SupervisorCore {
                 let rest = if child.phase.is_at_rest() { child.phase } else { ChildPhase::Stopped };
                 match fate {
                     Fate::Removed => self.remove(at, rest),
-                    Fate::Judged | Fate::Condemned(_) | Fate::StartedAgain | Fate::AtRest => self.settle(at, rest),
+                    Fate::Judged | Fate::Condemned(_) | Fate::StartedAgain | Fate::AtRest => {
+                        self.settle(at, rest)
+                    }
                 }
             }
         }
@@ -295,9 +299,8 @@ impl SupervisorCore {
     }
 
     fn restart_child(&mut self, at: usize) {
-        let child = &mut self.children[at];
-        let runs = matches!(child.phase, ChildPhase::Starting | ChildPhase::Ready);
-        if runs && !child.leaving && !self.is_ending() {
+        if self.children[at].is_staying() && !self.is_ending() {
+            let child = &mut self.children[at];
             child.failures = 0;
             child.leaving = true;
             child.fate = Fate::StartedAgain;
@@ -377,8 +380,7 @@ impl SupervisorCore {
             Strategy::RestForOne => of + 1..self.children.len(),
         };
         for sibling in &mut self.children[concerned] {
-            let runs = matches!(sibling.phase, ChildPhase::Starting | ChildPhase::Ready);
-            if runs && !sibling.leaving {
+            if sibling.is_staying() {
                 sibling.leaving = true;
                 sibling.fate = match sibling.spec.restart {
                     RestartPolicy::Permanent | RestartPolicy::Transient => Fate::StartedAgain,
