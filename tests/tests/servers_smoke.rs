@@ -1,6 +1,7 @@
 //! The private servers do what the tests rely on: each starts, serves, goes away and leaves no process behind.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -13,6 +14,10 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use runtime_tests::servers::{Dovecot, MailCorpus, ReceivedSpan, Rotel, ServerError};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 const MAIL: &[u8] = b"From: ann@example.org\nTo: orders@example.org\nSubject: three bolts\n\n.A-1 3\n";
 
@@ -92,6 +97,33 @@ async fn a_kicked_session_reads_bye_and_the_end() {
     assert!(dovecot.kick("cara").await.expect("kick"));
     let rest = session.read_until("no such line").await;
     assert!(rest.contains("* BYE"), "{rest}");
+}
+
+/// Reads the greeting over TLS, trusting one authority.
+async fn greeting_over_tls(dovecot: &Dovecot, ca_pem: &str, name: &'static str) -> std::io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("PEM")).expect("an authority");
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(dovecot.imaps_addr()).await?;
+    let name = ServerName::try_from(name).expect("a name");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await?;
+    Ok(line)
+}
+
+#[tokio::test]
+async fn a_strict_client_trusts_the_certificate_of_this_server_alone() {
+    let (dovecot, other) = tokio::join!(Dovecot::start(), Dovecot::start());
+    let (dovecot, other) = (dovecot.expect("start"), other.expect("start"));
+    for name in ["localhost", "127.0.0.1"] {
+        let greeting = greeting_over_tls(&dovecot, dovecot.ca_pem(), name).await.expect("trusted");
+        assert!(greeting.starts_with("* OK"), "{greeting}");
+    }
+    greeting_over_tls(&dovecot, dovecot.ca_pem(), "example.org").await.expect_err("another name");
+    greeting_over_tls(&dovecot, other.ca_pem(), "localhost").await.expect_err("another authority");
+    let file = std::fs::read_to_string(dovecot.ca_file()).expect("the authority's file");
+    assert_eq!(file, dovecot.ca_pem());
 }
 
 #[tokio::test]
