@@ -32,6 +32,7 @@ mod child;
 mod core;
 mod event;
 mod fault;
+mod order;
 mod spec;
 
 pub use self::budget::RestartBudget;

@@ -7,7 +7,7 @@ use super::budget::RestartLog;
 use super::child::Fate;
 use super::{
     ChildEnd, ChildId, ChildPhase, ChildSpec, Fault, Incarnation, RestartPolicy, Strategy, SupervisedChild,
-    SupervisionAction, SupervisionEvent, SupervisionTimer, SupervisorEnd, SupervisorSpec, TimerKind,
+    SupervisionAction, SupervisionEvent, SupervisionTimer, SupervisorEnd, SupervisorSpec, TimerKind, order,
 };
 
 /// The decisions of one supervisor. See the [module](super) for the rules.
@@ -314,14 +314,16 @@ impl SupervisorCore {
 /// The next steps that are allowed.
 impl SupervisorCore {
     fn advance(&mut self) {
-        if let Some(at) = self.next_to_stop() {
+        if let Some(at) = order::next_to_stop(&self.children) {
             self.ask_stop(at);
         }
-        while let Some(at) = self.next_to_start() {
+        while self.goal == Goal::Running
+            && let Some(at) = order::next_to_start(self.strategy, &self.children, self.all_ready_said)
+        {
             self.spawn(at);
         }
         match &self.goal {
-            Goal::Running if !self.all_ready_said && self.all_are_ready() => {
+            Goal::Running if !self.all_ready_said && order::all_are_ready(&self.children) => {
                 self.all_ready_said = true;
                 self.actions.push(SupervisionAction::AllReady);
             }
@@ -332,53 +334,13 @@ impl SupervisorCore {
             Goal::Idle | Goal::Running | Goal::Ending(_) | Goal::Finished => {}
         }
     }
-
-    /// Of the children that are leaving the rightmost, unless one further right is still on its way out.
-    fn next_to_stop(&self) -> Option<usize> {
-        let at = self.children.iter().rposition(SupervisedChild::is_departing)?;
-        self.children[at].leaving.then_some(at)
-    }
-
-    /// The leftmost child that waits and whose turn has come.
-    fn next_to_start(&self) -> Option<usize> {
-        if self.goal != Goal::Running {
-            return None;
-        }
-        (0..self.children.len())
-            .find(|at| self.children[*at].phase == ChildPhase::Waiting && self.is_turn_of(*at))
-    }
-
-    fn is_turn_of(&self, at: usize) -> bool {
-        let (elders, youngers) = (&self.children[..at], &self.children[at + 1..]);
-        let elders_stand = || elders.iter().all(|elder| elder.is_ready() || elder.phase.is_at_rest());
-        match self.strategy {
-            // Order matters for the first start only; afterwards each child lives for itself.
-            Strategy::OneForOne => {
-                self.all_ready_said || elders.iter().all(|elder| elder.proved || elder.phase.is_at_rest())
-            }
-            Strategy::RestForOne => elders_stand() && !youngers.iter().any(SupervisedChild::is_departing),
-            Strategy::OneForAll => {
-                let unsettled =
-                    |child: &SupervisedChild| child.is_departing() || child.phase == ChildPhase::BackingOff;
-                elders_stand() && !self.children.iter().any(unsettled)
-            }
-        }
-    }
-
-    fn all_are_ready(&self) -> bool {
-        self.children.iter().all(|child| child.is_ready() || child.phase.is_at_rest())
-    }
 }
 
 /// What is done to one child.
 impl SupervisorCore {
     /// Lets the siblings that are restarted together with this child leave, to be started again.
     fn dismiss_siblings(&mut self, of: usize) {
-        let concerned = match self.strategy {
-            Strategy::OneForOne => return,
-            Strategy::OneForAll => 0..self.children.len(),
-            Strategy::RestForOne => of + 1..self.children.len(),
-        };
+        let concerned = order::restarted_with(self.strategy, of, self.children.len());
         for sibling in &mut self.children[concerned] {
             if sibling.is_staying() {
                 sibling.leaving = true;
