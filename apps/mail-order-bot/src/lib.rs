@@ -1,0 +1,1 @@
+#![doc = "Turns order mails into orders."]
