@@ -1,0 +1,247 @@
+//! The platform's own sections. What is written here in documentation is what `config schema` and `config example` say.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use tracing_subscriber::EnvFilter;
+
+/// The whole configuration of an instance: the platform's sections and the app's own, of type `A`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, bound(deserialize = "A: Default + Deserialize<'de>"))]
+#[schemars(bound = "A: Default + Serialize + JsonSchema")]
+pub struct RuntimeConfig<A> {
+    /// The running process.
+    pub runtime: InstanceConfig,
+    /// Where tasks are kept.
+    pub store: StoreConfig,
+    /// The admin plane: what `runtimectl` talks to.
+    pub admin: AdminConfig,
+    /// The work pool: the threads that run handlers.
+    pub work: WorkConfig,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+    /// What is different from its module's defaults, worker by worker.
+    pub workers: BTreeMap<String, WorkerConfig>,
+    /// What is different from its module's defaults, source by source.
+    pub sources: BTreeMap<String, SourceConfig>,
+    /// The app's own settings.
+    pub app: A,
+}
+
+/// The `[app]` section of an app that has no settings of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoAppConfig {}
+
+/// The running process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstanceConfig {
+    /// Name of this instance, in leases, logs and traces. Unset: made up at each start.
+    #[schemars(example = &"orders-1", length(min = 1, max = 256))]
+    pub instance: Option<String>,
+    /// Folder for everything the instance keeps on disk. A relative path starts at the working directory.
+    pub data_dir: PathBuf,
+    /// How long running attempts may go on after a shutdown was asked for, in seconds. What has not ended by then is
+    /// released and runs again at the next start.
+    pub grace_secs: u64,
+    /// How long the last logs and traces may take to leave at the very end, in seconds.
+    pub flush_secs: NonZeroU64,
+}
+
+impl Default for InstanceConfig {
+    fn default() -> Self {
+        Self {
+            instance: None,
+            data_dir: "data".into(),
+            grace_secs: 30,
+            flush_secs: const { NonZeroU64::new(5).expect("not zero") },
+        }
+    }
+}
+
+/// Where tasks are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The back end.
+    pub kind: StoreKind,
+    /// File of the SQLite back end. Unset: `runtime.db` in the data folder.
+    #[schemars(example = &"data/runtime.db")]
+    pub path: Option<PathBuf>,
+    /// What an acknowledged task survives.
+    pub synchronous: Synchronous,
+    /// How long finished tasks can be looked up, in days; 0 keeps none.
+    pub history_retention_days: u32,
+    /// Most live tasks of one queue that are taken from outside; beyond it enqueueing is refused.
+    pub queue_capacity: NonZeroU64,
+    /// Largest payload, output or checkpoint of one task, in bytes.
+    pub max_payload_bytes: NonZeroUsize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            kind: StoreKind::Sqlite,
+            path: None,
+            synchronous: Synchronous::Full,
+            history_retention_days: 30,
+            queue_capacity: const { NonZeroU64::new(10_000_000).expect("not zero") },
+            max_payload_bytes: const { NonZeroUsize::new(1024 * 1024).expect("not zero") },
+        }
+    }
+}
+
+/// The back end that keeps tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// One file, owned by one instance.
+    Sqlite,
+    /// Nothing survives the process; for tests.
+    Memory,
+}
+
+/// What an acknowledged task survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// A power cut: it was on disk before it was acknowledged.
+    Full,
+    /// A crash of the process, but not a power cut.
+    NormalMayLoseAcknowledgedTasks,
+}
+
+/// The admin plane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Whether it is served at all.
+    pub enabled: bool,
+    /// The address it listens on; port 0 takes a free one.
+    #[schemars(extend("x-expected" = "an IP address with a port, such as \"127.0.0.1:7070\""))]
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)) }
+    }
+}
+
+/// The work pool.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkConfig {
+    /// Threads that run handlers. Unset: one for each processor.
+    #[schemars(example = 4)]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Which log lines are written, as directives of tracing-subscriber's `EnvFilter`, such as `info,runtime_stores=debug`.
+    pub log_filter: LogFilter,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// OTLP receiver (gRPC, without TLS) that traces are sent to. Unset: no traces are made.
+    #[schemars(example = &"http://127.0.0.1:4317", regex(pattern = "^http://[^/]"))]
+    #[schemars(extend("x-expected" = "a URL such as \"http://127.0.0.1:4317\""))]
+    pub otlp_endpoint: Option<String>,
+    /// Name of the service in traces. Unset: the app's name.
+    #[schemars(example = &"orders", length(min = 1))]
+    pub service_name: Option<String>,
+    /// Share of new traces that are kept; a trace that came from outside follows its origin.
+    #[schemars(range(min = 0, max = 1))]
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            log_filter: LogFilter("info".into()),
+            log_format: LogFormat::Auto,
+            otlp_endpoint: None,
+            service_name: None,
+            sample_ratio: 1.0,
+        }
+    }
+}
+
+/// Directives that choose log lines; every value is one that `EnvFilter` accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// The directives.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn to_env_filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = tracing_subscriber::filter::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        EnvFilter::builder().parse(text).map(|_| Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What is different for one worker; what is absent stays as its module says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// How many attempts run at once.
+    #[schemars(example = 8)]
+    pub slots: Option<NonZeroUsize>,
+    /// How long one attempt may take, in seconds.
+    #[schemars(example = 60)]
+    pub timeout_secs: Option<NonZeroU64>,
+    /// How often a task is tried in all, the first time included.
+    #[schemars(example = 5)]
+    pub max_attempts: Option<NonZeroU32>,
+}
+
+/// What is different for one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Whether the source is started.
+    pub enabled: bool,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
