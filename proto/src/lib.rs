@@ -1,1 +1,11 @@
-//! See the crate description; filled in by its first milestone.
+//! Speaks: the admin API on the wire. The `.proto` files beside this crate are the contract; everything here is generated
+//! from them, nothing is written by hand.
+
+/// `runtime.admin.v1`: messages, clients and servers.
+#[expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated code")]
+pub mod v1 {
+    tonic::include_proto!("runtime.admin.v1");
+}
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the package and everything it imports, comments included.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/file_descriptor_set.bin"));
