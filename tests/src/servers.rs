@@ -16,6 +16,7 @@ mod dovecot;
 mod ports;
 mod process;
 mod rotel;
+mod smtp;
 
 use std::env;
 use std::io;
@@ -25,9 +26,13 @@ use std::time::Duration;
 pub use corpus::{MailCorpus, RawMail};
 pub use dovecot::Dovecot;
 pub use rotel::{ReceivedSpan, Rotel, SpanRef};
+pub use smtp::SmtpServer;
 
 /// How long a server may take until it answers or has ended. Generous: a machine under load is no fault.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a start is tried, each time with other ports when the server ended at once.
+pub(crate) const STARTS: usize = 5;
 
 /// Why a server did not do what the test asked of it.
 #[derive(Debug, thiserror::Error)]

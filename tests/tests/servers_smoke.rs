@@ -11,7 +11,7 @@ use opentelemetry::trace::{
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use runtime_tests::servers::{Dovecot, MailCorpus, ReceivedSpan, Rotel, ServerError};
+use runtime_tests::servers::{Dovecot, MailCorpus, ReceivedSpan, Rotel, ServerError, SmtpServer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -139,6 +139,50 @@ async fn two_mail_servers_run_side_by_side_and_share_nothing() {
     drop(one);
     assert!(!is_running(pid), "dropping the value ends the server");
     other.deliver_lmtp("ann", MAIL).await.expect("the other is untouched");
+}
+
+/// Says each line to an SMTP server and returns its answers.
+async fn talk_smtp(server: &SmtpServer, lines: &[&str]) -> std::io::Result<Vec<String>> {
+    let mut stream = BufReader::new(TcpStream::connect(server.addr()).await?);
+    let mut answers = vec![String::new()];
+    stream.read_line(&mut answers[0]).await?;
+    for line in lines {
+        stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_line(&mut answer).await?;
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+#[tokio::test]
+async fn a_mail_taken_by_smtp_is_kept_through_an_outage() {
+    let server = SmtpServer::start().await.expect("start");
+    assert!(server.mails().expect("none yet").is_empty());
+    let lines = [
+        "HELO localhost",
+        "MAIL FROM:<shop@example.org>",
+        "RCPT TO:<ann@example.org>",
+        "DATA",
+        "Subject: your order\r\n\r\nthree bolts\r\n.",
+        "QUIT",
+    ];
+    let answers = talk_smtp(&server, &lines).await.expect("talk");
+    let codes: Vec<&str> = answers.iter().map(|answer| &answer[..3]).collect();
+    assert_eq!(codes, ["220", "250", "250", "250", "354", "250", "221"], "{answers:?}");
+
+    let pid = server.pid().await.expect("running");
+    server.stop().await.expect("stop");
+    assert!(!is_running(pid));
+    talk_smtp(&server, &lines).await.expect_err("nobody there");
+    server.start_again().await.expect("start again");
+
+    let mails = server.wait_for_mails(1, Duration::from_secs(30)).await.expect("the mail");
+    let [mail] = mails.as_slice() else { panic!("one mail, not {}", mails.len()) };
+    let mail = String::from_utf8_lossy(mail);
+    for part in ["Subject: your order", "X-RcptTo: ann@example.org", "three bolts"] {
+        assert!(mail.contains(part), "{part} is missing in {mail}");
+    }
 }
 
 #[tokio::test]

@@ -4,9 +4,11 @@
 //! Finding comes first and costs next to nothing. All servers are tried before any failure is reported, so that one
 //! run tells everything that is missing.
 
+mod aiosmtpd;
 mod apt;
 mod corpus;
 mod dovecot;
+mod pip;
 mod rotel;
 
 use std::fs;
@@ -40,8 +42,9 @@ trait Server {
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Vec<Place>, Failure> {
     let folder = workspace.servers_dir();
     fs::create_dir_all(&folder).map_err(Failure::io(format!("make {}", folder.display())))?;
-    let servers: [Box<dyn Server>; 3] = [
+    let servers: [Box<dyn Server>; 4] = [
         Box::new(dovecot::Dovecot::of_this_machine()),
+        Box::new(aiosmtpd::Aiosmtpd::in_folder(&folder)),
         Box::new(rotel::Rotel::in_folder(&folder)),
         Box::new(corpus::Corpus::in_folder(&folder)),
     ];

@@ -12,21 +12,16 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::ports::free_addrs;
+use super::ports::{free_addrs, greets};
 use super::process::ServerProcess;
-use super::{PATIENCE, ServerError, place};
+use super::{PATIENCE, STARTS, ServerError, place};
 use config::{Account, Addrs};
 
 /// Between two attempts to reach a server that is starting.
 const KNOCK_EVERY: Duration = Duration::from_millis(10);
-
-/// How often a start is tried with other ports when the server ends at once.
-const STARTS: usize = 5;
 
 /// A private Dovecot. Every user name exists and logs in with [`Dovecot::PASSWORD`]; each has the mailboxes `INBOX`,
 /// `Processed` and `Failed`. Mail survives [`stop`](Self::stop) and [`start_again`](Self::start_again), and is gone
@@ -290,15 +285,6 @@ fn account(own_folder: &Path) -> Result<Account, ServerError> {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     Ok(Account::User { user: name("-un")?, group: name("-gn")? })
-}
-
-/// Whether a server is there and says hello; behind TLS being there is enough.
-async fn greets(addr: SocketAddr, greeting: Option<&str>) -> bool {
-    let Ok(stream) = TcpStream::connect(addr).await else { return false };
-    let Some(greeting) = greeting else { return true };
-    let mut line = String::new();
-    let read = timeout(PATIENCE, BufReader::new(stream).read_line(&mut line)).await;
-    matches!(read, Ok(Ok(_))) && line.starts_with(greeting)
 }
 
 /// The number in `INBOX messages=3`.

@@ -1,8 +1,12 @@
-//! Free loopback ports.
+//! Free loopback ports, and who answers on them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use super::ServerError;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{PATIENCE, ServerError};
 
 /// `N` different addresses that were free a moment ago. Another process may take one before the server does; whoever
 /// starts a server tries again with others.
@@ -16,6 +20,15 @@ pub(crate) fn free_addrs<const N: usize>() -> Result<[SocketAddr; N], ServerErro
         held.push(listener);
     }
     Ok(addrs)
+}
+
+/// Whether a server is there and says hello; with none expected, being there is enough.
+pub(crate) async fn greets(addr: SocketAddr, greeting: Option<&str>) -> bool {
+    let Ok(stream) = TcpStream::connect(addr).await else { return false };
+    let Some(greeting) = greeting else { return true };
+    let mut line = String::new();
+    let read = timeout(PATIENCE, BufReader::new(stream).read_line(&mut line)).await;
+    matches!(read, Ok(Ok(_))) && line.starts_with(greeting)
 }
 
 #[cfg(test)]

@@ -9,19 +9,17 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::ports::free_addrs;
+use super::ports::{free_addrs, greets};
 use super::process::ServerProcess;
-use super::{PATIENCE, ServerError, place};
+use super::{PATIENCE, STARTS, ServerError, place};
 pub use span::{ReceivedSpan, SpanRef};
 
 const KNOCK_EVERY: Duration = Duration::from_millis(10);
-const STARTS: usize = 5;
 
-/// A private OTLP receiver for traces, metrics and logs. It gathers for about a second before it prints.
+/// A private OTLP receiver for traces, metrics and logs. It may gather for a moment before it prints.
 pub struct Rotel {
     process: Mutex<Option<ServerProcess>>,
     grpc: SocketAddr,
@@ -132,7 +130,7 @@ impl Rotel {
 
         let started = Instant::now();
         for addr in [grpc, http] {
-            while TcpStream::connect(addr).await.is_err() {
+            while !greets(addr, None).await {
                 if process.ended()?.is_some() || started.elapsed() > PATIENCE {
                     let said = printed.borrow().clone();
                     return Err(ServerError::NotStarted { server: "rotel", said });

