@@ -1,0 +1,560 @@
+//! Watches what goes in and what comes out, and knows nothing of how the core decides. It keeps its own view of each
+//! child, and raises a [`Violation`] when an action breaks a rule of the tree.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use runtime_core::supervision::{
+    ChildEnd, ChildId, ChildPhase, ChildSpec, Fault, FaultKind, Incarnation, RestartPolicy, Strategy,
+    SupervisionAction, SupervisionEvent, SupervisionTimer, SupervisorEnd, SupervisorSpec, TimerKind,
+};
+
+/// What must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Rule {
+    /// At most one incarnation of a child is live (spawned, neither ended nor abandoned), and incarnations grow.
+    OneIncarnation,
+    /// A child is spawned only when the siblings before it stand.
+    StartOrder,
+    /// In an ordered stop a child is asked only when the siblings after it are gone.
+    StopOrder,
+    /// Nobody is stopped without a reason.
+    StopReason,
+    /// A child is killed after a deadline, and abandoned after another.
+    Deadlines,
+    /// Each deadline is armed with what it is for, once, with the length of the spec.
+    Timers,
+    /// An end that nobody asked for is judged by the restart policy and the budget, and answered at once.
+    Judgement,
+    /// A restart waits for its back-off.
+    Backoff,
+    /// What an operator stopped, and what has come to rest, starts only by an operator.
+    OperatorsWish,
+    /// Nothing is spawned before the start or after the end has begun.
+    SpawnInLife,
+    /// A child settles where it is.
+    Settled,
+    /// All ready is said once, and when it is true.
+    AllReady,
+    /// Finish comes once, for the first reason, when no child lives, and last of all.
+    Finish,
+    /// An operator's wish is answered by where the child settles, at the latest when nothing more will happen.
+    Answered,
+    /// When nothing more will happen, every child stands.
+    NothingStuck,
+}
+
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub(crate) rule: Rule,
+    pub(crate) what: String,
+}
+
+fn must(holds: bool, rule: Rule, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { rule, what: what() }) }
+}
+
+/// A live incarnation.
+#[derive(Debug)]
+struct Run {
+    incarnation: Incarnation,
+    ready: bool,
+    /// It is to go because the supervisor ends, or to be started anew: its end is not judged.
+    marked: bool,
+    asked: bool,
+    killed: bool,
+    /// Which of its deadlines have passed.
+    passed: HashSet<TimerKind>,
+}
+
+impl Run {
+    fn stays(&self) -> bool {
+        !self.marked && !self.asked && !self.killed
+    }
+}
+
+#[derive(Debug)]
+struct Child {
+    spec: ChildSpec,
+    run: Option<Run>,
+    resting: bool,
+    abandoned: bool,
+    /// An operator stopped it.
+    held: bool,
+    removed: bool,
+    backing_off: bool,
+    proved: bool,
+    /// It is being restarted: a reason for siblings to be stopped.
+    troubled: bool,
+}
+
+impl Child {
+    fn new(spec: ChildSpec) -> Self {
+        Self {
+            spec,
+            run: None,
+            resting: false,
+            abandoned: false,
+            held: false,
+            removed: false,
+            backing_off: false,
+            proved: false,
+            troubled: false,
+        }
+    }
+
+    fn stands(&self) -> bool {
+        self.resting || self.run.as_ref().is_some_and(|run| run.ready && run.stays())
+    }
+
+    fn departs(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| !run.stays())
+    }
+}
+
+/// How a judged end must be answered in the same step.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Restart,
+    Rest,
+}
+
+pub(crate) struct Witness {
+    spec: SupervisorSpec,
+    children: Vec<Child>,
+    incarnations: HashMap<ChildId, Incarnation>,
+    recent_restarts: Vec<(Duration, Fault)>,
+    armed: HashSet<SupervisionTimer>,
+    started: bool,
+    all_ready: bool,
+    ending: Option<SupervisorEnd>,
+    finished: bool,
+    /// A child was removed while its siblings were stopped because of it.
+    reason_removed: bool,
+    /// What the present step still owes.
+    owed_timers: HashSet<SupervisionTimer>,
+    owed_verdict: Option<(ChildId, Verdict)>,
+    owed_ask: Option<ChildId>,
+    /// Whose settling an operator waits for.
+    owed_answers: HashSet<ChildId>,
+    /// How often what was seen.
+    pub(crate) seen: BTreeMap<&'static str, usize>,
+}
+
+impl Witness {
+    pub(crate) fn new(spec: SupervisorSpec) -> Self {
+        Self {
+            children: spec.children.iter().cloned().map(Child::new).collect(),
+            spec,
+            incarnations: HashMap::new(),
+            recent_restarts: Vec::new(),
+            armed: HashSet::new(),
+            started: false,
+            all_ready: false,
+            ending: None,
+            finished: false,
+            reason_removed: false,
+            owed_timers: HashSet::new(),
+            owed_verdict: None,
+            owed_ask: None,
+            owed_answers: HashSet::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn sees(
+        &mut self,
+        now: Duration,
+        event: &SupervisionEvent,
+        actions: &[SupervisionAction],
+    ) -> Result<(), Violation> {
+        if self.finished {
+            return must(actions.is_empty(), Rule::Finish, || format!("after the finish: {actions:?}"));
+        }
+        self.hears(now, event);
+        for action in actions {
+            must(!self.finished, Rule::Finish, || format!("behind the finish: {action:?}"))?;
+            self.judges(now, action).map_err(|violation| Violation {
+                what: format!("at {now:?} {event:?} => {actions:?}: {}", violation.what),
+                ..violation
+            })?;
+        }
+        let context = || format!("at {now:?} {event:?} => {actions:?}");
+        must(self.owed_timers.drain().next().is_none(), Rule::Timers, context)?;
+        must(self.owed_verdict.take().is_none(), Rule::Judgement, context)?;
+        must(self.owed_ask.take().is_none(), Rule::OperatorsWish, context)?;
+        let ready = self.started && self.ending.is_none() && self.children.iter().all(Child::stands);
+        must(self.all_ready || !ready, Rule::AllReady, context)
+    }
+
+    /// The agenda of the world is empty but for the stop.
+    pub(crate) fn sees_that_nothing_more_will_happen(&mut self) -> Result<(), Violation> {
+        if !self.finished {
+            self.count("came to rest");
+            must(self.owed_answers.is_empty(), Rule::Answered, || format!("{:?}", self.owed_answers))?;
+            let stuck = self.children.iter().find(|child| !child.stands());
+            must(stuck.is_none(), Rule::NothingStuck, || format!("{stuck:?}"))?;
+            must(self.ending.is_none(), Rule::NothingStuck, || format!("{:?} without finish", self.ending))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sees_the_end(&self) -> Result<(), Violation> {
+        must(self.finished, Rule::NothingStuck, || format!("stopped but not finished: {:?}", self.children))
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    fn position(&self, id: &ChildId) -> Option<usize> {
+        self.children.iter().position(|child| child.spec.id == *id)
+    }
+
+    /// The child whose live run this is.
+    fn running(&self, id: &ChildId, incarnation: Incarnation) -> Option<usize> {
+        self.position(id)
+            .filter(|at| self.children[*at].run.as_ref().is_some_and(|run| run.incarnation == incarnation))
+    }
+}
+
+/// What an event means.
+impl Witness {
+    fn hears(&mut self, now: Duration, event: &SupervisionEvent) {
+        if let SupervisionEvent::StopChild { child }
+        | SupervisionEvent::StartChild { child }
+        | SupervisionEvent::RestartChild { child }
+        | SupervisionEvent::RemoveChild { child } = event
+            && self.position(child).is_some()
+        {
+            self.owed_answers.insert(child.clone());
+        }
+        match event {
+            SupervisionEvent::Start => self.started = true,
+            SupervisionEvent::StopAsked => self.begin_to_end(SupervisorEnd::Stopped),
+            SupervisionEvent::Ready { child, incarnation } => {
+                if let Some(at) = self.running(child, *incarnation) {
+                    let child = &mut self.children[at];
+                    if let Some(run) = child.run.as_mut().filter(|run| !run.asked && !run.killed) {
+                        run.ready = true;
+                        child.proved = true;
+                        child.troubled &= run.marked;
+                    }
+                }
+            }
+            SupervisionEvent::Ended { child, incarnation, how, .. } => {
+                if let Some(at) = self.running(child, *incarnation) {
+                    self.run_is_over(at, now, how);
+                }
+            }
+            SupervisionEvent::TimerFired { timer } if timer.kind == TimerKind::Backoff => {
+                if let Some(at) = self.position(&timer.child)
+                    && self.incarnations.get(&timer.child) == Some(&timer.incarnation)
+                {
+                    self.children[at].backing_off = false;
+                }
+            }
+            SupervisionEvent::TimerFired { timer } => {
+                if let Some(at) = self.running(&timer.child, timer.incarnation)
+                    && let Some(run) = &mut self.children[at].run
+                {
+                    run.passed.insert(timer.kind);
+                }
+            }
+            SupervisionEvent::StopChild { child } => self.wants_gone(child, |child| child.held = true),
+            SupervisionEvent::RemoveChild { child } => self.wants_gone(child, |child| child.removed = true),
+            SupervisionEvent::StartChild { child } => {
+                self.wants_running(child);
+            }
+            SupervisionEvent::RestartChild { child } => {
+                if let Some(at) = self.wants_running(child)
+                    && let Some(run) = self.children[at].run.as_mut().filter(|run| run.stays())
+                {
+                    run.marked = true;
+                    self.children[at].troubled = true;
+                    self.mark_siblings(at);
+                    self.count("restart by an operator");
+                }
+            }
+            SupervisionEvent::AddChild { spec } => {
+                if self.position(&spec.id).is_none() && self.ending.is_none() {
+                    self.children.push(Child::new(spec.clone()));
+                    self.count("added");
+                }
+            }
+        }
+    }
+
+    fn wants_gone(&mut self, id: &ChildId, wish: impl FnOnce(&mut Child)) {
+        if let Some(at) = self.position(id) {
+            let child = &mut self.children[at];
+            wish(child);
+            if child.run.as_ref().is_some_and(Run::stays) {
+                self.owed_ask = Some(id.clone());
+            }
+        }
+    }
+
+    fn wants_running(&mut self, id: &ChildId) -> Option<usize> {
+        let at = self.position(id).filter(|at| self.ending.is_none() && !self.children[*at].removed)?;
+        let child = &mut self.children[at];
+        child.held = false;
+        child.resting = false;
+        child.backing_off = false;
+        if let Some(run) = child.run.as_mut().filter(|run| !run.stays()) {
+            run.marked = true;
+        }
+        Some(at)
+    }
+
+    /// The run has ended or was abandoned.
+    fn run_is_over(&mut self, at: usize, now: Duration, how: &ChildEnd) {
+        let child = &mut self.children[at];
+        let Some(run) = child.run.take() else { return };
+        if run.marked || run.asked || child.held || child.removed {
+            return;
+        }
+        let id = child.spec.id.clone();
+        let condemned = run.killed && run.passed.contains(&TimerKind::Init);
+        let fault = match how {
+            _ if condemned => Some(Fault::new(format!("/{id}"), FaultKind::InitTimeout, "not ready in time")),
+            ChildEnd::Fault(fault) => Some(fault.clone()),
+            ChildEnd::Normal => None,
+        };
+        let restart = match child.spec.restart {
+            RestartPolicy::Permanent => true,
+            RestartPolicy::Transient => fault.is_some(),
+            RestartPolicy::Temporary => false,
+        };
+        let significant = child.spec.significant;
+        if condemned {
+            self.count("missed its init deadline");
+        }
+        if !restart {
+            self.owed_verdict = Some((id.clone(), Verdict::Rest));
+            if significant {
+                self.begin_to_end(SupervisorEnd::SignificantChildEnded { child: id });
+            }
+            return;
+        }
+        let fault = fault.unwrap_or_else(|| {
+            Fault::new(format!("/{id}"), FaultKind::Ended, "ended normally although it is permanent")
+        });
+        let within = self.spec.budget.within;
+        self.recent_restarts.retain(|(at, _)| now - *at <= within);
+        if self.recent_restarts.len() < self.spec.budget.max_restarts {
+            self.recent_restarts.push((now, fault));
+            self.owed_verdict = Some((id, Verdict::Restart));
+            self.children[at].backing_off = true;
+            self.children[at].troubled = true;
+            self.mark_siblings(at);
+            self.count("restart");
+        } else {
+            let first_fault = self.recent_restarts.first().map_or(&fault, |(_, first)| first).clone();
+            self.owed_verdict = Some((id, Verdict::Rest));
+            self.begin_to_end(SupervisorEnd::GaveUp { first_fault, last_fault: fault });
+        }
+    }
+
+    fn mark_siblings(&mut self, of: usize) {
+        let concerned = match self.spec.strategy {
+            Strategy::OneForOne => return,
+            Strategy::OneForAll => 0..self.children.len(),
+            Strategy::RestForOne => of + 1..self.children.len(),
+        };
+        for sibling in &mut self.children[concerned] {
+            if let Some(run) = sibling.run.as_mut().filter(|run| run.stays()) {
+                run.marked = true;
+            }
+        }
+    }
+
+    fn begin_to_end(&mut self, end: SupervisorEnd) {
+        if self.ending.is_none() {
+            self.ending = Some(end);
+            for run in self.children.iter_mut().filter_map(|child| child.run.as_mut()) {
+                run.marked = true;
+            }
+        }
+    }
+}
+
+/// Whether an action may be.
+impl Witness {
+    fn judges(&mut self, now: Duration, action: &SupervisionAction) -> Result<(), Violation> {
+        match action {
+            SupervisionAction::Spawn { child, incarnation } => self.judges_spawn(child, *incarnation),
+            SupervisionAction::AskStop { child, incarnation } => self.judges_ask(child, *incarnation),
+            SupervisionAction::Kill { child, incarnation } => {
+                let at = self.live(child, *incarnation)?;
+                let run = self.children[at].run.as_mut().expect("a live run");
+                let overdue = (run.asked && run.passed.contains(&TimerKind::Stop))
+                    || (!run.asked && !run.ready && run.passed.contains(&TimerKind::Init));
+                must(overdue && !run.killed, Rule::Deadlines, || format!("{run:?} was killed"))?;
+                run.killed = true;
+                self.owe(child, *incarnation, TimerKind::Kill);
+                Ok(())
+            }
+            SupervisionAction::Abandon { child, incarnation } => {
+                let at = self.live(child, *incarnation)?;
+                let run = self.children[at].run.as_ref().expect("a live run");
+                let overdue = run.killed && run.passed.contains(&TimerKind::Kill);
+                must(overdue, Rule::Deadlines, || format!("{run:?} was abandoned"))?;
+                self.children[at].abandoned = true;
+                self.run_is_over(at, now, &ChildEnd::Normal);
+                self.count("abandoned");
+                Ok(())
+            }
+            SupervisionAction::Arm { timer, after } => self.judges_timer(timer, *after),
+            SupervisionAction::AllReady => {
+                let ready = self.started && self.ending.is_none() && self.children.iter().all(Child::stands);
+                must(ready && !self.all_ready, Rule::AllReady, || "all ready".to_owned())?;
+                self.all_ready = true;
+                self.count("all ready");
+                Ok(())
+            }
+            SupervisionAction::ChildSettled { child, phase } => self.judges_settled(child, *phase),
+            SupervisionAction::Finish(end) => {
+                must(self.ending.as_ref() == Some(end), Rule::Finish, || format!("not {:?}", self.ending))?;
+                let late = self.children.iter().find(|child| !child.resting || child.run.is_some());
+                must(late.is_none(), Rule::Finish, || format!("without waiting for {late:?}"))?;
+                must(self.owed_answers.is_empty(), Rule::Answered, || format!("{:?}", self.owed_answers))?;
+                self.finished = true;
+                self.count(match end {
+                    SupervisorEnd::Stopped => "stopped",
+                    SupervisorEnd::GaveUp { .. } => "gave up",
+                    SupervisorEnd::SignificantChildEnded { .. } => "significant child ended",
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn judges_spawn(&mut self, id: &ChildId, incarnation: Incarnation) -> Result<(), Violation> {
+        let at = self.known(id, Rule::OneIncarnation)?;
+        let child = &self.children[at];
+        let last = self.incarnations.insert(id.clone(), incarnation).unwrap_or_default();
+        must(child.run.is_none() && incarnation > last, Rule::OneIncarnation, || {
+            format!("{incarnation} was spawned over {last}: {child:?}")
+        })?;
+        must(self.started && self.ending.is_none(), Rule::SpawnInLife, || format!("{id} was spawned"))?;
+        must(!child.held && !child.resting && !child.removed, Rule::OperatorsWish, || format!("{child:?}"))?;
+        must(!child.backing_off, Rule::Backoff, || format!("{child:?}"))?;
+
+        let (elders, youngers) = (&self.children[..at], &self.children[at + 1..]);
+        let its_turn = match self.spec.strategy {
+            Strategy::OneForOne => self.all_ready || elders.iter().all(|elder| elder.proved || elder.resting),
+            Strategy::RestForOne => elders.iter().all(Child::stands) && !youngers.iter().any(Child::departs),
+            Strategy::OneForAll => {
+                elders.iter().all(Child::stands)
+                    && !self.children.iter().any(|child| child.departs() || child.backing_off)
+            }
+        };
+        must(its_turn, Rule::StartOrder, || format!("{id} among {:?}", self.children))?;
+
+        let child = &mut self.children[at];
+        child.abandoned = false;
+        child.run = Some(Run {
+            incarnation,
+            ready: false,
+            marked: false,
+            asked: false,
+            killed: false,
+            passed: HashSet::new(),
+        });
+        self.owe(id, incarnation, TimerKind::Init);
+        self.count("spawned");
+        Ok(())
+    }
+
+    fn judges_ask(&mut self, id: &ChildId, incarnation: Incarnation) -> Result<(), Violation> {
+        let at = self.live(id, incarnation)?;
+        let wished = self.owed_ask.take_if(|owed| owed == id).is_some();
+        let run = self.children[at].run.as_mut().expect("a live run");
+        must(!run.asked && !run.killed, Rule::StopReason, || format!("{run:?} was asked again"))?;
+        must(wished || run.marked, Rule::StopReason, || format!("{run:?} was asked"))?;
+        run.asked = true;
+        if !wished {
+            let troubled = match self.spec.strategy {
+                _ if self.ending.is_some() || self.reason_removed => true,
+                Strategy::OneForOne => self.children[at].troubled,
+                Strategy::OneForAll => self.children.iter().any(|child| child.troubled),
+                Strategy::RestForOne => self.children[..=at].iter().any(|child| child.troubled),
+            };
+            must(troubled, Rule::StopReason, || format!("{id} was asked among {:?}", self.children))?;
+            if self.ending.is_some() || self.spec.strategy != Strategy::OneForOne {
+                let younger = self.children[at + 1..].iter().find(|child| child.run.is_some());
+                must(younger.is_none(), Rule::StopOrder, || format!("{id} was asked before {younger:?}"))?;
+                self.count("stopped in order");
+            }
+        }
+        self.owe(id, incarnation, TimerKind::Stop);
+        Ok(())
+    }
+
+    fn judges_timer(&mut self, timer: &SupervisionTimer, after: Duration) -> Result<(), Violation> {
+        must(self.armed.insert(timer.clone()), Rule::Timers, || format!("{timer:?} was armed again"))?;
+        let at = self.known(&timer.child, Rule::Timers)?;
+        let spec = &self.children[at].spec;
+        let owed = self.owed_timers.remove(timer);
+        let right = match timer.kind {
+            TimerKind::Init => owed && after == spec.init_within,
+            TimerKind::Stop => owed && after == spec.stop_within,
+            TimerKind::Kill => owed && after == spec.kill_within,
+            TimerKind::Backoff => {
+                let shortest = spec.backoff.first.mul_f64(1.0 - spec.backoff.jitter);
+                self.children[at].backing_off
+                    && self.incarnations.get(&timer.child) == Some(&timer.incarnation)
+                    && after <= spec.backoff.cap
+                    && after + Duration::from_micros(1) >= shortest
+            }
+        };
+        must(right, Rule::Timers, || format!("{timer:?} after {after:?}"))
+    }
+
+    fn judges_settled(&mut self, id: &ChildId, phase: ChildPhase) -> Result<(), Violation> {
+        let at = self.known(id, Rule::Settled)?;
+        self.owed_answers.remove(id);
+        let verdict = self.owed_verdict.take_if(|(owed, _)| owed == id).map(|(_, verdict)| verdict);
+        let child = &mut self.children[at];
+        let holds = match phase {
+            ChildPhase::Ready => child.stands() && !child.resting && verdict.is_none(),
+            ChildPhase::BackingOff => child.backing_off && verdict == Some(Verdict::Restart),
+            ChildPhase::Stopped | ChildPhase::Abandoned => {
+                let reason = verdict == Some(Verdict::Rest)
+                    || self.ending.is_some()
+                    || child.held
+                    || child.removed
+                    || child.resting
+                    || child.spec.restart == RestartPolicy::Temporary;
+                child.resting = true;
+                child.backing_off = false;
+                reason && child.run.is_none() && (phase == ChildPhase::Stopped || child.abandoned)
+            }
+            ChildPhase::Waiting | ChildPhase::Starting | ChildPhase::Stopping | ChildPhase::Killing => false,
+        };
+        must(holds, Rule::Settled, || format!("{phase} with {verdict:?}: {child:?}"))?;
+        if child.removed {
+            self.reason_removed |= child.troubled;
+            self.children.remove(at);
+            self.count("removed");
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: &ChildId, rule: Rule) -> Result<usize, Violation> {
+        self.position(id).ok_or_else(|| Violation { rule, what: format!("{id} is unknown") })
+    }
+
+    fn live(&self, id: &ChildId, incarnation: Incarnation) -> Result<usize, Violation> {
+        let at = self.running(id, incarnation);
+        at.ok_or_else(|| Violation {
+            rule: Rule::OneIncarnation,
+            what: format!("{id}#{incarnation} is not live"),
+        })
+    }
+
+    fn owe(&mut self, child: &ChildId, incarnation: Incarnation, kind: TimerKind) {
+        self.owed_timers.insert(SupervisionTimer { child: child.clone(), incarnation, kind });
+    }
+}
