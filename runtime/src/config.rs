@@ -55,7 +55,7 @@ use self::check::{Finding, check};
 use self::layer::{Layer, PREFIX};
 use self::shape::Shape;
 
-/// Where a configuration is read from. All of it is handed in: nothing here looks at the process.
+/// Where a configuration is read from. All of it is handed in; loading looks at nothing else of the process.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigSources {
     /// A file that was asked for; that it is missing is a problem.
@@ -93,7 +93,7 @@ impl ConfigSources {
         let merged = match merge(&layers) {
             Ok(merged) => merged,
             Err(error) => {
-                problems.push(ConfigProblem::unreadable(Origin::Default, error.to_string()));
+                problems.push(*ConfigProblem::unreadable(Origin::Default, error.to_string()));
                 Value::Null
             }
         };
@@ -104,7 +104,7 @@ impl ConfigSources {
             problems.extend(place(finding, &layers, &merged, &shape));
         }
         ConfigProblems::refuse(problems)?;
-        let unusable = |why: &str| ConfigProblems::one(ConfigProblem::unreadable(Origin::Default, why));
+        let unusable = |why: &str| ConfigProblems::one(*ConfigProblem::unreadable(Origin::Default, why));
         let value = value.ok_or_else(|| unusable("the values cannot be read as this configuration"))?;
         let effective = serde_json::to_value(&value).map_err(|error| unusable(&error.to_string()))?;
         let mut settings = Vec::new();
@@ -117,12 +117,18 @@ impl ConfigSources {
         let file = self.file.as_ref().or(self.default_file.as_ref().filter(|path| !absent(path)));
         let mut env: Vec<_> = self.env.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         env.sort();
-        let (layers, problems): (Vec<_>, Vec<_>) = std::iter::once(Layer::defaults::<T>())
+        let (mut layers, mut problems) = (Vec::new(), Vec::new());
+        let given = std::iter::once(Layer::defaults::<T>())
             .chain(file.map(|path| Layer::file(path)))
             .chain(env.into_iter().map(|(name, text)| Layer::environment(name, text, shape)))
-            .chain(self.sets.iter().enumerate().map(|(at, argument)| Layer::set(at + 1, argument, shape)))
-            .partition(Result::is_ok);
-        (layers.into_iter().flatten().collect(), problems.into_iter().filter_map(Result::err).collect())
+            .chain(self.sets.iter().enumerate().map(|(at, argument)| Layer::set(at + 1, argument, shape)));
+        for layer in given {
+            match layer {
+                Ok(layer) => layers.push(layer),
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        (layers, problems)
     }
 
     fn unknown_names(&self, merged: &Value) -> Vec<Finding> {

@@ -172,8 +172,8 @@ fn missing_everywhere<'e>(context: &'e [Vec<ValidationError<'static>>]) -> Optio
 }
 
 fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Finding> {
-    let merged = Merged::serialize(value);
-    merged.and_then(|merged| merged.deserialize::<T>()).map_err(|error| by_type(&error))
+    let merged = Merged::serialize(value).map_err(|error| by_type(&error))?;
+    merged.deserialize::<T>().map_err(|error| by_type(&error))
 }
 
 fn by_type(error: &figment::Error) -> Finding {

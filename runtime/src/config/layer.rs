@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use toml_edit::{Document, Item, Key};
 
 use super::shape::Shape;
-use super::{ConfigProblem, KeyPath, Origin, ProblemKind, text};
+use super::{ConfigProblem, KeyPath, Origin, text};
 
 /// What an environment variable that belongs to the configuration begins with; two underscores part the rest.
 pub(super) const PREFIX: &str = "RUNTIME__";
@@ -23,13 +23,13 @@ pub(super) struct Layer {
 
 enum Place {
     Default,
-    File { path: PathBuf, document: Document<String> },
+    File { path: PathBuf, document: Box<Document<String>> },
     Environment { variable: String },
     Set { position: usize },
 }
 
 impl Layer {
-    pub(super) fn defaults<T: Serialize + Default>() -> Result<Self, ConfigProblem> {
+    pub(super) fn defaults<T: Serialize + Default>() -> Result<Self, Box<ConfigProblem>> {
         let value = serde_json::to_value(T::default()).map_err(|error| {
             ConfigProblem::unreadable(
                 Origin::Default,
@@ -39,7 +39,7 @@ impl Layer {
         Ok(Self { value, place: Place::Default })
     }
 
-    pub(super) fn file(path: &Path) -> Result<Self, ConfigProblem> {
+    pub(super) fn file(path: &Path) -> Result<Self, Box<ConfigProblem>> {
         let at = |line| Origin::File { path: path.to_owned(), line };
         let text = fs::read_to_string(path).map_err(|error| {
             ConfigProblem::unreadable(at(None), format!("the file cannot be read: {error}"))
@@ -51,17 +51,17 @@ impl Layer {
             ConfigProblem::unreadable(at(line), format!("not valid TOML: {first}"))
         })?;
         let value = json_table(document.as_table().iter());
-        Ok(Self { value, place: Place::File { path: path.to_owned(), document } })
+        Ok(Self { value, place: Place::File { path: path.to_owned(), document: Box::new(document) } })
     }
 
-    pub(super) fn environment(variable: &str, text: &str, shape: &Shape) -> Result<Self, ConfigProblem> {
+    pub(super) fn environment(variable: &str, text: &str, shape: &Shape) -> Result<Self, Box<ConfigProblem>> {
         let parts = variable.strip_prefix(PREFIX).unwrap_or(variable).split("__");
         let key = KeyPath::new(parts.map(str::to_ascii_lowercase));
         let place = Place::Environment { variable: variable.to_owned() };
         Self::single(&key, text, shape, place, "the name is not RUNTIME__SECTION__KEY")
     }
 
-    pub(super) fn set(position: usize, argument: &str, shape: &Shape) -> Result<Self, ConfigProblem> {
+    pub(super) fn set(position: usize, argument: &str, shape: &Shape) -> Result<Self, Box<ConfigProblem>> {
         let (key, text) = argument.split_once('=').unwrap_or_default();
         let key = Key::parse(key).unwrap_or_default();
         let key = KeyPath::new(key.iter().map(Key::get));
@@ -74,13 +74,10 @@ impl Layer {
         shape: &Shape,
         place: Place,
         rule: &str,
-    ) -> Result<Self, ConfigProblem> {
+    ) -> Result<Self, Box<ConfigProblem>> {
         let parts = key.parts();
         if parts.is_empty() || parts.iter().any(String::is_empty) {
-            return Err(ConfigProblem {
-                kind: ProblemKind::Unreadable(rule.to_owned()),
-                ..ConfigProblem::unreadable(place.origin(key), "")
-            });
+            return Err(ConfigProblem::unreadable(place.origin(key), rule));
         }
         let value = parts.iter().rev().fold(typed(text, key, shape), |value, part| {
             Value::Object(Map::from_iter([(part.clone(), value)]))

@@ -89,8 +89,8 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    pub(super) fn unreadable(origin: Origin, why: impl Into<String>) -> Self {
-        Self {
+    pub(super) fn unreadable(origin: Origin, why: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
             key: KeyPath::default(),
             origin,
             kind: ProblemKind::Unreadable(why.into()),
@@ -98,7 +98,7 @@ impl ConfigProblem {
             expected: None,
             reason: None,
             suggestion: None,
-        }
+        })
     }
 }
 

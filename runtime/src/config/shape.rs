@@ -74,10 +74,10 @@ impl<'s> Node<'s> {
     fn follow(&mut self, part: &'s Value, depth: usize) {
         let Some(facet) = part.as_object().filter(|_| depth < DEEPEST) else { return };
         self.facets.push(facet);
-        if let Some(target) = facet.get("$ref").and_then(Value::as_str) {
-            if let Some(target) = target.strip_prefix('#').and_then(|pointer| self.schema.pointer(pointer)) {
-                self.follow(target, depth + 1);
-            }
+        if let Some(target) = facet.get("$ref").and_then(Value::as_str)
+            && let Some(target) = target.strip_prefix('#').and_then(|pointer| self.schema.pointer(pointer))
+        {
+            self.follow(target, depth + 1);
         }
         for keyword in ["allOf", "anyOf", "oneOf"] {
             for branch in facet.get(keyword).and_then(Value::as_array).into_iter().flatten() {
