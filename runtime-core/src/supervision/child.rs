@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ChildId, ChildSpec, Fault, Incarnation, RestartPolicy};
+use super::{ChildId, ChildSpec, Fault, Incarnation};
 
 /// Where a child is on its way.
 ///
@@ -169,14 +169,5 @@ impl SupervisedChild {
 
     pub(super) fn is_settled(&self) -> bool {
         self.phase.is_settled() && !self.leaving
-    }
-
-    /// Whether its policy wants a restart after this fault, or after a normal end.
-    pub(super) fn wants_restart(&self, faulty: bool) -> bool {
-        match self.spec.restart {
-            RestartPolicy::Permanent => true,
-            RestartPolicy::Transient => faulty,
-            RestartPolicy::Temporary => false,
-        }
     }
 }

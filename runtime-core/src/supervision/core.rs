@@ -1,12 +1,14 @@
 //! The story of a supervisor: events change what is wanted of each child, then [`SupervisorCore::advance`] takes
 //! whatever next step is allowed. Nothing remembers a plan, so that a stop may come at any moment and be right.
 
+mod wishes;
+
 use std::time::Duration;
 
 use super::budget::RestartLog;
 use super::child::Fate;
 use super::{
-    ChildEnd, ChildId, ChildPhase, ChildSpec, Fault, Incarnation, RestartPolicy, Strategy, SupervisedChild,
+    ChildEnd, ChildId, ChildPhase, Fault, Incarnation, RestartPolicy, Strategy, SupervisedChild,
     SupervisionAction, SupervisionEvent, SupervisionTimer, SupervisorEnd, SupervisorSpec, TimerKind, order,
 };
 
@@ -211,18 +213,23 @@ impl SupervisorCore {
     fn judge(&mut self, at: usize, rest: ChildPhase, how: ChildEnd, jitter: f64) {
         let child = &mut self.children[at];
         let fault = match how {
-            ChildEnd::Normal => None,
             ChildEnd::Fault(fault) => Some(fault),
+            ChildEnd::Normal if child.spec.restart == RestartPolicy::Permanent => {
+                Some(Fault::ended(&self.path, child.id()))
+            }
+            ChildEnd::Normal => None,
         };
         child.last_fault = fault.clone().or(child.last_fault.take());
-        if child.wants_restart(fault.is_some()) {
-            let fault = fault.unwrap_or_else(|| Fault::ended(&self.path, &child.spec.id));
-            self.restart(at, rest, fault, jitter);
-        } else {
-            let significant = child.spec.significant.then(|| child.id().clone());
-            self.settle(at, rest);
-            if let Some(child) = significant {
-                self.end(SupervisorEnd::SignificantChildEnded { child });
+        match fault {
+            Some(fault) if child.spec.restart != RestartPolicy::Temporary => {
+                self.restart(at, rest, fault, jitter)
+            }
+            Some(_) | None => {
+                let significant = child.spec.significant.then(|| child.id().clone());
+                self.settle(at, rest);
+                if let Some(child) = significant {
+                    self.end(SupervisorEnd::SignificantChildEnded { child });
+                }
             }
         }
     }
@@ -242,72 +249,6 @@ impl SupervisorCore {
         self.settle(at, ChildPhase::BackingOff);
         self.arm(at, TimerKind::Backoff, after);
         self.dismiss_siblings(at);
-    }
-}
-
-/// What operators ask for. What is already so is answered at once.
-impl SupervisorCore {
-    fn add_child(&mut self, spec: ChildSpec) {
-        if self.child(&spec.id).is_none() && !self.is_ending() {
-            self.children.push(SupervisedChild::new(spec, self.highest_removed));
-        }
-    }
-
-    /// Stops the child for good (`fate` is [`Fate::AtRest`] or [`Fate::Removed`]), without regard to its siblings
-    /// unless they are being stopped in order already.
-    fn dismiss(&mut self, at: usize, fate: Fate) {
-        let child = &mut self.children[at];
-        match child.phase {
-            ChildPhase::Starting | ChildPhase::Ready | ChildPhase::Stopping | ChildPhase::Killing => {
-                let ask = child.is_staying();
-                if child.fate != Fate::Removed {
-                    child.fate = fate;
-                }
-                if ask {
-                    self.ask_stop(at);
-                }
-            }
-            ChildPhase::Waiting | ChildPhase::BackingOff | ChildPhase::Stopped | ChildPhase::Abandoned => {
-                let rest = if child.phase.is_at_rest() { child.phase } else { ChildPhase::Stopped };
-                match fate {
-                    Fate::Removed => self.remove(at, rest),
-                    Fate::Judged | Fate::Condemned(_) | Fate::StartedAgain | Fate::AtRest => {
-                        self.settle(at, rest)
-                    }
-                }
-            }
-        }
-    }
-
-    fn start_child(&mut self, at: usize) {
-        if !self.is_ending() {
-            let child = &mut self.children[at];
-            match child.phase {
-                ChildPhase::Stopped | ChildPhase::Abandoned | ChildPhase::BackingOff => {
-                    child.failures = 0;
-                    child.phase = ChildPhase::Waiting;
-                }
-                ChildPhase::Starting | ChildPhase::Ready | ChildPhase::Stopping | ChildPhase::Killing => {
-                    if child.is_departing() && child.fate != Fate::Removed {
-                        child.fate = Fate::StartedAgain;
-                    }
-                }
-                ChildPhase::Waiting => {}
-            }
-        }
-        self.answer(at);
-    }
-
-    fn restart_child(&mut self, at: usize) {
-        if self.children[at].is_staying() && !self.is_ending() {
-            let child = &mut self.children[at];
-            child.failures = 0;
-            child.leaving = true;
-            child.fate = Fate::StartedAgain;
-            self.dismiss_siblings(at);
-        } else {
-            self.start_child(at);
-        }
     }
 }
 

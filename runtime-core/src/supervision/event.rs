@@ -55,7 +55,7 @@ pub enum SupervisionEvent {
     },
     /// Stop all children in order, then finish.
     StopAsked,
-    /// An operator wants the child stopped, and to stay so.
+    /// An operator wants the child stopped, and to stay so. Before `Start` it keeps the child from being started.
     StopChild {
         /// Which child.
         child: ChildId,
