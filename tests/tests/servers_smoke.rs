@@ -99,6 +99,16 @@ async fn a_kicked_session_reads_bye_and_the_end() {
     assert!(rest.contains("* BYE"), "{rest}");
 }
 
+#[tokio::test]
+async fn a_mailbox_gets_another_uid_validity_and_keeps_its_mails() {
+    let dovecot = Dovecot::start().await.expect("start");
+    dovecot.deliver_lmtp("dora", MAIL).await.expect("deliver");
+    dovecot.set_uid_validity("dora", "INBOX", 4711).await.expect("update");
+    let mut session = ImapSession::log_in(&dovecot, "dora").await;
+    let selected = session.ask("a2 SELECT INBOX", "a2 OK").await;
+    assert!(selected.contains("[UIDVALIDITY 4711]") && selected.contains("* 1 EXISTS"), "{selected}");
+}
+
 /// Reads the greeting over TLS, trusting one authority.
 async fn greeting_over_tls(dovecot: &Dovecot, ca_pem: &str, name: &'static str) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();

@@ -25,7 +25,7 @@ const KNOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// A private Dovecot. Every user name exists and logs in with [`Dovecot::PASSWORD`]; each has the mailboxes `INBOX`,
 /// `Processed` and `Failed`. Mail survives [`stop`](Self::stop) and [`start_again`](Self::start_again), and is gone
-/// with the value.
+/// with the value; dropping it blocks for about a second, which is how long Dovecot takes to end.
 ///
 /// At most ten sessions at a time per user: that is Dovecot's default, and so what a user has.
 pub struct Dovecot {
@@ -159,6 +159,16 @@ impl Dovecot {
             Err(ServerError::Refused { answer, .. }) if answer.contains("no users kicked") => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives a mailbox another UIDVALIDITY, as a restore from a backup does: all UIDs that a client knows are void.
+    ///
+    /// # Errors
+    /// When there is no such mailbox, or the server is stopped.
+    pub async fn set_uid_validity(&self, user: &str, mailbox: &str, value: u32) -> Result<(), ServerError> {
+        self.doveadm(&["mailbox", "update", "-u", user, "--uid-validity", &value.to_string(), mailbox])
+            .await
+            .map(drop)
     }
 
     /// Runs a `doveadm` command on this instance and returns what it prints.
