@@ -203,6 +203,14 @@ fn each_kind_of_mistake_has_its_report() {
                 ..Given::default()
             },
         ),
+        (
+            "names that break their rule",
+            Given {
+                file: "[workers.\"Big Orders\"]\nslots = 2\n",
+                sets: &["runtime.instance="],
+                ..Given::default()
+            },
+        ),
         ("malformed --set", Given { sets: &["app.shop", "=1", "a..b=1", "app.=1"], ..Given::default() }),
         (
             "malformed variables",
@@ -254,7 +262,7 @@ fn each_layer_lies_over_the_one_before() {
     assert_eq!(grace(Given { file, env: &env, sets: &sets, ..Given::default() }), 4);
 
     let merged = Given { file, env: &env, sets: &sets, ..Given::default() }.load().expect("valid").value;
-    assert_eq!(merged.runtime.instance.as_deref(), Some("file"));
+    assert_eq!(merged.runtime.instance.as_ref().map(|name| name.as_str()), Some("file"));
     let orders = &merged.workers["orders"];
     assert_eq!(
         (orders.slots.map(Into::into), orders.max_attempts.map(Into::into)),
@@ -280,7 +288,7 @@ fn text_from_the_command_line_takes_the_type_that_the_key_asks_for() {
         "app.intake={ kind = \"imap\", host = \"h\", port = 993, password = \"env:PATH\" }",
     ];
     let value = Given { sets: &sets, ..Given::default() }.load().expect("valid").value;
-    assert_eq!(value.runtime.instance.as_deref(), Some("42"));
+    assert_eq!(value.runtime.instance.as_ref().map(|name| name.as_str()), Some("42"));
     assert_eq!(value.app.shop, "quoted, with = and 'quotes'");
     assert_eq!(value.app.tags, ["a", "b"]);
     assert!(value.app.dry_run);
@@ -310,7 +318,7 @@ fn text_from_the_environment_takes_the_type_that_the_key_asks_for() {
         ("runtime__app__shop", "another program's"),
     ];
     let value = Given { env: &env, ..Given::default() }.load().expect("valid").value;
-    assert_eq!(value.runtime.instance.as_deref(), Some("42"));
+    assert_eq!(value.runtime.instance.as_ref().map(|name| name.as_str()), Some("42"));
     assert_eq!(value.app.shop, "no \"quotes\" needed");
     assert_eq!(value.app.tags, ["a"]);
     assert!(value.app.dry_run);

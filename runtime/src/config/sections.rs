@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use runtime_core::name::{InstanceName, SourceName, WorkerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -26,9 +27,11 @@ pub struct RuntimeConfig<A> {
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// What is different from its module's defaults, worker by worker.
-    pub workers: BTreeMap<String, WorkerConfig>,
+    #[schemars(with = "BTreeMap<String, WorkerConfig>")]
+    pub workers: BTreeMap<WorkerName, WorkerConfig>,
     /// What is different from its module's defaults, source by source.
-    pub sources: BTreeMap<String, SourceConfig>,
+    #[schemars(with = "BTreeMap<String, SourceConfig>")]
+    pub sources: BTreeMap<SourceName, SourceConfig>,
     /// The app's own settings.
     pub app: A,
 }
@@ -43,8 +46,8 @@ pub struct NoAppConfig {}
 #[serde(default, deny_unknown_fields)]
 pub struct InstanceConfig {
     /// Name of this instance, in leases, logs and traces. Unset: made up at each start.
-    #[schemars(example = &"orders-1", length(min = 1, max = 256))]
-    pub instance: Option<String>,
+    #[schemars(with = "Option<String>", example = &"orders-1")]
+    pub instance: Option<InstanceName>,
     /// Folder for everything the instance keeps on disk. A relative path starts at the working directory.
     pub data_dir: PathBuf,
     /// How long running attempts may go on after a shutdown was asked for, in seconds. What has not ended by then is
