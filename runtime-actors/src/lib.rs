@@ -1,1 +1,80 @@
-//! See the crate description; filled in by its first milestone.
+//! Acts: the supervised tree that runs tasks.
+//!
+//! ```text
+//! /                              the registry: root supervisor, owns the node table; one_for_one
+//! ├─ engine                      rest_for_one
+//! │   ├─ store                   extends leases, sweeps, closes the back end
+//! │   ├─ completion              CompletionActor → CompletionService      the only writer of outcomes
+//! │   ├─ templates               TemplateCacheActor → TemplateCache       worker descriptors
+//! │   ├─ events                  DomainEventActor → DomainEventService    outbox relay
+//! │   └─ apps                    one_for_one
+//! │       └─ <app>               rest_for_one
+//! │           ├─ health/<reporter>
+//! │           ├─ workers/<worker>    TaskExecutorActor → TaskExecutorService
+//! │           └─ sources/<source>
+//! └─ control                     one_for_one
+//!     ├─ status                  WorkerStatusActor → WorkerStatusService
+//!     ├─ commands                ActorCommandProcessor: the one door for commands
+//!     └─ admin                   the server of the admin API; started last
+//! ```
+//!
+//! An actor is thin: an arm of `handle` is one call. The services are plain structs. Only `node` and `supervisor` speak to the actor
+//! framework. Why there is one at all, and how little of it is used, is told in `ADR/0001`.
+//!
+//! # Every task and actor
+//!
+//! | task | started by | ends when | owns | receives | sends to |
+//! | --- | --- | --- | --- | --- | --- |
+//! | supervisor | its supervisor | asked, or gave up | its children | `SupervisorMsg` | children |
+//! | store | engine | asked | – | `StoreMsg` | executors (lost leases) |
+//! | store chores | store | store ends | – | due changes | store |
+//! | completion | engine | asked and flushed | – | `CompletionMsg` | – |
+//! | completion writer | completion | completion ends | the batch in flight | ended attempts | store, executors, sources, events |
+//! | templates | engine | asked | – | `TemplatesMsg` | – |
+//! | events | engine | asked and relayed | – | `EventsMsg` | – |
+//! | relay | events | outbox empty, or failed | – | – | subscribers, events |
+//! | executor | workers | asked and idle | slots, leased tasks | `ExecutorMsg` | attempts |
+//! | lease ask | executor | answered | – | – | executor |
+//! | wake, tick | executor | executor ends | – | the queue's wake-ups | executor |
+//! | attempt | executor, on the work pool | handler ends, timeout, abort | the task | cancel token | completion |
+//! | source | sources | asked | – | `PumpMsg` | pump |
+//! | pump | source, on the work pool | asked, or panics | the source, pending tasks | ends of tasks | store |
+//! | reporter | health | asked | – | `HealthMsg` | – |
+//! | look | reporter, on the work pool | checked, or too late | – | – | reporter |
+//! | status | control | asked | – | `StatusMsg` | – |
+//! | commands | control | asked | – | `Command` | whoever knows |
+//! | command | commands | answered | – | – | supervisors, store |
+//! | admin | control | asked | – | `ServerMsg` | – |
+//! | server | admin | asked, or failed | the listener | requests | commands |
+//! | pool watch | runtime | runtime stops | – | probes | executors |
+//! | timer | any node | fired | – | – | its node |
+
+mod attempt;
+mod commands;
+mod completion;
+mod events;
+mod executor;
+mod health;
+mod node;
+mod platform;
+mod registry;
+mod runtime;
+mod server;
+pub mod services;
+mod source_pump;
+mod status;
+mod store_keeper;
+mod supervisor;
+mod table;
+mod templates;
+mod work_pool;
+
+pub use attempt::{Attempt, WorkerRun};
+pub use health::HealthPlan;
+pub use platform::{LeaseBook, Platform, Timing};
+pub use registry::{AppPlan, WorkerPlan};
+pub use runtime::{MakeServe, RuntimeCore, RuntimeParts, StopReport, default_work_threads, stop_within};
+pub use server::Serve;
+pub use source_pump::SourcePlan;
+pub use table::{NodeEntry, NodeTable};
+pub use work_pool::{MAX_REPLACEMENTS, WorkPool};

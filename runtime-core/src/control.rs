@@ -145,6 +145,15 @@ pub struct Overview {
     pub queues: Vec<QueueStats>,
 }
 
+/// How events are doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventStatus {
+    /// Whether the relay of facts is up.
+    pub integrated: bool,
+    /// Facts relayed since the start of the process.
+    pub relayed: u64,
+}
+
 /// A task with what history knows of its attempts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskDetail {
@@ -166,6 +175,11 @@ pub enum Command {
     GetOverview {
         /// The answer.
         reply: Reply<Overview>,
+    },
+    /// How are events doing?
+    GetEventStatus {
+        /// The answer.
+        reply: Reply<EventStatus>,
     },
     /// The node and everything under it, parents before children, siblings in start order.
     GetTree {
@@ -273,8 +287,13 @@ pub trait Control: Send + Sync {
 /// println!("{} nodes", overview.nodes);
 /// # Ok(()) }
 /// ```
-pub async fn ask<T>(control: &dyn Control, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, CommandError> {
+pub async fn ask<T>(
+    control: &dyn Control,
+    make: impl FnOnce(Reply<T>) -> Command,
+) -> Result<T, CommandError> {
     let (reply, answer) = Reply::channel();
     control.send_command(make(reply))?;
-    answer.await.unwrap_or_else(|_| Err(CommandError::new(ErrorCode::NoAnswer, "the node broke before it answered")))
+    answer
+        .await
+        .unwrap_or_else(|_| Err(CommandError::new(ErrorCode::NoAnswer, "the node broke before it answered")))
 }

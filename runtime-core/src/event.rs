@@ -26,3 +26,13 @@ pub struct StoredEvent {
     /// The fact.
     pub event: NewEvent,
 }
+
+/// Somebody who wants to hear of facts.
+#[async_trait::async_trait]
+pub trait EventSubscriber: Send + Sync + 'static {
+    /// Takes facts, in commit order. A fact may come again after an error or a crash.
+    ///
+    /// # Errors
+    /// When they could not be taken: all of them come again.
+    async fn deliver(&self, events: &[StoredEvent]) -> Result<(), crate::error::TaskError>;
+}

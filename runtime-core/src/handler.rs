@@ -79,8 +79,12 @@ impl From<TaskError> for NotDone {
     fn from(error: TaskError) -> Self {
         match error.code.class() {
             ErrorClass::Retryable => Self::Retry { after: error.retry_after, error },
-            ErrorClass::Permanent | ErrorClass::InvalidRequest | ErrorClass::InvalidOutput => Self::Reject { error },
-            ErrorClass::NeedsHuman => Self::Park { reason: ParkReason::NeedsDecision { question: error.message } },
+            ErrorClass::Permanent | ErrorClass::InvalidRequest | ErrorClass::InvalidOutput => {
+                Self::Reject { error }
+            }
+            ErrorClass::NeedsHuman => {
+                Self::Park { reason: ParkReason::NeedsDecision { question: error.message } }
+            }
         }
     }
 }

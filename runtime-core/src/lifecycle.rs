@@ -86,14 +86,22 @@ pub struct NotAllowed {
 pub fn transition(view: LifecycleView, event: LifecycleEvent<'_>) -> Result<Transition, NotAllowed> {
     use TaskState::{Cancelled, Dead, Done, Leased, Parked, Ready, Scheduled};
 
-    let to = |state| Transition { state, attempt: view.attempt, crash_count: view.crash_count, wait: None, error: None };
+    let to = |state| Transition {
+        state,
+        attempt: view.attempt,
+        crash_count: view.crash_count,
+        wait: None,
+        error: None,
+    };
     let refuse = |verb| Err(NotAllowed { state: view.state, verb });
 
     match (view.state, event) {
         (Scheduled, LifecycleEvent::Due) => Ok(to(Ready)),
         (_, LifecycleEvent::Due) => refuse("become due"),
 
-        (Ready, LifecycleEvent::Leased) => Ok(Transition { attempt: view.attempt.saturating_add(1), ..to(Leased) }),
+        (Ready, LifecycleEvent::Leased) => {
+            Ok(Transition { attempt: view.attempt.saturating_add(1), ..to(Leased) })
+        }
         (_, LifecycleEvent::Leased) => refuse("be leased"),
 
         (Leased, LifecycleEvent::Ended(outcome)) => Ok(ended(view, outcome)),
@@ -103,17 +111,24 @@ pub fn transition(view: LifecycleView, event: LifecycleEvent<'_>) -> Result<Tran
         (_, LifecycleEvent::LeaseLost) => refuse("lose a lease"),
 
         (Scheduled | Ready, LifecycleEvent::Expired) => Ok(Transition {
-            error: Some(TaskError::new(ErrorCode::DeadlineExceeded, "the deadline passed before the task was done")),
+            error: Some(TaskError::new(
+                ErrorCode::DeadlineExceeded,
+                "the deadline passed before the task was done",
+            )),
             ..to(Dead)
         }),
         (_, LifecycleEvent::Expired) => refuse("expire"),
 
         // A replay of a finished task starts its attempts anew; a task that merely waits keeps them.
-        (Dead | Cancelled, LifecycleEvent::RetryAsked) => Ok(Transition { attempt: 0, crash_count: 0, ..to(Ready) }),
+        (Dead | Cancelled, LifecycleEvent::RetryAsked) => {
+            Ok(Transition { attempt: 0, crash_count: 0, ..to(Ready) })
+        }
         (Scheduled, LifecycleEvent::RetryAsked) => Ok(to(Ready)),
         (Ready | Leased | Parked | Done, LifecycleEvent::RetryAsked) => refuse("be retried"),
 
-        (Parked, LifecycleEvent::Resolved) => Ok(Transition { attempt: view.attempt.saturating_sub(1), ..to(Ready) }),
+        (Parked, LifecycleEvent::Resolved) => {
+            Ok(Transition { attempt: view.attempt.saturating_sub(1), ..to(Ready) })
+        }
         (_, LifecycleEvent::Resolved) => refuse("be resolved"),
 
         (Scheduled | Ready | Parked, LifecycleEvent::CancelAsked) => Ok(Transition {
@@ -127,7 +142,8 @@ pub fn transition(view: LifecycleView, event: LifecycleEvent<'_>) -> Result<Tran
 /// The end of an attempt: whoever ended an attempt survived it, so the suspicion of killing its process is gone.
 fn ended(view: LifecycleView, outcome: &Outcome) -> Transition {
     let not_counted = view.attempt.saturating_sub(1);
-    let to = |state, attempt| Transition { state, attempt, crash_count: 0, wait: None, error: outcome.error() };
+    let to =
+        |state, attempt| Transition { state, attempt, crash_count: 0, wait: None, error: outcome.error() };
     match outcome {
         Outcome::Done { .. } => to(TaskState::Done, view.attempt),
         Outcome::Retry { after, .. } if view.attempt < view.max_attempts => {
@@ -138,7 +154,9 @@ fn ended(view: LifecycleView, outcome: &Outcome) -> Transition {
         Outcome::Park { .. } => to(TaskState::Parked, view.attempt),
         Outcome::Cancel { .. } => to(TaskState::Cancelled, view.attempt),
         // A task released unfinished has proved nothing: it stays as suspect as it was.
-        Outcome::Released { .. } => Transition { crash_count: view.crash_count, ..to(TaskState::Ready, not_counted) },
+        Outcome::Released { .. } => {
+            Transition { crash_count: view.crash_count, ..to(TaskState::Ready, not_counted) }
+        }
     }
 }
 
@@ -148,10 +166,15 @@ fn lease_lost(view: LifecycleView) -> Transition {
     let not_counted = view.attempt.saturating_sub(1);
     let crash_count = view.crash_count.saturating_add(1);
     let (state, error) = if runs_alone(view.crash_count) {
-        let text = format!("its process died {crash_count} times while it ran, the last time with nothing beside it");
+        let text = format!(
+            "its process died {crash_count} times while it ran, the last time with nothing beside it"
+        );
         (TaskState::Dead, TaskError::new(ErrorCode::Poison, text))
     } else {
-        (TaskState::Ready, TaskError::new(ErrorCode::LeaseLost, "the lease ended before an outcome was settled"))
+        (
+            TaskState::Ready,
+            TaskError::new(ErrorCode::LeaseLost, "the lease ended before an outcome was settled"),
+        )
     };
     Transition { state, attempt: not_counted, crash_count, wait: None, error: Some(error) }
 }
@@ -203,7 +226,10 @@ mod tests {
     fn an_outcome_is_refused_in_every_other_state() {
         for state in TaskState::ALL.into_iter().filter(|state| *state != TaskState::Leased) {
             for (outcome, ..) in outcomes() {
-                assert!(transition(view(state), LifecycleEvent::Ended(&outcome)).is_err(), "{state} {outcome:?}");
+                assert!(
+                    transition(view(state), LifecycleEvent::Ended(&outcome)).is_err(),
+                    "{state} {outcome:?}"
+                );
             }
         }
     }
@@ -241,7 +267,9 @@ mod tests {
     #[test]
     fn operators_move_tasks_only_where_it_makes_sense() {
         use TaskState::*;
-        let allowed = |event| TaskState::ALL.into_iter().filter(|s| transition(view(*s), event).is_ok()).collect::<Vec<_>>();
+        let allowed = |event| {
+            TaskState::ALL.into_iter().filter(|s| transition(view(*s), event).is_ok()).collect::<Vec<_>>()
+        };
         assert_eq!(allowed(LifecycleEvent::RetryAsked), [Scheduled, Dead, Cancelled]);
         assert_eq!(allowed(LifecycleEvent::Resolved), [Parked]);
         assert_eq!(allowed(LifecycleEvent::CancelAsked), [Scheduled, Ready, Parked]);

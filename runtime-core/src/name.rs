@@ -20,7 +20,9 @@ const KEY: &str = "1 to 256 printable characters";
 
 fn is_slug(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'))
         && text.as_bytes()[0].is_ascii_alphanumeric()
 }
 

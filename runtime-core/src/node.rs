@@ -21,7 +21,11 @@ impl NodePath {
     /// The path of a child with this name.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.is_root() { Self(format!("/{name}").into()) } else { Self(format!("{}/{name}", self.0).into()) }
+        if self.is_root() {
+            Self(format!("/{name}").into())
+        } else {
+            Self(format!("{}/{name}", self.0).into())
+        }
     }
 
     /// Whether this is `/`.
@@ -42,7 +46,11 @@ impl NodePath {
     /// The node above; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let (above, _) = self.0.rsplit_once('/')?;
-        if self.is_root() { None } else { Some(if above.is_empty() { Self::root() } else { Self(above.into()) }) }
+        if self.is_root() {
+            None
+        } else {
+            Some(if above.is_empty() { Self::root() } else { Self(above.into()) })
+        }
     }
 
     /// Whether this is `other` or lies under it.
@@ -78,9 +86,13 @@ impl FromStr for NodePath {
     type Err = InvalidNodePath;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let segment =
-            |s: &str| !s.is_empty() && s.len() <= 64 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        let valid = text == "/" || (text.len() <= 512 && text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment)));
+        let segment = |s: &str| {
+            !s.is_empty()
+                && s.len() <= 64
+                && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        let valid = text == "/"
+            || (text.len() <= 512 && text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment)));
         if valid { Ok(Self(text.into())) } else { Err(InvalidNodePath(text.chars().take(80).collect())) }
     }
 }

@@ -40,11 +40,14 @@ impl ParkReason {
             Self::NeedsDecision { question } => TaskError::new(ErrorCode::NeedsDecision, question.clone()),
             Self::EffectUnknown { step } => TaskError::new(
                 ErrorCode::EffectUnknown,
-                format!("step {step} began and its result is not known; approve if it happened, reject to run it again"),
+                format!(
+                    "step {step} began and its result is not known; approve if it happened, reject to run it again"
+                ),
             ),
-            Self::AwaitsCompletion { by } => {
-                TaskError::new(ErrorCode::NeedsDecision, format!("waits for the completion that {by} reports"))
-            }
+            Self::AwaitsCompletion { by } => TaskError::new(
+                ErrorCode::NeedsDecision,
+                format!("waits for the completion that {by} reports"),
+            ),
         }
     }
 }

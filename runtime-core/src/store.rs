@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use error::{EnqueueError, StoreError, SteerError};
+pub use error::{EnqueueError, SteerError, StoreError};
 pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
 pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
 
@@ -129,7 +129,11 @@ pub trait TaskStore: Send + Sync {
 
     /// Makes tasks and runs the app's own writes in the same transaction: all or nothing. The writes also run when every
     /// task is a duplicate, so they must be idempotent.
-    async fn enqueue_whole(&self, tasks: Vec<NewTask>, writes: Vec<AppWrite>) -> Result<Vec<Enqueued>, EnqueueError>;
+    async fn enqueue_whole(
+        &self,
+        tasks: Vec<NewTask>,
+        writes: Vec<AppWrite>,
+    ) -> Result<Vec<Enqueued>, EnqueueError>;
 
     /// Grants leases on ready tasks: lowest priority number first, then oldest first. Granting raises the epoch. A suspect of
     /// [`crate::lifecycle::CRASHES_BEFORE_ALONE`] deaths is granted only alone: not while this instance holds any other lease, and

@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn a_trace_id_is_read_from_a_well_formed_header_only() {
-        let of = |text: &str| TraceContext { traceparent: text.into(), tracestate: None }.trace_id().map(str::to_owned);
+        let of = |text: &str| {
+            TraceContext { traceparent: text.into(), tracestate: None }.trace_id().map(str::to_owned)
+        };
         assert_eq!(
             of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(),
             Some("4bf92f3577b34da6a3ce929d0e0e4736")

@@ -9,7 +9,7 @@ use crate::error::TaskError;
 use crate::event::NewEvent;
 use crate::outcome::SettleWith;
 use crate::store::{AppWrite, Store};
-use crate::task::{LeasedTask, Lease, NewTask, Progress, Task};
+use crate::task::{Lease, LeasedTask, NewTask, Progress, Task};
 
 /// A handler's view of its attempt. Cheap to clone; all clones are the same attempt.
 #[derive(Clone)]
@@ -37,7 +37,13 @@ impl Context {
     /// A context for one attempt.
     pub fn new(parts: ContextParts) -> Self {
         let ContextParts { leased, cancel, store } = parts;
-        Self(Arc::new(Inner { task: *leased.task, lease: leased.lease, cancel, store, with: Mutex::default() }))
+        Self(Arc::new(Inner {
+            task: *leased.task,
+            lease: leased.lease,
+            cancel,
+            store,
+            with: Mutex::default(),
+        }))
     }
 
     /// The task, as it was when the attempt began.

@@ -63,7 +63,12 @@ impl Context {
     /// # Errors
     /// Parks the task when it is not known whether the call happened; a retry when it certainly did not; a rejection when
     /// the step is known with other content.
-    pub async fn unkeyed<C, R, Fut>(&self, step: StepName, content: &C, call: impl FnOnce() -> Fut) -> Result<R, NotDone>
+    pub async fn unkeyed<C, R, Fut>(
+        &self,
+        step: StepName,
+        content: &C,
+        call: impl FnOnce() -> Fut,
+    ) -> Result<R, NotDone>
     where
         C: Serialize + Sync,
         R: Serialize + DeserializeOwned,
@@ -104,7 +109,9 @@ impl Context {
                 let text = format!("the stored result of step {step} no longer fits its type: {error}");
                 NotDone::Reject { error: TaskError::new(ErrorCode::EffectConflict, text) }
             }),
-            EffectBegun::Unknown => Err(NotDone::Park { reason: ParkReason::EffectUnknown { step: step.clone() } }),
+            EffectBegun::Unknown => {
+                Err(NotDone::Park { reason: ParkReason::EffectUnknown { step: step.clone() } })
+            }
             EffectBegun::Conflict => {
                 let text = format!("step {step} is known with other content");
                 Err(NotDone::Reject { error: TaskError::new(ErrorCode::EffectConflict, text) })
@@ -113,7 +120,12 @@ impl Context {
         }
     }
 
-    async fn record<R: Serialize>(&self, step: StepName, content: ContentHash, result: &R) -> Result<(), NotDone> {
+    async fn record<R: Serialize>(
+        &self,
+        step: StepName,
+        content: ContentHash,
+        result: &R,
+    ) -> Result<(), NotDone> {
         let result = serde_json::to_vec(result).map_err(|error| TaskError::permanent(error.to_string()))?;
         if self.store().record_effect(self.lease(), step, content, result).await? {
             Ok(())

@@ -36,7 +36,12 @@ where
     /// # Panics
     /// When the schema that the type derives is itself invalid: a bug in a hand-written `JsonSchema`.
     pub fn new(function: F) -> Self {
-        Self { function, input: Check::of(schema_for!(I)), output: Check::of(schema_for!(O)), types: PhantomData }
+        Self {
+            function,
+            input: Check::of(schema_for!(I)),
+            output: Check::of(schema_for!(O)),
+            types: PhantomData,
+        }
     }
 }
 
@@ -77,7 +82,8 @@ impl Check {
     }
 
     fn read<T: DeserializeOwned>(&self, document: &[u8], code: ErrorCode) -> Result<T, NotDone> {
-        let value: Value = serde_json::from_slice(document).map_err(|error| misfit(code, String::new(), error))?;
+        let value: Value =
+            serde_json::from_slice(document).map_err(|error| misfit(code, String::new(), error))?;
         self.check(&value, code)?;
         serde_json::from_value(value).map_err(|error| misfit(code, String::new(), error).into())
     }
@@ -127,7 +133,9 @@ mod tests {
 
     #[test]
     fn a_misfit_names_its_place_and_hides_the_value() {
-        let Err(NotDone::Reject { error }) = read(r#"{"quantity": "secret"}"#) else { panic!("must be rejected") };
+        let Err(NotDone::Reject { error }) = read(r#"{"quantity": "secret"}"#) else {
+            panic!("must be rejected")
+        };
         assert_eq!((error.code, error.field.as_deref()), (ErrorCode::InvalidInput, Some("/quantity")));
         assert!(!error.message.contains("secret"), "{}", error.message);
         assert!(matches!(read(r#"{"quantity": 0}"#), Err(NotDone::Reject { .. })));
@@ -141,6 +149,8 @@ mod tests {
         let check = Check::of(schema_for!(Output));
         let write = |text: &str| check.write(&Output { text: text.into() }, ErrorCode::InvalidOutput);
         assert_eq!(write("abc").unwrap(), br#"{"text":"abc"}"#);
-        assert!(matches!(write("abcd"), Err(NotDone::Reject { error }) if error.code == ErrorCode::InvalidOutput));
+        assert!(
+            matches!(write("abcd"), Err(NotDone::Reject { error }) if error.code == ErrorCode::InvalidOutput)
+        );
     }
 }

@@ -51,6 +51,14 @@ pub enum StoreError {
         /// Most allowed.
         limit: usize,
     },
+    /// A checkpoint is larger than a payload may be.
+    #[error("{bytes} bytes in one value, at most {limit} are allowed")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// Largest allowed.
+        limit: usize,
+    },
     /// The back end cannot do this.
     #[error("this store lacks the capability {0:?}")]
     CapabilityMissing(Capability),
@@ -69,7 +77,7 @@ impl StoreError {
             Self::TooNew { .. } => ErrorCode::StoreTooNew,
             Self::Corrupt { .. } => ErrorCode::StoreCorrupt,
             Self::Unavailable { .. } | Self::Closed => ErrorCode::StoreUnavailable,
-            Self::BatchTooLarge { .. } => ErrorCode::TooLarge,
+            Self::BatchTooLarge { .. } | Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::CapabilityMissing(_) => ErrorCode::CapabilityMissing,
         }
     }

@@ -1,0 +1,168 @@
+//! ActorCommandProcessor: the one door for commands. Thin: every arm hands the command to whoever knows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runtime_core::control::{Command, CommandError, Reply, TaskDetail};
+use runtime_core::name::{CorrelationId, WorkerName};
+use runtime_core::node::NodePath;
+use runtime_core::supervision::Fault;
+use runtime_core::task::{NewTask, TaskId, TaskState};
+use tokio::task::JoinSet;
+
+use crate::completion::CompletionMsg;
+use crate::executor::ExecutorMsg;
+use crate::node::{NodeActor, NodeContext};
+use crate::platform::Platform;
+use crate::services::steering::SteeringService;
+use crate::status::StatusMsg;
+use crate::table::NodeAddress;
+use crate::templates::TemplatesMsg;
+
+/// Where commands go.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) status: NodeAddress<StatusMsg>,
+    pub(crate) templates: NodeAddress<TemplatesMsg>,
+    pub(crate) completion: NodeAddress<CompletionMsg>,
+    pub(crate) executors: Arc<Vec<(WorkerName, NodePath)>>,
+}
+
+/// The logic of the commands node.
+pub(crate) struct ActorCommandProcessor {
+    platform: Arc<Platform>,
+    steering: SteeringService,
+    doors: Doors,
+    tasks: JoinSet<()>,
+}
+
+impl ActorCommandProcessor {
+    pub(crate) fn new(platform: Arc<Platform>, doors: Doors) -> Self {
+        Self { steering: SteeringService::new(platform.clone()), platform, doors, tasks: JoinSet::new() }
+    }
+
+    fn status(&self, root: NodePath, deep: bool, reply: Reply<Vec<runtime_core::node::NodeView>>) {
+        hand_on(&self.doors.status, StatusMsg::GetWorkerStatus { root, deep, reply });
+    }
+
+    /// Answers from a task of its own: the store, or a node that changes, takes its time.
+    fn answer<T, F>(&mut self, reply: Reply<T>, work: F)
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, CommandError>> + Send + 'static,
+    {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(async move { reply.send(work.await) });
+    }
+
+    fn run_worker(&self, worker: &WorkerName, task: TaskId, correlation: CorrelationId, reply: Reply<()>) {
+        let executor = self
+            .doors
+            .executors
+            .iter()
+            .find(|(name, _)| name == worker)
+            .and_then(|(_, path)| self.platform.table.address::<ExecutorMsg>(path));
+        match executor {
+            None => reply.send(Err(CommandError::not_found(format!("no worker {worker}")))),
+            Some(executor) => {
+                hand_on(&executor, ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply });
+            }
+        }
+    }
+}
+
+/// Hands a message on. When nobody is there its reply is dropped, and the asker hears that.
+fn hand_on<M: Send + 'static>(to: &NodeAddress<M>, message: M) {
+    if to.send(message).is_err() {
+        tracing::warn!(node = %to.entry().path(), "a command came while its node was not up");
+    }
+}
+
+#[async_trait]
+impl NodeActor for ActorCommandProcessor {
+    type Msg = Command;
+
+    async fn handle(&mut self, _node: &NodeContext<Command>, command: Command) -> Result<(), Fault> {
+        let store = self.platform.store.clone();
+        match command {
+            Command::GetInfo { reply } => hand_on(&self.doors.status, StatusMsg::GetInfo { reply }),
+            Command::GetOverview { reply } => hand_on(&self.doors.status, StatusMsg::HealthCheck { reply }),
+            Command::GetEventStatus { reply } => {
+                hand_on(&self.doors.status, StatusMsg::GetEventStatus { reply })
+            }
+            Command::GetTree { root, reply } => self.status(root, true, reply),
+            Command::GetNode { path, reply } => {
+                let (views, answer) = Reply::channel();
+                self.status(path, false, views);
+                self.answer(reply, async move {
+                    let mut views = answer.await.unwrap_or_else(|_| Err(gone()))?;
+                    views.pop().ok_or_else(gone)
+                });
+            }
+            Command::SteerNode { path, command, reply } => {
+                let steering = self.steering.clone();
+                self.answer(reply, async move { steering.steer(&path, command).await });
+            }
+            Command::ListWorkers { reply } => {
+                hand_on(&self.doors.templates, TemplatesMsg::GetTemplate { worker: None, reply });
+            }
+            Command::RunWorker { worker, task, correlation, reply } => {
+                self.run_worker(&worker, task, correlation, reply);
+            }
+            Command::ListQueues { reply } => {
+                self.answer(reply, async move { Ok(store.queue_stats().await?) })
+            }
+            Command::EnqueueTasks { tasks, reply } => {
+                self.answer(reply, enqueue(self.platform.clone(), tasks))
+            }
+            Command::ListTasks { filter, after, page_size, reply } => {
+                self.answer(reply, async move { Ok(store.list(filter, after, page_size).await?) });
+            }
+            Command::GetTask { id, reply } => self.answer(reply, detail(self.platform.clone(), id)),
+            Command::SteerTask { id, command, reply } => {
+                hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });
+            }
+            Command::AwaitIdle { reply } => {
+                self.answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn gone() -> CommandError {
+    CommandError::new(runtime_core::error::ErrorCode::NoAnswer, "the status node is not up")
+}
+
+async fn enqueue(
+    platform: Arc<Platform>,
+    tasks: Vec<NewTask>,
+) -> Result<Vec<Result<runtime_core::store::Enqueued, CommandError>>, CommandError> {
+    let answers = platform.store.enqueue(tasks).await?;
+    Ok(answers.into_iter().map(|answer| answer.map_err(CommandError::from)).collect())
+}
+
+async fn detail(platform: Arc<Platform>, id: TaskId) -> Result<TaskDetail, CommandError> {
+    let task = platform.store.get(vec![id]).await?.pop().flatten();
+    let task = task.ok_or_else(|| CommandError::not_found(format!("no task {id}")))?;
+    let attempts = platform.store.attempts(id).await?;
+    Ok(TaskDetail { task, attempts })
+}
+
+/// Waits until no queue holds anything that will run by itself.
+async fn idle(platform: Arc<Platform>, completion: NodeAddress<CompletionMsg>) -> Result<(), CommandError> {
+    loop {
+        let (reply, flushed) = Reply::channel();
+        hand_on(&completion, CompletionMsg::ProcessTaskCompletion(reply));
+        flushed.await.unwrap_or_else(|_| Err(gone()))?;
+        let busy = |stats: &runtime_core::store::QueueStats| {
+            [TaskState::Ready, TaskState::Leased, TaskState::Scheduled]
+                .iter()
+                .any(|state| stats.counts.of(*state) > 0)
+        };
+        if !platform.store.queue_stats().await?.iter().any(busy) {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

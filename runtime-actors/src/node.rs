@@ -1,0 +1,365 @@
+//! One node of the tree: the only place, beside its supervisor, that speaks to the actor framework.
+//!
+//! A node's logic is a [`NodeActor`]: plain methods on `&mut self`, which tests call directly. [`Node`] gives it its life:
+//!
+//! ```text
+//! spawn ─▶ pre_start: build the state ─▶ Init: I/O, under the supervisor's deadline ─▶ ready, door open
+//!                                                                                       │
+//!        stop hook ◀─ Stop (asked) ◀──────────── messages, control facet ◀──────────────┘
+//! ```
+//!
+//! An error from any method means that the actor is broken; its supervisor decides what follows. An error of the work it does
+//! is a value and never comes here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use runtime_core::control::{CommandError, Reply};
+use runtime_core::node::{DesiredState, NodePath, NodeState, NodeView};
+use runtime_core::supervision::{ChildEnd, Fault, FaultKind, Incarnation};
+
+use crate::table::NodeEntry;
+
+/// What every node understands, whatever its own messages are.
+#[derive(Debug)]
+pub(crate) enum ControlMsg {
+    /// Take no new work.
+    Pause(Reply<()>),
+    /// Go on.
+    Resume(Reply<()>),
+    /// End in order.
+    Stop,
+    /// Finish what there is; answered when nothing is left.
+    Drain(Reply<()>),
+    /// How is it?
+    Snapshot(Reply<NodeView>),
+    /// Have so many slots.
+    Resize(usize, Reply<()>),
+}
+
+/// What arrives in a node's mailbox.
+pub(crate) enum NodeMsg<M> {
+    /// Sent by the node to itself when its state is built.
+    Init,
+    /// The facet all nodes share.
+    Control(ControlMsg),
+    /// The node's own messages.
+    Own(M),
+}
+
+/// Whether something is complete, or will be reported later through the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It is.
+    Complete,
+    /// It is under way.
+    Underway,
+}
+
+/// The logic of a node. Every method runs in the node's mailbox order and never waits for user code.
+#[async_trait]
+pub(crate) trait NodeActor: Send + 'static {
+    /// The node's own messages: asks are verbs, facts are in the past tense.
+    type Msg: Send + 'static;
+
+    /// Does the I/O of the start. `Underway`: the node says [`NodeContext::ready`] later.
+    ///
+    /// # Errors
+    /// A fault: the start has failed.
+    async fn init(&mut self, _node: &NodeContext<Self::Msg>) -> Result<Progress, Fault> {
+        Ok(Progress::Complete)
+    }
+
+    /// Handles one message.
+    ///
+    /// # Errors
+    /// A fault: the actor is broken.
+    async fn handle(&mut self, node: &NodeContext<Self::Msg>, message: Self::Msg) -> Result<(), Fault>;
+
+    /// Takes no new work from here on.
+    fn pause(&mut self, _node: &NodeContext<Self::Msg>) {}
+
+    /// Takes work again.
+    fn resume(&mut self, _node: &NodeContext<Self::Msg>) {}
+
+    /// Has so many slots from here on.
+    ///
+    /// # Errors
+    /// When the node has no slots.
+    fn resize(&mut self, node: &NodeContext<Self::Msg>, _slots: usize) -> Result<(), CommandError> {
+        Err(CommandError::precondition(format!("{} has no slots", node.path())))
+    }
+
+    /// Finishes what there is; answers when nothing is left.
+    fn drain(&mut self, _node: &NodeContext<Self::Msg>, reply: Reply<()>) {
+        reply.send(Ok(()));
+    }
+
+    /// Ends in order. `Underway`: the node says [`NodeContext::finish`] later. Not called after a fault or a kill: what must
+    /// not be left behind belongs into `Drop`.
+    ///
+    /// # Errors
+    /// A fault: it ended badly.
+    async fn stop(&mut self, _node: &NodeContext<Self::Msg>) -> Result<Progress, Fault> {
+        Ok(Progress::Complete)
+    }
+
+    /// A child of this node ended. Only supervisors have children.
+    ///
+    /// # Errors
+    /// A fault: this node gives up too.
+    async fn child_ended(
+        &mut self,
+        _node: &NodeContext<Self::Msg>,
+        _child: ActorId,
+        _how: ChildEnd,
+    ) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// What a node knows of itself.
+pub(crate) struct NodeContext<M> {
+    entry: Arc<NodeEntry>,
+    incarnation: Incarnation,
+    myself: ActorRef<NodeMsg<M>>,
+    report_ready: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl<M: Send + 'static> NodeContext<M> {
+    /// The node's address.
+    pub(crate) fn path(&self) -> &NodePath {
+        self.entry.path()
+    }
+
+    /// The node's row of the table.
+    pub(crate) fn entry(&self) -> &Arc<NodeEntry> {
+        &self.entry
+    }
+
+    /// A fault of this node.
+    pub(crate) fn fault(&self, error: impl std::fmt::Display) -> Fault {
+        Fault::new(self.path().as_str(), FaultKind::Error, error.to_string())
+    }
+
+    /// How this node can be reached by tasks that it owns.
+    pub(crate) fn myself(&self) -> Myself<M> {
+        Myself(self.myself.clone())
+    }
+
+    /// The init that was under way is done.
+    pub(crate) fn ready(&self) {
+        let state =
+            if self.entry.desired() == DesiredState::Paused { NodeState::Paused } else { NodeState::Running };
+        self.entry.open(self.incarnation.0, self.myself.clone());
+        self.entry.set_state(state);
+        (self.report_ready)();
+    }
+
+    /// The stop that was under way is done, or the node has nothing more to do.
+    pub(crate) fn finish(&self) {
+        self.myself.stop(None);
+    }
+
+    /// The same, for a task that the stop waits for.
+    pub(crate) fn finisher(&self) -> impl Fn() + Send + 'static + use<M> {
+        let myself = self.myself.clone();
+        move || myself.stop(None)
+    }
+
+    pub(crate) fn cell(&self) -> ActorCell {
+        self.myself.get_cell()
+    }
+}
+
+/// A node as the tasks it owns see it. Ends with the incarnation.
+pub(crate) struct Myself<M>(ActorRef<NodeMsg<M>>);
+
+impl<M> Clone for Myself<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: Send + 'static> Myself<M> {
+    /// Sends a fact to the node. `false` when the node is gone.
+    pub(crate) fn tell(&self, message: M) -> bool {
+        self.0.send_message(NodeMsg::Own(message)).is_ok()
+    }
+
+    /// Sends a message that must not get lost: it comes back when the node is gone.
+    pub(crate) fn try_tell(&self, message: M) -> Result<(), M> {
+        self.0.send_message(NodeMsg::Own(message)).map_err(returned)
+    }
+
+    /// Sends a message to the node after a while, unless the node has ended by then.
+    pub(crate) fn tell_after(&self, wait: Duration, message: M)
+    where
+        M: Sync,
+    {
+        let myself = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            myself.tell(message);
+        });
+    }
+}
+
+/// The message that could not be sent.
+pub(crate) fn returned<M>(error: ractor::MessagingErr<NodeMsg<M>>) -> M {
+    match error {
+        ractor::MessagingErr::SendErr(NodeMsg::Own(message)) => message,
+        _ => unreachable!("a refused message comes back as it was"),
+    }
+}
+
+/// What the framework needs to start a node.
+pub(crate) struct NodeStart<A: NodeActor> {
+    pub(crate) build: Box<dyn FnOnce() -> A + Send>,
+    pub(crate) entry: Arc<NodeEntry>,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) report_ready: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The actor behind a [`NodeActor`].
+pub(crate) struct Node<A>(std::marker::PhantomData<fn() -> A>);
+
+impl<A> Node<A> {
+    pub(crate) fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+/// A running node: its logic and what it knows of itself.
+pub(crate) struct NodeLife<A: NodeActor> {
+    logic: A,
+    context: NodeContext<A::Msg>,
+    initialised: bool,
+}
+
+impl<A: NodeActor> Drop for NodeLife<A> {
+    /// However the node ended, nobody must reach it any more.
+    fn drop(&mut self) {
+        let entry = &self.context.entry;
+        entry.close(self.context.incarnation.0);
+        if entry.incarnation() == self.context.incarnation.0
+            && !matches!(entry.state(), NodeState::BackingOff | NodeState::Abandoned)
+        {
+            entry.set_state(NodeState::Stopped);
+        }
+    }
+}
+
+impl<A: NodeActor> NodeLife<A> {
+    async fn receive(&mut self, message: NodeMsg<A::Msg>) -> Result<(), Fault> {
+        match message {
+            NodeMsg::Init => {
+                let progress = self.logic.init(&self.context).await?;
+                self.initialised = true;
+                if self.context.entry.desired() == DesiredState::Paused {
+                    self.logic.pause(&self.context);
+                }
+                if progress == Progress::Complete {
+                    self.context.ready();
+                }
+                Ok(())
+            }
+            NodeMsg::Own(message) => self.logic.handle(&self.context, message).await,
+            NodeMsg::Control(control) => self.control(control).await,
+        }
+    }
+
+    async fn control(&mut self, message: ControlMsg) -> Result<(), Fault> {
+        let Self { logic, context, .. } = self;
+        match message {
+            ControlMsg::Pause(reply) => {
+                logic.pause(context);
+                context.entry.set_state(NodeState::Paused);
+                reply.send(Ok(()));
+            }
+            ControlMsg::Resume(reply) => {
+                logic.resume(context);
+                context.entry.set_state(NodeState::Running);
+                reply.send(Ok(()));
+            }
+            ControlMsg::Drain(reply) => {
+                context.entry.set_state(NodeState::Draining);
+                logic.drain(context, reply);
+            }
+            ControlMsg::Snapshot(reply) => reply.send(Ok(context.entry.view())),
+            ControlMsg::Resize(slots, reply) => reply.send(logic.resize(context, slots)),
+            ControlMsg::Stop if !self.initialised => context.finish(),
+            ControlMsg::Stop => {
+                context.entry.set_state(NodeState::Stopping);
+                if logic.stop(context).await? == Progress::Complete {
+                    context.finish();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<A: NodeActor> Actor for Node<A> {
+    type Msg = NodeMsg<A::Msg>;
+    type State = NodeLife<A>;
+    type Arguments = NodeStart<A>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        start: NodeStart<A>,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let NodeStart { build, entry, incarnation, report_ready } = start;
+        let context = NodeContext { entry, incarnation, myself: myself.clone(), report_ready };
+        let life = NodeLife { logic: build(), context, initialised: false };
+        myself.send_message(NodeMsg::Init)?;
+        Ok(life)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        life: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let entry = life.context.entry.clone();
+        entry.begin_work();
+        let result = life.receive(message).await;
+        entry.end_work(result.is_err());
+        Ok(result?)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        life: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some((child, how)) = child_end(event) {
+            life.logic.child_ended(&life.context, child, how).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the framework's event. A kill or an aborted task arrives as "terminated" with a reason, an error keeps its type, a panic
+/// arrives as text.
+fn child_end(event: SupervisionEvent) -> Option<(ActorId, ChildEnd)> {
+    match event {
+        SupervisionEvent::ActorTerminated(cell, _, None) => Some((cell.get_id(), ChildEnd::Normal)),
+        SupervisionEvent::ActorTerminated(cell, _, Some(reason)) => {
+            Some((cell.get_id(), ChildEnd::Fault(Fault::new("", FaultKind::Killed, reason))))
+        }
+        SupervisionEvent::ActorFailed(cell, error) => {
+            let fault = match error.downcast::<Fault>() {
+                Ok(fault) => *fault,
+                Err(other) => Fault::new("", FaultKind::Panic, other.to_string()),
+            };
+            Some((cell.get_id(), ChildEnd::Fault(fault)))
+        }
+        SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => None,
+    }
+}

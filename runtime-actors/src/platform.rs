@@ -1,0 +1,101 @@
+//! What every node of one tree may use. Built once, before the tree; it outlives every incarnation, so that a restarted node
+//! finds what the one before it had.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use runtime_core::clock::Clock;
+use runtime_core::name::InstanceName;
+use runtime_core::store::Store;
+use runtime_core::task::{Lease, TaskId};
+use runtime_core::trace::TraceBridge;
+
+use crate::services::completion::CompletionService;
+use crate::services::templates::TemplateCache;
+use crate::table::NodeTable;
+use crate::work_pool::WorkPool;
+
+/// Times of the platform, with the blueprint's values as defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a lease is valid.
+    pub lease: Duration,
+    /// How often leases are extended.
+    pub extend_every: Duration,
+    /// How often the store is swept when nothing else asks for it.
+    pub sweep_every: Duration,
+    /// How long running attempts may take to end when a worker stops.
+    pub grace: Duration,
+    /// How long after its timeout an attempt that has not ended counts as stuck.
+    pub stuck_after: Duration,
+    /// How long tasks may wait with nothing settled until the pipeline counts as dead.
+    pub progress_within: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            extend_every: Duration::from_secs(10),
+            sweep_every: Duration::from_secs(5),
+            grace: Duration::from_secs(30),
+            stuck_after: Duration::from_secs(2),
+            progress_within: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Shared by all nodes.
+pub struct Platform {
+    /// The back end.
+    pub store: Arc<dyn Store>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// This process.
+    pub instance: InstanceName,
+    /// Times.
+    pub timing: Timing,
+    /// Joins spans to stored contexts.
+    pub traces: Arc<dyn TraceBridge>,
+    /// Where handlers run.
+    pub pool: Arc<WorkPool>,
+    /// Every node.
+    pub table: Arc<NodeTable>,
+    /// Settles outcomes.
+    pub completion: Arc<CompletionService>,
+    /// Serves worker descriptors.
+    pub templates: Arc<TemplateCache>,
+    /// Leases that this instance holds.
+    pub leases: LeaseBook,
+}
+
+/// Every lease of this instance, so that one statement can extend them all.
+#[derive(Debug, Default)]
+pub struct LeaseBook(Mutex<HashMap<TaskId, Lease>>);
+
+impl LeaseBook {
+    /// Notes granted leases.
+    pub(crate) fn add(&self, leases: impl IntoIterator<Item = Lease>) {
+        self.held().extend(leases.into_iter().map(|lease| (lease.task, lease)));
+    }
+
+    /// Strikes leases out that are settled or lost. A later lease of the same task stays.
+    pub(crate) fn remove<'a>(&self, leases: impl IntoIterator<Item = &'a Lease>) {
+        let mut held = self.held();
+        for lease in leases {
+            if held.get(&lease.task).is_some_and(|present| present.epoch == lease.epoch) {
+                held.remove(&lease.task);
+            }
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Lease> {
+        self.held().values().copied().collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<TaskId, Lease>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

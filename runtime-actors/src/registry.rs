@@ -1,0 +1,306 @@
+//! The registry: which nodes the tree has, and in which order they start.
+//!
+//! ```text
+//! /                              one_for_one
+//! ├─ engine                      rest_for_one
+//! │   ├─ store
+//! │   ├─ completion
+//! │   ├─ templates
+//! │   ├─ events
+//! │   └─ apps                    one_for_one
+//! │       └─ <app>               rest_for_one: health, then workers, then sources; stopped the other way round
+//! └─ control                     one_for_one: its crashes never touch the engine
+//!     ├─ status
+//!     ├─ commands
+//!     └─ admin                   started last
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use runtime_core::event::EventSubscriber;
+use runtime_core::handler::Handler;
+use runtime_core::name::AppName;
+use runtime_core::node::{NodeKind, NodePath};
+use runtime_core::supervision::{ChildSpec, RestartBudget, Strategy, SupervisorSpec};
+use runtime_core::worker::WorkerDescriptor;
+
+use crate::attempt::WorkerRun;
+use crate::commands::{ActorCommandProcessor, Doors};
+use crate::completion::CompletionActor;
+use crate::events::DomainEventActor;
+use crate::executor::TaskExecutorActor;
+use crate::health::{HealthPlan, HealthReporter};
+use crate::platform::Platform;
+use crate::server::{Serve, ServerActor};
+use crate::services::events::DomainEventService;
+use crate::services::status::{Identity, WorkerStatusService, app_path};
+use crate::source_pump::{SourcePlan, SourcePump};
+use crate::status::WorkerStatusActor;
+use crate::store_keeper::StoreActor;
+use crate::supervisor::{ChildPlan, Supervisor};
+use crate::table::NodeAddress;
+use crate::templates::TemplateCacheActor;
+
+/// A worker: what it is, and the code it runs.
+#[derive(Clone)]
+pub struct WorkerPlan {
+    /// What it is.
+    pub descriptor: Arc<WorkerDescriptor>,
+    /// The code.
+    pub handler: Arc<dyn Handler>,
+}
+
+/// An app: what its modules registered.
+#[derive(Clone)]
+pub struct AppPlan {
+    /// Its name.
+    pub name: AppName,
+    /// Its workers.
+    pub workers: Vec<WorkerPlan>,
+    /// Its sources.
+    pub sources: Vec<SourcePlan>,
+    /// Its health reporters.
+    pub health: Vec<HealthPlan>,
+    /// Who hears of its facts.
+    pub subscribers: Vec<Arc<dyn EventSubscriber>>,
+}
+
+/// What the tree is built from.
+pub(crate) struct Registry {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) apps: Vec<AppPlan>,
+    pub(crate) admin: Option<Serve>,
+    pub(crate) identity: Identity,
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+/// How much longer than the grace of attempts a worker may take to stop.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+impl Registry {
+    /// The root, with everything under it declared in the table.
+    pub(crate) fn build(self) -> ChildPlan {
+        let root = NodePath::root();
+        self.declare(&root, NodeKind::Supervisor);
+        let events = Arc::new(DomainEventService::new(
+            self.platform.store.clone(),
+            self.apps.iter().flat_map(|app| app.subscribers.iter().cloned()).collect(),
+        ));
+        let engine = self.engine(&root.child("engine"), &events);
+        let control = self.control(&root.child("control"), events);
+        self.supervisor(&root, Strategy::OneForOne, vec![engine, control])
+    }
+
+    fn engine(&self, path: &NodePath, events: &Arc<DomainEventService>) -> Make {
+        self.declare(path, NodeKind::Supervisor);
+        let platform = &self.platform;
+        // Completion knows the address of events, which starts after it: rows are declared in start order first.
+        for (name, kind) in [
+            ("store", NodeKind::Store),
+            ("completion", NodeKind::Completion),
+            ("templates", NodeKind::Templates),
+            ("events", NodeKind::Events),
+        ] {
+            self.declare(&path.child(name), kind);
+        }
+        let store = self.child(&path.child("store"), NodeKind::Store, {
+            let platform = platform.clone();
+            move || StoreActor::new(platform.clone())
+        });
+        let completion = self.child(&path.child("completion"), NodeKind::Completion, {
+            let (platform, events) =
+                (platform.clone(), self.address(&path.child("events"), NodeKind::Events));
+            move || CompletionActor::new(platform.clone(), events.clone())
+        });
+        let templates = self.child(&path.child("templates"), NodeKind::Templates, {
+            let registered =
+                self.apps.iter().flat_map(|app| &app.workers).map(|worker| worker.descriptor.clone());
+            let (platform, registered) = (platform.clone(), Arc::new(registered.collect::<Vec<_>>()));
+            move || TemplateCacheActor::new(platform.clone(), registered.clone())
+        });
+        let events = self.child(&path.child("events"), NodeKind::Events, {
+            let events = events.clone();
+            move || DomainEventActor::new(events.clone())
+        });
+        let apps = self.apps(&path.child("apps"));
+        self.branch(path, Strategy::RestForOne, vec![store, completion, templates, events, apps])
+    }
+
+    fn apps(&self, path: &NodePath) -> Make {
+        self.declare(path, NodeKind::Supervisor);
+        let apps = self.apps.iter().map(|app| self.app(app)).collect();
+        self.branch(path, Strategy::OneForOne, apps)
+    }
+
+    fn app(&self, app: &AppPlan) -> Make {
+        let path = app_path(&app.name);
+        self.declare(&path, NodeKind::Supervisor);
+        let mut groups = Vec::new();
+        if !app.health.is_empty() {
+            groups
+                .push(self.group(&path.child("health"), &app.health, |path, plan| self.reporter(path, plan)));
+        }
+        if !app.workers.is_empty() {
+            groups
+                .push(self.group(&path.child("workers"), &app.workers, |path, plan| self.worker(path, plan)));
+        }
+        if !app.sources.is_empty() {
+            groups
+                .push(self.group(&path.child("sources"), &app.sources, |path, plan| self.source(path, plan)));
+        }
+        self.branch(&path, Strategy::RestForOne, groups)
+    }
+
+    fn group<P>(&self, path: &NodePath, plans: &[P], make: impl Fn(&NodePath, &P) -> Make) -> Make {
+        self.declare(path, NodeKind::Supervisor);
+        let members = plans.iter().map(|plan| make(path, plan)).collect();
+        self.branch(path, Strategy::OneForOne, members)
+    }
+
+    fn reporter(&self, group: &NodePath, plan: &HealthPlan) -> Make {
+        let (platform, plan) = (self.platform.clone(), plan.clone());
+        self.child(&group.child(&plan.name), NodeKind::Health, move || {
+            HealthReporter::new(platform.clone(), plan.clone())
+        })
+    }
+
+    fn worker(&self, group: &NodePath, plan: &WorkerPlan) -> Make {
+        let path = group.child(plan.descriptor.name.as_str());
+        let slots = plan.descriptor.slots;
+        let run = Arc::new(WorkerRun {
+            platform: self.platform.clone(),
+            descriptor: plan.descriptor.clone(),
+            handler: plan.handler.clone(),
+            executor: self.address(&path, NodeKind::Executor),
+        });
+        let spec = ChildSpec {
+            stop_within: self.platform.timing.grace + STOP_MARGIN,
+            ..ChildSpec::new(path.name())
+        };
+        self.child_with(spec, &path, NodeKind::Executor, move || TaskExecutorActor::new(run.clone(), slots))
+    }
+
+    fn source(&self, group: &NodePath, plan: &SourcePlan) -> Make {
+        let (platform, plan) = (self.platform.clone(), plan.clone());
+        self.child(&group.child(plan.name.as_str()), NodeKind::Source, move || {
+            SourcePump::new(platform.clone(), plan.clone())
+        })
+    }
+
+    fn control(&self, path: &NodePath, events: Arc<DomainEventService>) -> Make {
+        self.declare(path, NodeKind::Supervisor);
+        let mut children =
+            vec![self.status(&path.child("status"), events), self.commands(&path.child("commands"), path)];
+        if let Some(serve) = self.admin.clone() {
+            children.push(
+                self.child(&path.child("admin"), NodeKind::Admin, move || ServerActor::new(serve.clone())),
+            );
+        }
+        self.branch(path, Strategy::OneForOne, children)
+    }
+
+    fn status(&self, path: &NodePath, events: Arc<DomainEventService>) -> Make {
+        let queue_of =
+            self.workers().map(|(path, worker)| (path, worker.descriptor.route.queue.clone())).collect();
+        let service = Arc::new(WorkerStatusService::new(
+            self.platform.clone(),
+            self.identity.clone(),
+            events,
+            self.stopping.clone(),
+            queue_of,
+        ));
+        let platform = self.platform.clone();
+        self.child(path, NodeKind::Status, move || WorkerStatusActor::new(platform.clone(), service.clone()))
+    }
+
+    fn commands(&self, path: &NodePath, control: &NodePath) -> Make {
+        let engine = NodePath::root().child("engine");
+        let doors = Doors {
+            status: self.address(&control.child("status"), NodeKind::Status),
+            templates: self.address(&engine.child("templates"), NodeKind::Templates),
+            completion: self.address(&engine.child("completion"), NodeKind::Completion),
+            executors: Arc::new(
+                self.workers().map(|(path, plan)| (plan.descriptor.name.clone(), path)).collect(),
+            ),
+        };
+        let platform = self.platform.clone();
+        self.child(path, NodeKind::Commands, move || {
+            ActorCommandProcessor::new(platform.clone(), doors.clone())
+        })
+    }
+
+    /// All workers with their paths.
+    fn workers(&self) -> impl Iterator<Item = (NodePath, &WorkerPlan)> {
+        self.apps.iter().flat_map(|app| {
+            let group = app_path(&app.name).child("workers");
+            app.workers.iter().map(move |plan| (group.child(plan.descriptor.name.as_str()), plan))
+        })
+    }
+
+    fn declare(&self, path: &NodePath, kind: NodeKind) {
+        self.platform.table.declare(path.clone(), kind);
+    }
+
+    fn address<M>(&self, path: &NodePath, kind: NodeKind) -> NodeAddress<M> {
+        NodeAddress::of(self.platform.table.declare(path.clone(), kind))
+    }
+
+    fn child<A: crate::node::NodeActor>(
+        &self,
+        path: &NodePath,
+        kind: NodeKind,
+        build: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Make {
+        self.child_with(ChildSpec::new(path.name()), path, kind, build)
+    }
+
+    fn child_with<A: crate::node::NodeActor>(
+        &self,
+        spec: ChildSpec,
+        path: &NodePath,
+        kind: NodeKind,
+        build: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Make {
+        let entry = self.platform.table.declare(path.clone(), kind);
+        let build = Arc::new(build);
+        Arc::new(move || {
+            let build = build.clone();
+            ChildPlan::new(spec.clone(), entry.clone(), move || build())
+        })
+    }
+
+    /// A supervisor over these children, as a child itself.
+    fn branch(&self, path: &NodePath, strategy: Strategy, children: Vec<Make>) -> Make {
+        let entry = self.platform.table.declare(path.clone(), NodeKind::Supervisor);
+        let spec = supervisor_child(path, self.platform.timing.grace);
+        let path = path.to_string();
+        Arc::new(move || {
+            let (path, children) = (path.clone(), children.clone());
+            ChildPlan::new(spec.clone(), entry.clone(), move || {
+                let spec = SupervisorSpec {
+                    path: path.clone(),
+                    strategy,
+                    budget: RestartBudget::default(),
+                    children: Vec::new(),
+                };
+                Supervisor::new(spec, children.iter().map(|make| make()).collect())
+            })
+        })
+    }
+
+    fn supervisor(&self, path: &NodePath, strategy: Strategy, children: Vec<Make>) -> ChildPlan {
+        self.branch(path, strategy, children)()
+    }
+}
+
+/// Makes a child's plan anew for every incarnation of its supervisor.
+type Make = Arc<dyn Fn() -> ChildPlan + Send + Sync>;
+
+/// A supervisor gets the time that the deepest ordered stop under it may take.
+fn supervisor_child(path: &NodePath, grace: Duration) -> ChildSpec {
+    let longest = grace + STOP_MARGIN * 4;
+    let name = if path.is_root() { "root" } else { path.name() };
+    ChildSpec { init_within: Duration::from_mins(2), stop_within: longest, ..ChildSpec::new(name) }
+}

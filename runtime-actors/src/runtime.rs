@@ -1,0 +1,219 @@
+//! The platform's public API: [`RuntimeCore::new`], [`RuntimeCore::send_command`], [`RuntimeCore::stop`].
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use runtime_core::clock::Clock;
+use runtime_core::control::{Command, CommandError, Control};
+use runtime_core::error::ErrorCode;
+use runtime_core::name::InstanceName;
+use runtime_core::node::{NodePath, NodeState};
+use runtime_core::store::Store;
+use runtime_core::trace::TraceBridge;
+use tokio::sync::watch;
+
+use crate::platform::{LeaseBook, Platform, Timing};
+use crate::registry::{AppPlan, Registry};
+use crate::server::Serve;
+use crate::services::completion::CompletionService;
+use crate::services::status::Identity;
+use crate::services::steering::SteeringService;
+use crate::services::templates::TemplateCache;
+use crate::supervisor::Root;
+use crate::table::{NodeAddress, NodeTable};
+use crate::work_pool::WorkPool;
+
+/// Makes the admin server's node, once the door it will use exists.
+pub type MakeServe = Box<dyn FnOnce(Arc<dyn Control>) -> Serve + Send>;
+
+/// What a tree is made of.
+pub struct RuntimeParts {
+    /// The back end.
+    pub store: Arc<dyn Store>,
+    /// Its name, for operators.
+    pub store_name: String,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// This process.
+    pub instance: InstanceName,
+    /// Joins spans to stored contexts.
+    pub traces: Arc<dyn TraceBridge>,
+    /// Where handlers run.
+    pub pool: WorkPool,
+    /// Times.
+    pub timing: Timing,
+    /// What runs.
+    pub apps: Vec<AppPlan>,
+    /// The admin server, when there is one.
+    pub admin: Option<MakeServe>,
+}
+
+/// How a tree ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReport {
+    /// Everything stopped in order.
+    Clean,
+    /// These nodes did not end when killed.
+    Abandoned(Vec<NodePath>),
+    /// The root gave up, or broke.
+    Broken(String),
+}
+
+/// A running tree.
+pub struct RuntimeCore {
+    door: Arc<Door>,
+    root: Root,
+    watcher: tokio::task::JoinHandle<()>,
+}
+
+/// The way in for commands; outlives the tree and says so.
+struct Door {
+    platform: Arc<Platform>,
+    commands: NodeAddress<Command>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Control for Door {
+    fn send_command(&self, command: Command) -> Result<(), CommandError> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(CommandError::new(
+                ErrorCode::ShuttingDown,
+                "the runtime is stopping and takes no more commands",
+            ));
+        }
+        self.commands
+            .send(command)
+            .map_err(|_| CommandError::new(ErrorCode::NoAnswer, "the commands node is restarting; try again"))
+    }
+}
+
+impl RuntimeCore {
+    /// Builds the tree and starts it. Returns when every node that should run is ready.
+    ///
+    /// # Errors
+    /// What kept the tree from coming up, with the first fault.
+    pub async fn new(parts: RuntimeParts) -> Result<Self, CommandError> {
+        let RuntimeParts { store, store_name, clock, instance, traces, pool, timing, apps, admin } = parts;
+        let platform = Arc::new(Platform {
+            store,
+            clock: clock.clone(),
+            instance,
+            timing,
+            traces,
+            pool: Arc::new(pool),
+            table: Arc::new(NodeTable::new(clock.clone())),
+            completion: Arc::new(CompletionService::default()),
+            templates: Arc::new(TemplateCache::default()),
+            leases: LeaseBook::default(),
+        });
+        let stopping = Arc::new(AtomicBool::new(false));
+        let control = NodePath::root().child("control");
+        let identity = Identity {
+            apps: apps.iter().map(|app| app.name.clone()).collect(),
+            store: store_name,
+            started_at: clock.now(),
+        };
+        // The door's row is the commands node's; the registry declares the whole tree in start order first.
+        let door = Arc::new(std::sync::OnceLock::<Arc<Door>>::new());
+        let admin = admin.map(|make| make(Arc::new(LateDoor(door.clone()))));
+        let registry =
+            Registry { platform: platform.clone(), apps, admin, identity, stopping: stopping.clone() };
+        let plan = registry.build();
+        let commands = platform
+            .table
+            .address(&control.child("commands"))
+            .ok_or_else(|| CommandError::not_found("the tree has no commands node"))?;
+        let door =
+            door.get_or_init(|| Arc::new(Door { platform: platform.clone(), commands, stopping })).clone();
+        SteeringService::new(platform.clone()).restore().await?;
+        let root = Root::start(plan).await.map_err(|fault| {
+            CommandError::new(ErrorCode::NodeFaulted, format!("the tree did not come up: {fault}"))
+        })?;
+        let watcher = tokio::spawn(watch_pool(platform.clone()));
+        tracing::info!(instance = %platform.instance, nodes = platform.table.under(&NodePath::root()).len(), "tree is up");
+        Ok(Self { door, root, watcher })
+    }
+
+    /// Hands a command in; see [`Control::send_command`].
+    ///
+    /// # Errors
+    /// [`ErrorCode::ShuttingDown`] while stopping.
+    pub fn send_command(&self, command: Command) -> Result<(), CommandError> {
+        self.door.send_command(command)
+    }
+
+    /// The same door, to be handed to others.
+    pub fn control(&self) -> Arc<dyn Control> {
+        self.door.clone()
+    }
+
+    /// The shared parts, for tests that look at the table.
+    pub fn platform(&self) -> &Arc<Platform> {
+        &self.door.platform
+    }
+
+    /// Set when the root has ended although nobody asked: the process should end too.
+    pub fn broken(&self) -> watch::Receiver<Option<String>> {
+        self.root.broken()
+    }
+
+    /// Stops in order: commands are refused, sources stop, attempts finish within the grace, the rest is released, outcomes and
+    /// facts are flushed, the store closes.
+    pub async fn stop(mut self) -> StopReport {
+        self.door.stopping.store(true, Ordering::Release);
+        let ended = self.root.stop().await;
+        self.watcher.abort();
+        self.door.platform.pool.shutdown();
+        let abandoned: Vec<NodePath> = self
+            .door
+            .platform
+            .table
+            .under(&NodePath::root())
+            .iter()
+            .filter(|entry| entry.state() == NodeState::Abandoned)
+            .map(|entry| entry.path().clone())
+            .collect();
+        match ended {
+            Err(fault) => StopReport::Broken(fault),
+            Ok(()) if abandoned.is_empty() => StopReport::Clean,
+            Ok(()) => StopReport::Abandoned(abandoned),
+        }
+    }
+}
+
+/// The door as the admin server gets it, before the tree exists.
+struct LateDoor(Arc<std::sync::OnceLock<Arc<Door>>>);
+
+impl Control for LateDoor {
+    fn send_command(&self, command: Command) -> Result<(), CommandError> {
+        match self.0.get() {
+            Some(door) => door.send_command(command),
+            None => Err(CommandError::new(ErrorCode::NoAnswer, "the tree is not up yet")),
+        }
+    }
+}
+
+async fn watch_pool(platform: Arc<Platform>) {
+    let pool = platform.pool.clone();
+    pool.watch(|| {
+        for entry in platform.table.under(&NodePath::root()) {
+            if entry.kind() == runtime_core::node::NodeKind::Executor {
+                let executor = NodeAddress::<crate::executor::ExecutorMsg>::of(entry);
+                drop(executor.send(crate::executor::ExecutorMsg::PoolMoved));
+            }
+        }
+    })
+    .await;
+}
+
+/// Threads of the work pool when nothing is configured: one a core.
+pub fn default_work_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// How long a caller of [`RuntimeCore::stop`] should wait before it kills, for this grace.
+pub fn stop_within(grace: Duration) -> Duration {
+    grace + Duration::from_secs(30)
+}

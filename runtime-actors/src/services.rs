@@ -1,0 +1,8 @@
+//! The services behind the actors: plain structs without a mailbox, each tested alone.
+
+pub mod completion;
+pub mod events;
+pub mod executor;
+pub mod status;
+pub mod steering;
+pub mod templates;

@@ -1,0 +1,246 @@
+//! The only writer of outcomes.
+//!
+//! ```text
+//! attempt ended ─▶ submit ─▶ batch ─▶ Store::settle ─▶ executor: a slot is free
+//!                              ▲            │      └──▶ watchers: the task is finished
+//!                              └── again ◀──┘ the store failed: nothing is dropped
+//! ```
+//!
+//! What is submitted stays here until the store has it, also across a restart of the actor that drives this service. It is bounded
+//! by the slots: whoever submits holds one until the outcome is settled.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use runtime_core::control::CommandError;
+use runtime_core::error::TaskError;
+use runtime_core::outcome::{Outcome, Settled, Settlement};
+use runtime_core::store::{SteerError, StoreError, TaskCommand, TaskStore};
+use runtime_core::task::{Lease, TaskId, TaskState};
+use tokio::sync::Notify;
+
+use crate::executor::ExecutorMsg;
+use crate::source_pump::PumpMsg;
+use crate::table::NodeAddress;
+
+/// Most settlements of one transaction.
+const MAX_BATCH: usize = 1_000;
+
+/// How long an outcome whose own rows failed waits before the handler runs again.
+const UNDONE_RETRY: Duration = Duration::from_secs(1);
+
+/// The end of an attempt, and who waits to hear that it is settled.
+pub(crate) struct Ended {
+    pub(crate) settlement: Settlement,
+    pub(crate) executor: NodeAddress<ExecutorMsg>,
+}
+
+/// What one flush did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Flushed {
+    /// Outcomes that are on disk.
+    pub settled: usize,
+    /// Late outcomes of lost leases: refused.
+    pub stale: usize,
+    /// Outcomes whose own rows failed; they come back as retries.
+    pub undone: usize,
+    /// Whether facts were written to the outbox.
+    pub events: bool,
+}
+
+/// Collects ended attempts and settles them in batches.
+#[derive(Default)]
+pub struct CompletionService {
+    ended: Mutex<Vec<Ended>>,
+    /// Taken but not yet known to be written.
+    in_flight: Mutex<Option<Batch>>,
+    arrived: Notify,
+    emptied: Notify,
+    watchers: Mutex<HashMap<TaskId, NodeAddress<PumpMsg>>>,
+}
+
+#[derive(Clone)]
+struct Batch {
+    settlements: Arc<Vec<Settlement>>,
+    executors: Arc<Vec<NodeAddress<ExecutorMsg>>>,
+}
+
+impl CompletionService {
+    /// Takes the end of an attempt.
+    pub(crate) fn submit(&self, ended: Ended) {
+        lock(&self.ended).push(ended);
+        self.arrived.notify_one();
+    }
+
+    /// Waits until something was submitted.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Waits until nothing waits to be written.
+    pub(crate) async fn flushed(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.is_flushed() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_flushed(&self) -> bool {
+        lock(&self.ended).is_empty() && lock(&self.in_flight).is_none()
+    }
+
+    /// Outcomes that wait to be written.
+    pub fn waiting(&self) -> usize {
+        lock(&self.ended).len() + lock(&self.in_flight).as_ref().map_or(0, |batch| batch.settlements.len())
+    }
+
+    /// Tells this source when the task is finished.
+    pub(crate) fn watch(&self, task: TaskId, pump: NodeAddress<PumpMsg>) {
+        lock(&self.watchers).insert(task, pump);
+    }
+
+    /// Writes a decision from outside about one task.
+    ///
+    /// # Errors
+    /// No such task; its state does not allow it; what the store said.
+    pub(crate) async fn decide(
+        &self,
+        store: &dyn TaskStore,
+        task: TaskId,
+        command: TaskCommand,
+    ) -> Result<TaskState, CommandError> {
+        let answer = store.steer(vec![(task, command)]).await?.pop();
+        let state = answer.unwrap_or(Err(SteerError::NotFound(task)))?;
+        tracing::info!(%task, ?command, %state, "task changed from outside");
+        self.finished(task, state);
+        Ok(state)
+    }
+
+    /// A task finished in another way than by an attempt of this instance.
+    fn finished(&self, task: TaskId, state: TaskState) {
+        if state.is_finished()
+            && let Some(pump) = lock(&self.watchers).remove(&task)
+        {
+            // A source that is restarting finds the task finished when it meets it again.
+            drop(pump.send(PumpMsg::TaskFinished { task, state, output: None }));
+        }
+    }
+
+    /// Writes one batch. `None` when nothing waited.
+    ///
+    /// # Errors
+    /// What the store said; the batch is kept and comes first at the next call.
+    pub(crate) async fn flush(
+        &self,
+        store: &dyn TaskStore,
+        leases: &crate::platform::LeaseBook,
+    ) -> Result<Option<Flushed>, StoreError> {
+        let Some(batch) = self.next_batch() else { return Ok(None) };
+        let results = store.settle(batch.settlements.clone()).await?;
+        *lock(&self.in_flight) = None;
+        leases.remove(batch.settlements.iter().map(|settlement| &settlement.lease));
+        let flushed = self.report(&batch, results);
+        if self.is_flushed() {
+            self.emptied.notify_waiters();
+        }
+        Ok(Some(flushed))
+    }
+
+    fn next_batch(&self) -> Option<Batch> {
+        let mut in_flight = lock(&self.in_flight);
+        if in_flight.is_none() {
+            let mut ended = lock(&self.ended);
+            let rest = if ended.len() > MAX_BATCH { ended.split_off(MAX_BATCH) } else { Vec::new() };
+            let taken = mem::replace(&mut *ended, rest);
+            if taken.is_empty() {
+                return None;
+            }
+            let (settlements, executors) = taken
+                .into_iter()
+                .map(|ended| (ended.settlement, ended.executor))
+                .unzip::<_, _, Vec<_>, Vec<_>>();
+            *in_flight = Some(Batch { settlements: Arc::new(settlements), executors: Arc::new(executors) });
+        }
+        in_flight.clone()
+    }
+
+    /// Tells everyone what became of a batch: one message an executor, however many outcomes.
+    fn report(&self, batch: &Batch, results: Vec<Settled>) -> Flushed {
+        let mut flushed = Flushed::default();
+        let mut told: Vec<(&NodeAddress<ExecutorMsg>, Vec<(Lease, bool)>)> = Vec::new();
+        for ((settlement, executor), result) in
+            batch.settlements.iter().zip(batch.executors.iter()).zip(results)
+        {
+            match result {
+                Settled::Applied { state, .. } => {
+                    flushed.settled += 1;
+                    flushed.events |= settlement.with.as_ref().is_some_and(|with| !with.events.is_empty());
+                    self.tell_watcher(settlement, state);
+                }
+                Settled::Stale => {
+                    flushed.stale += 1;
+                    tracing::warn!(task = %settlement.lease.task, outcome = settlement.outcome.name(), error_code = "RT0003", "late outcome refused: the lease was lost");
+                }
+                Settled::Undone { error } => {
+                    flushed.undone += 1;
+                    self.resubmit(settlement, executor, error);
+                    continue;
+                }
+            }
+            let good = matches!(settlement.outcome, Outcome::Done { .. });
+            match told.iter_mut().find(|(known, _)| known.is_same(executor)) {
+                Some((_, leases)) => leases.push((settlement.lease, good)),
+                None => told.push((executor, vec![(settlement.lease, good)])),
+            }
+        }
+        for (executor, leases) in told {
+            // An executor that is restarting has forgotten these leases: nothing is lost by not telling it.
+            drop(executor.send(ExecutorMsg::OutcomesSettled { leases }));
+        }
+        flushed
+    }
+
+    /// The handler's own rows were refused: its outcome becomes a failed attempt under the same lease.
+    fn resubmit(&self, settlement: &Settlement, executor: &NodeAddress<ExecutorMsg>, error: TaskError) {
+        let outcome = match error.code.class() {
+            runtime_core::error::ErrorClass::Retryable => {
+                Outcome::Retry { after: error.retry_after.unwrap_or(UNDONE_RETRY), error }
+            }
+            _ => Outcome::Reject { error },
+        };
+        let settlement = Settlement {
+            lease: settlement.lease,
+            outcome,
+            with: None,
+            started_at: settlement.started_at,
+            took: settlement.took,
+            trace: settlement.trace.clone(),
+        };
+        self.submit(Ended { settlement, executor: executor.clone() });
+    }
+
+    fn tell_watcher(&self, settlement: &Settlement, state: TaskState) {
+        if !state.is_finished() {
+            return;
+        }
+        let task = settlement.lease.task;
+        let Some(pump) = lock(&self.watchers).remove(&task) else { return };
+        let output = match &settlement.outcome {
+            Outcome::Done { output } => Some(output.clone()),
+            _ => None,
+        };
+        drop(pump.send(PumpMsg::TaskFinished { task, state, output }));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

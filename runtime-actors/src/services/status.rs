@@ -1,0 +1,192 @@
+//! What the tree looks like, and how well it does: read from the node table, asking nobody who works.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use runtime_core::control::{CommandError, EventStatus, Overview, SystemInfo};
+use runtime_core::name::{AppName, QueueName};
+use runtime_core::node::{Health, NodeKind, NodePath, NodeState, NodeView};
+use runtime_core::store::{QueueStats, StoreError};
+use runtime_core::task::TaskState;
+
+use crate::platform::Platform;
+use crate::services::events::DomainEventService;
+
+/// What is fixed for the life of the process.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The apps that run.
+    pub apps: Vec<AppName>,
+    /// Name of the back end.
+    pub store: String,
+    /// When the tree was started.
+    pub started_at: Timestamp,
+}
+
+/// Reads the table and derives health from it.
+pub struct WorkerStatusService {
+    platform: Arc<Platform>,
+    identity: Identity,
+    events: Arc<DomainEventService>,
+    events_integrated: AtomicBool,
+    stopping: Arc<AtomicBool>,
+    queue_of: Vec<(NodePath, QueueName)>,
+}
+
+impl WorkerStatusService {
+    /// A service over this tree. `queue_of` says which executor serves which queue.
+    pub fn new(
+        platform: Arc<Platform>,
+        identity: Identity,
+        events: Arc<DomainEventService>,
+        stopping: Arc<AtomicBool>,
+        queue_of: Vec<(NodePath, QueueName)>,
+    ) -> Self {
+        Self { platform, identity, events, events_integrated: AtomicBool::new(false), stopping, queue_of }
+    }
+
+    /// The node and all under it.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn tree(&self, root: &NodePath) -> Result<Vec<NodeView>, CommandError> {
+        let views: Vec<NodeView> = self.platform.table.under(root).iter().map(|entry| entry.view()).collect();
+        if views.is_empty() { Err(CommandError::not_found(format!("no node {root}"))) } else { Ok(views) }
+    }
+
+    /// One node.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn node(&self, path: &NodePath) -> Result<NodeView, CommandError> {
+        let entry = self.platform.table.get(path);
+        entry.map(|entry| entry.view()).ok_or_else(|| CommandError::not_found(format!("no node {path}")))
+    }
+
+    /// Who this is.
+    pub fn info(&self) -> SystemInfo {
+        let uptime = self.platform.clock.now().duration_since(self.identity.started_at);
+        SystemInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: self.platform.instance.clone(),
+            apps: self.identity.apps.clone(),
+            store: self.identity.store.clone(),
+            capabilities: self.platform.store.capabilities().to_vec(),
+            uptime_secs: u64::try_from(uptime.as_secs()).unwrap_or(0),
+        }
+    }
+
+    /// How events are doing.
+    pub fn events(&self) -> EventStatus {
+        EventStatus {
+            integrated: self.events_integrated.load(Ordering::Relaxed),
+            relayed: self.events.relayed(),
+        }
+    }
+
+    /// The events node came up, or went.
+    pub fn set_events(&self, integrated: bool) {
+        self.events_integrated.store(integrated, Ordering::Relaxed);
+    }
+
+    /// The whole at one glance, given the queues' figures.
+    pub fn overview(&self, queues: Result<Vec<QueueStats>, StoreError>) -> Overview {
+        let views: Vec<NodeView> =
+            self.platform.table.under(&NodePath::root()).iter().map(|entry| entry.view()).collect();
+        let mut worst = Health::Healthy;
+        let queues = queues.unwrap_or_else(|error| {
+            worst = Health::Unhealthy(format!("the store does not answer: {error}"));
+            Vec::new()
+        });
+        let apps: Vec<(AppName, Health)> = self
+            .identity
+            .apps
+            .iter()
+            .map(|app| (app.clone(), self.app_health(app, &views, &queues)))
+            .collect();
+        for health in apps.iter().map(|(_, health)| health).chain(views.iter().map(|view| &view.health)) {
+            worst = worse(worst, health.clone());
+        }
+        if self.platform.pool.is_degraded() {
+            let text = format!(
+                "handlers that do not yield hold threads; {} replaced",
+                self.platform.pool.replacements()
+            );
+            worst = worse(worst, Health::Degraded(text));
+        }
+        Overview {
+            health: worst,
+            apps,
+            stopping: self.stopping.load(Ordering::Relaxed),
+            nodes: views.len() as u64,
+            restarts: views.iter().map(|view| view.restarts).sum(),
+            queues,
+        }
+    }
+
+    /// Health of an app: of its nodes, and of its progress.
+    fn app_health(&self, app: &AppName, views: &[NodeView], queues: &[QueueStats]) -> Health {
+        let root = app_path(app);
+        let own = views.iter().filter(|view| view.path.is_within(&root));
+        let nodes = own.map(node_health).fold(Health::Healthy, worse);
+        let progress = self.queue_of.iter().filter(|(path, _)| path.is_within(&root));
+        progress.map(|(path, queue)| self.progress(path, queue, queues)).fold(nodes, worse)
+    }
+
+    /// "Process alive, pipeline dead": tasks have been ready for a while, the worker should take them, nothing is settled.
+    fn progress(&self, path: &NodePath, queue: &QueueName, queues: &[QueueStats]) -> Health {
+        let Some(entry) = self.platform.table.get(path) else { return Health::Healthy };
+        let Some(stats) = queues.iter().find(|stats| stats.queue == *queue) else { return Health::Healthy };
+        let Some(oldest) = stats.oldest_ready else { return Health::Healthy };
+        if entry.state() != NodeState::Running || stats.counts.of(TaskState::Ready) == 0 {
+            return Health::Healthy;
+        }
+        let now = self.platform.clock.now();
+        let within = self.platform.timing.progress_within;
+        let since = entry.last_progress().map_or(oldest, |last| last.max(oldest));
+        if now.duration_since(since) <= SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX) {
+            return Health::Healthy;
+        }
+        let waiting = stats.counts.of(TaskState::Ready);
+        Health::Unhealthy(format!(
+            "{path}: {waiting} tasks wait and nothing was settled for {} s",
+            seconds(within)
+        ))
+    }
+}
+
+/// Where an app's nodes are.
+pub(crate) fn app_path(app: &AppName) -> NodePath {
+    NodePath::root().child("engine").child("apps").child(app.as_str())
+}
+
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs()
+}
+
+fn node_health(view: &NodeView) -> Health {
+    let own = match view.state {
+        NodeState::BackingOff => {
+            let fault = view.last_fault.as_deref().unwrap_or("it broke");
+            Health::Degraded(format!("{} waits for its restart: {fault}", view.path))
+        }
+        NodeState::Abandoned => Health::Unhealthy(format!("{} did not end when killed", view.path)),
+        _ if view.kind == NodeKind::Executor && view.stuck > 0 => {
+            Health::Degraded(format!("{}: {} attempts are stuck", view.path, view.stuck))
+        }
+        _ => Health::Healthy,
+    };
+    worse(own, view.health.clone())
+}
+
+/// The worse of two; of two equally bad ones the first.
+fn worse(one: Health, other: Health) -> Health {
+    let rank = |health: &Health| match health {
+        Health::Healthy => 0,
+        Health::Degraded(_) => 1,
+        Health::Unhealthy(_) => 2,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}

@@ -1,0 +1,161 @@
+//! Changes nodes for operators: by path, with what is wanted stored before it is done.
+
+use std::sync::Arc;
+
+use runtime_core::control::{CommandError, NodeCommand, Reply};
+use runtime_core::error::ErrorCode;
+use runtime_core::node::{DesiredState, NodeKind, NodePath, NodeState, NodeView};
+use runtime_core::supervision::ChildId;
+
+use crate::node::ControlMsg;
+use crate::platform::Platform;
+use crate::supervisor::SupervisorMsg;
+use crate::table::{NodeAddress, NodeEntry};
+
+/// Steers nodes of one tree.
+#[derive(Clone)]
+pub struct SteeringService {
+    platform: Arc<Platform>,
+}
+
+impl SteeringService {
+    /// A service over this tree.
+    pub fn new(platform: Arc<Platform>) -> Self {
+        Self { platform }
+    }
+
+    /// Carries out a command; the view is taken when it has happened.
+    ///
+    /// # Errors
+    /// No such node; a platform node that operators may only restart; a node that did not come to the wanted state.
+    pub async fn steer(&self, path: &NodePath, command: NodeCommand) -> Result<NodeView, CommandError> {
+        let entry = self.entry(path)?;
+        if !is_steerable(&entry) && command != NodeCommand::Restart {
+            let text = format!("{path} is a node of the platform: it can be restarted, nothing else");
+            return Err(CommandError::precondition(text));
+        }
+        match command {
+            NodeCommand::Start => {
+                self.want(path, DesiredState::Running).await?;
+                self.supervise(path, SupervisorMsg::StartChild).await?;
+            }
+            NodeCommand::Stop => {
+                self.want(path, DesiredState::Stopped).await?;
+                self.supervise(path, SupervisorMsg::StopChild).await?;
+            }
+            NodeCommand::Restart => self.supervise(path, SupervisorMsg::RestartChild).await?,
+            NodeCommand::Pause => {
+                self.want_below(path, DesiredState::Paused).await?;
+                self.each_leaf(path, ControlMsg::Pause).await?;
+            }
+            NodeCommand::Resume => {
+                self.want_below(path, DesiredState::Running).await?;
+                self.each_leaf(path, ControlMsg::Resume).await?;
+            }
+            NodeCommand::Drain => {
+                self.want(path, DesiredState::Stopped).await?;
+                self.each_leaf(path, ControlMsg::Drain).await?;
+                self.supervise(path, SupervisorMsg::StopChild).await?;
+            }
+            NodeCommand::Resize { slots } => {
+                control(&entry, |reply| ControlMsg::Resize(slots.get(), reply)).await?;
+            }
+        }
+        tracing::info!(node = %path, command = ?command, "node changed by an operator");
+        let (reply, view) = Reply::channel();
+        // A node that is up answers for itself, after everything it was told before; of one that is not, the table knows.
+        if entry.control(ControlMsg::Snapshot(reply)) { answered(view.await) } else { Ok(entry.view()) }
+    }
+
+    /// Takes over what was wanted when the process ended.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn restore(&self) -> Result<(), CommandError> {
+        for (path, desired) in self.platform.store.desired().await? {
+            match self.platform.table.get(&path) {
+                Some(entry) => entry.set_desired(desired),
+                None => {
+                    tracing::warn!(node = %path, desired = desired.as_str(), "a desired state for a node that is no longer registered")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&self, path: &NodePath) -> Result<Arc<NodeEntry>, CommandError> {
+        self.platform.table.get(path).ok_or_else(|| CommandError::not_found(format!("no node {path}")))
+    }
+
+    async fn want(&self, path: &NodePath, desired: DesiredState) -> Result<(), CommandError> {
+        self.platform.store.set_desired(path.clone(), desired).await?;
+        self.entry(path)?.set_desired(desired);
+        Ok(())
+    }
+
+    async fn want_below(&self, path: &NodePath, desired: DesiredState) -> Result<(), CommandError> {
+        for entry in self.leaves(path) {
+            self.want(entry.path(), desired).await?;
+        }
+        Ok(())
+    }
+
+    /// The nodes at and under a path that do the work: supervisors only hold them.
+    fn leaves(&self, path: &NodePath) -> Vec<Arc<NodeEntry>> {
+        let mut entries = self.platform.table.under(path);
+        entries.retain(|entry| entry.kind() != NodeKind::Supervisor);
+        entries
+    }
+
+    /// Sends one message of the control facet to every node that is up, and waits for all answers.
+    async fn each_leaf(
+        &self,
+        path: &NodePath,
+        make: fn(Reply<()>) -> ControlMsg,
+    ) -> Result<(), CommandError> {
+        for entry in self.leaves(path) {
+            if matches!(entry.state(), NodeState::Running | NodeState::Paused | NodeState::Draining) {
+                control(&entry, make).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the node's supervisor.
+    async fn supervise(
+        &self,
+        path: &NodePath,
+        make: fn(ChildId, Reply<()>) -> SupervisorMsg,
+    ) -> Result<(), CommandError> {
+        let Some(parent) = path.parent() else {
+            return Err(CommandError::precondition("the root is restarted by restarting the process"));
+        };
+        let supervisor = NodeAddress::<SupervisorMsg>::of(self.entry(&parent)?);
+        let (reply, answer) = Reply::channel();
+        supervisor
+            .send(make(ChildId::from(path.name()), reply))
+            .map_err(|_| CommandError::precondition(format!("{parent} is not running: start it first")))?;
+        answered(answer.await)
+    }
+}
+
+/// Under `/engine/apps` everything, elsewhere the health reporters.
+fn is_steerable(entry: &NodeEntry) -> bool {
+    let apps = NodePath::root().child("engine").child("apps");
+    (entry.path().is_within(&apps) && *entry.path() != apps) || entry.kind() == NodeKind::Health
+}
+
+async fn control(entry: &NodeEntry, make: impl FnOnce(Reply<()>) -> ControlMsg) -> Result<(), CommandError> {
+    let (reply, answer) = Reply::channel();
+    if !entry.control(make(reply)) {
+        return Err(CommandError::precondition(format!("{} is {}", entry.path(), entry.state().as_str())));
+    }
+    answered(answer.await)
+}
+
+fn answered<T>(
+    answer: Result<Result<T, CommandError>, tokio::sync::oneshot::error::RecvError>,
+) -> Result<T, CommandError> {
+    answer
+        .unwrap_or_else(|_| Err(CommandError::new(ErrorCode::NoAnswer, "the node broke before it answered")))
+}

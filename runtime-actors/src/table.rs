@@ -1,0 +1,308 @@
+//! The node table: every node's address and figures, readable without asking the node.
+//!
+//! A node is addressed by its path. Behind the path stands the door of its present incarnation; a restart swaps the door, so
+//! nobody ever holds a reference to an actor that is gone. Everything that status shows is an atomic in here.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use ractor::ActorRef;
+use runtime_core::clock::Clock;
+use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
+use tokio::sync::Notify;
+
+use crate::node::{ControlMsg, NodeMsg, returned};
+
+/// One node's row. Written by the node and its supervisor, read by everybody.
+pub struct NodeEntry {
+    path: NodePath,
+    kind: NodeKind,
+    clock: Arc<dyn Clock>,
+    state: AtomicU8,
+    desired: AtomicU8,
+    incarnation: AtomicU64,
+    since_ms: AtomicI64,
+    busy_since_ms: AtomicI64,
+    progress_ms: AtomicI64,
+    last_fault: Mutex<Option<String>>,
+    health: Mutex<Health>,
+    door: RwLock<Option<Door>>,
+    changed: Arc<Notify>,
+    /// Restarts by its supervisor.
+    pub(crate) restarts: AtomicU64,
+    /// Messages handled, or attempts settled.
+    pub(crate) handled: AtomicU64,
+    /// Of these, the failed.
+    pub(crate) errors: AtomicU64,
+    /// Leased tasks not yet started.
+    pub(crate) queued: AtomicU64,
+    /// Slots in all; 0 for a node without slots.
+    pub(crate) slots: AtomicU64,
+    /// Slots in use.
+    pub(crate) busy_slots: AtomicU64,
+    /// Attempts that do not end although they should.
+    pub(crate) stuck: AtomicU64,
+}
+
+/// The way into one incarnation.
+struct Door {
+    incarnation: u64,
+    control: Box<dyn Fn(ControlMsg) -> bool + Send + Sync>,
+    own: Box<dyn Any + Send + Sync>,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl NodeEntry {
+    fn new(path: NodePath, kind: NodeKind, clock: Arc<dyn Clock>, changed: Arc<Notify>) -> Self {
+        let since_ms = AtomicI64::new(clock.now().as_millisecond());
+        Self {
+            path,
+            kind,
+            clock,
+            state: AtomicU8::new(number(NodeState::Waiting)),
+            desired: AtomicU8::new(0),
+            incarnation: AtomicU64::new(0),
+            since_ms,
+            busy_since_ms: AtomicI64::new(NEVER),
+            progress_ms: AtomicI64::new(NEVER),
+            last_fault: Mutex::new(None),
+            health: Mutex::new(Health::Healthy),
+            door: RwLock::new(None),
+            changed,
+            restarts: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
+            slots: AtomicU64::new(0),
+            busy_slots: AtomicU64::new(0),
+            stuck: AtomicU64::new(0),
+        }
+    }
+
+    /// The node's address.
+    pub fn path(&self) -> &NodePath {
+        &self.path
+    }
+
+    /// What the node is.
+    pub fn kind(&self) -> NodeKind {
+        self.kind
+    }
+
+    /// What the node does.
+    pub fn state(&self) -> NodeState {
+        NodeState::ALL[usize::from(self.state.load(Ordering::Acquire))]
+    }
+
+    pub(crate) fn set_state(&self, state: NodeState) {
+        if self.state.swap(number(state), Ordering::AcqRel) != number(state) {
+            self.since_ms.store(self.clock.now().as_millisecond(), Ordering::Relaxed);
+            tracing::debug!(node = %self.path, state = state.as_str(), "node changed");
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// What an operator wants of the node.
+    pub fn desired(&self) -> DesiredState {
+        match self.desired.load(Ordering::Acquire) {
+            1 => DesiredState::Paused,
+            2 => DesiredState::Stopped,
+            _ => DesiredState::Running,
+        }
+    }
+
+    pub(crate) fn set_desired(&self, desired: DesiredState) {
+        self.desired.store(desired as u8, Ordering::Release);
+    }
+
+    /// Which run of the node this is; 0 before the first.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_incarnation(&self, incarnation: u64) {
+        self.incarnation.store(incarnation, Ordering::Release);
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        *lock(&self.health) = health;
+    }
+
+    pub(crate) fn set_fault(&self, fault: Option<String>) {
+        *lock(&self.last_fault) = fault;
+    }
+
+    pub(crate) fn begin_work(&self) {
+        self.busy_since_ms.store(self.clock.now().as_millisecond(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_work(&self, failed: bool) {
+        self.busy_since_ms.store(NEVER, Ordering::Relaxed);
+        self.handled.fetch_add(1, Ordering::Relaxed);
+        self.errors.fetch_add(u64::from(failed), Ordering::Relaxed);
+    }
+
+    /// Something was settled just now.
+    pub(crate) fn note_progress(&self) {
+        self.progress_ms.store(self.clock.now().as_millisecond(), Ordering::Relaxed);
+    }
+
+    /// When something was settled last.
+    pub(crate) fn last_progress(&self) -> Option<Timestamp> {
+        Timestamp::from_millisecond(self.progress_ms.load(Ordering::Relaxed)).ok()
+    }
+
+    pub(crate) fn open<M: Send + 'static>(&self, incarnation: u64, actor: ActorRef<NodeMsg<M>>) {
+        let control = {
+            let actor = actor.clone();
+            Box::new(move |message| actor.send_message(NodeMsg::Control(message)).is_ok())
+        };
+        let door = Door { incarnation, control, own: Box::new(actor) };
+        *self.door.write().unwrap_or_else(PoisonError::into_inner) = Some(door);
+    }
+
+    /// Closes the door of one incarnation; that of a later one stays open.
+    pub(crate) fn close(&self, incarnation: u64) {
+        let mut door = self.door.write().unwrap_or_else(PoisonError::into_inner);
+        if door.as_ref().is_some_and(|open| open.incarnation == incarnation) {
+            *door = None;
+        }
+    }
+
+    /// Hands the node a message of its control facet. `false` when nobody is behind the door.
+    pub(crate) fn control(&self, message: ControlMsg) -> bool {
+        let door = self.door.read().unwrap_or_else(PoisonError::into_inner);
+        door.as_ref().is_some_and(|open| (open.control)(message))
+    }
+
+    /// The row as a value.
+    pub fn view(&self) -> NodeView {
+        let load = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        let moment = |ms: &AtomicI64| Timestamp::from_millisecond(ms.load(Ordering::Relaxed)).ok();
+        let slots = load(&self.slots);
+        let last_fault = lock(&self.last_fault).clone();
+        NodeView {
+            path: self.path.clone(),
+            kind: self.kind,
+            state: self.state(),
+            desired: self.desired(),
+            incarnation: self.incarnation(),
+            restarts: load(&self.restarts),
+            handled: load(&self.handled),
+            errors: load(&self.errors),
+            busy_since: moment(&self.busy_since_ms),
+            queued: load(&self.queued),
+            slots: (slots > 0).then(|| (load(&self.busy_slots), slots)),
+            stuck: load(&self.stuck),
+            last_fault,
+            since: moment(&self.since_ms).unwrap_or(Timestamp::UNIX_EPOCH),
+            health: lock(&self.health).clone(),
+        }
+    }
+}
+
+fn number(state: NodeState) -> u8 {
+    state as u8
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All nodes of one tree, in start order: parents before children.
+pub struct NodeTable {
+    clock: Arc<dyn Clock>,
+    rows: RwLock<Rows>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Rows {
+    in_order: Vec<Arc<NodeEntry>>,
+    by_path: HashMap<NodePath, Arc<NodeEntry>>,
+}
+
+impl NodeTable {
+    /// An empty table.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, rows: RwLock::default(), changed: Arc::default() }
+    }
+
+    /// The row of this path, made when it is new.
+    pub(crate) fn declare(&self, path: NodePath, kind: NodeKind) -> Arc<NodeEntry> {
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = rows.by_path.get(&path) {
+            return entry.clone();
+        }
+        let entry = Arc::new(NodeEntry::new(path.clone(), kind, self.clock.clone(), self.changed.clone()));
+        rows.in_order.push(entry.clone());
+        rows.by_path.insert(path, entry.clone());
+        entry
+    }
+
+    /// The row of this path.
+    pub fn get(&self, path: &NodePath) -> Option<Arc<NodeEntry>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).by_path.get(path).cloned()
+    }
+
+    /// The rows at and under this path, in start order.
+    pub fn under(&self, root: &NodePath) -> Vec<Arc<NodeEntry>> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.in_order.iter().filter(|entry| entry.path.is_within(root)).cloned().collect()
+    }
+
+    /// Notified when any node changes its state.
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
+    }
+
+    /// The address of the node at this path, for messages of type `M`.
+    pub(crate) fn address<M>(&self, path: &NodePath) -> Option<NodeAddress<M>> {
+        self.get(path).map(NodeAddress::of)
+    }
+}
+
+/// Where messages for a node go: to whatever incarnation stands behind its path at that moment.
+pub(crate) struct NodeAddress<M> {
+    entry: Arc<NodeEntry>,
+    messages: PhantomData<fn(M)>,
+}
+
+impl<M> Clone for NodeAddress<M> {
+    fn clone(&self) -> Self {
+        Self::of(self.entry.clone())
+    }
+}
+
+impl<M> NodeAddress<M> {
+    pub(crate) fn of(entry: Arc<NodeEntry>) -> Self {
+        Self { entry, messages: PhantomData }
+    }
+}
+
+impl<M: Send + 'static> NodeAddress<M> {
+    /// Whether both lead to the same node.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry)
+    }
+
+    /// The node's row.
+    pub(crate) fn entry(&self) -> &Arc<NodeEntry> {
+        &self.entry
+    }
+
+    /// Sends a message; gives it back when nobody is behind the door.
+    pub(crate) fn send(&self, message: M) -> Result<(), M> {
+        let door = self.entry.door.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(actor) = door.as_ref().and_then(|open| open.own.downcast_ref::<ActorRef<NodeMsg<M>>>())
+        else {
+            return Err(message);
+        };
+        actor.send_message(NodeMsg::Own(message)).map_err(returned)
+    }
+}
