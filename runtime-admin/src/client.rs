@@ -1,0 +1,308 @@
+//! The client library: what `runtimectl`, apps and tests use to see and steer a running tree.
+
+mod error;
+
+use std::time::Duration;
+
+use prost::Message;
+use runtime_core::control::NodeCommand;
+use runtime_core::name::{CorrelationId, QueueName, Scope, WorkerName};
+use runtime_core::node::NodePath;
+use runtime_core::store::TaskCommand;
+use runtime_core::task::TaskId;
+use runtime_proto::v1;
+use runtime_proto::v1::queue_service_client::QueueServiceClient;
+use runtime_proto::v1::run_worker_request::Selection;
+use runtime_proto::v1::system_service_client::SystemServiceClient;
+use runtime_proto::v1::task_service_client::TaskServiceClient;
+use runtime_proto::v1::tree_service_client::TreeServiceClient;
+use runtime_proto::v1::worker_service_client::WorkerServiceClient;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response};
+
+pub use error::{ClientError, Refusal};
+
+use crate::convert::{node_name, queue_name, task_name, worker_name};
+use crate::server::MAX_MESSAGE_BYTES;
+
+/// Where an admin server listens when nothing else is said.
+pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7070";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What to run for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunSelection {
+    /// This ready task.
+    Task(TaskId),
+    /// A ready task of this scope.
+    Scope(Scope),
+}
+
+/// A connection to an admin server. Cheap to clone; calls may go on at the same time.
+///
+/// ```no_run
+/// # async fn look() -> Result<(), runtime_admin::ClientError> {
+/// use runtime_admin::AdminClient;
+/// use runtime_core::control::NodeCommand;
+/// let client = AdminClient::connect("http://127.0.0.1:7070").await?;
+/// let settle = "/engine/apps/shop/workers/settle".parse().expect("a path");
+/// let paused = client.steer_node(&settle, NodeCommand::Pause).await?;
+/// println!("{} is {:?}", paused.name, paused.state());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct AdminClient {
+    channel: Channel,
+    timeout: Duration,
+}
+
+impl AdminClient {
+    /// Connects to `http://host:port`; the scheme may be left out.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidEndpoint`] and [`ClientError::Connect`].
+    pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
+        let address =
+            if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+        let channel = Endpoint::from_shared(address)
+            .map_err(|_| ClientError::InvalidEndpoint(endpoint.to_owned()))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .connect()
+            .await
+            .map_err(|source| ClientError::Connect { endpoint: endpoint.to_owned(), source })?;
+        Ok(Self { channel, timeout: DEFAULT_TIMEOUT })
+    }
+
+    /// How long each call may take from now on; 30 s by default, and never longer than the server allows.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Who is this?
+    pub async fn info(&self) -> Result<v1::SystemInfo, ClientError> {
+        let answer = self.system().get_info(self.request(v1::GetInfoRequest {})).await?;
+        present(answer.into_inner().info, "info")
+    }
+
+    /// How is it?
+    pub async fn overview(&self) -> Result<v1::Overview, ClientError> {
+        let answer = self.system().get_overview(self.request(v1::GetOverviewRequest {})).await?;
+        present(answer.into_inner().overview, "overview")
+    }
+
+    /// A node and everything under it, parents before children, siblings in start order.
+    pub async fn tree(&self, root: &NodePath) -> Result<Vec<v1::Node>, ClientError> {
+        let request = v1::GetTreeRequest { name: node_name(root) };
+        Ok(self.nodes().get_tree(self.request(request)).await?.into_inner().nodes)
+    }
+
+    /// One node.
+    pub async fn node(&self, path: &NodePath) -> Result<v1::Node, ClientError> {
+        let request = v1::GetNodeRequest { name: node_name(path) };
+        present(self.nodes().get_node(self.request(request)).await?.into_inner().node, "node")
+    }
+
+    /// Changes a node, and waits until the change has happened.
+    pub async fn steer_node(&self, path: &NodePath, command: NodeCommand) -> Result<v1::Node, ClientError> {
+        let (name, mut nodes) = (node_name(path), self.nodes());
+        let node = match command {
+            NodeCommand::Start => {
+                nodes.start_node(self.request(v1::StartNodeRequest { name })).await?.into_inner().node
+            }
+            NodeCommand::Stop => {
+                nodes.stop_node(self.request(v1::StopNodeRequest { name })).await?.into_inner().node
+            }
+            NodeCommand::Restart => {
+                nodes.restart_node(self.request(v1::RestartNodeRequest { name })).await?.into_inner().node
+            }
+            NodeCommand::Pause => {
+                nodes.pause_node(self.request(v1::PauseNodeRequest { name })).await?.into_inner().node
+            }
+            NodeCommand::Resume => {
+                nodes.resume_node(self.request(v1::ResumeNodeRequest { name })).await?.into_inner().node
+            }
+            NodeCommand::Drain => {
+                nodes.drain_node(self.request(v1::DrainNodeRequest { name })).await?.into_inner().node
+            }
+            NodeCommand::Resize { slots } => {
+                let slots = u32::try_from(slots.get()).unwrap_or(u32::MAX);
+                nodes
+                    .resize_node(self.request(v1::ResizeNodeRequest { name, slots }))
+                    .await?
+                    .into_inner()
+                    .node
+            }
+        };
+        present(node, "node")
+    }
+
+    /// Every queue, by name.
+    pub async fn queues(&self) -> Result<Vec<v1::Queue>, ClientError> {
+        let (mut queues, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = self.request(v1::ListQueuesRequest { page_size: 0, page_token });
+            let page = self.queue_service().list_queues(request).await?.into_inner();
+            queues.extend(page.queues);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(queues);
+            }
+        }
+    }
+
+    /// The figures of one queue.
+    pub async fn queue_stats(&self, queue: &QueueName) -> Result<v1::QueueStats, ClientError> {
+        let request = v1::GetQueueStatsRequest { name: queue_name(queue) };
+        let answer = self.queue_service().get_queue_stats(self.request(request)).await?;
+        present(answer.into_inner().stats, "stats")
+    }
+
+    /// One page of tasks, newest first.
+    pub async fn list_tasks(
+        &self,
+        request: v1::ListTasksRequest,
+    ) -> Result<v1::ListTasksResponse, ClientError> {
+        Ok(self.task_service().list_tasks(self.request(request)).await?.into_inner())
+    }
+
+    /// The newest tasks that fit `filter`, at most `limit`, over as many pages as that takes.
+    pub async fn tasks(&self, filter: &str, limit: usize) -> Result<Vec<v1::Task>, ClientError> {
+        let (mut tasks, mut page_token) = (Vec::new(), String::new());
+        while tasks.len() < limit {
+            let page_size = u32::try_from((limit - tasks.len()).min(crate::page::MAX_PAGE_SIZE)).unwrap_or(0);
+            let page = self
+                .list_tasks(v1::ListTasksRequest { filter: filter.to_owned(), page_size, page_token })
+                .await?;
+            tasks.extend(page.tasks);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// One task with its attempts.
+    pub async fn task(&self, id: TaskId) -> Result<v1::GetTaskResponse, ClientError> {
+        let request = v1::GetTaskRequest { name: task_name(id) };
+        Ok(self.task_service().get_task(self.request(request)).await?.into_inner())
+    }
+
+    /// Makes a task.
+    pub async fn enqueue(
+        &self,
+        task: v1::EnqueueTaskRequest,
+    ) -> Result<v1::EnqueueTaskResponse, ClientError> {
+        Ok(self.task_service().enqueue_task(self.request(task)).await?.into_inner())
+    }
+
+    /// Changes a task, and says where it stands afterwards.
+    pub async fn steer_task(&self, id: TaskId, command: TaskCommand) -> Result<v1::TaskState, ClientError> {
+        let (name, mut tasks) = (task_name(id), self.task_service());
+        let state = match command {
+            TaskCommand::Retry => {
+                tasks.retry_task(self.request(v1::RetryTaskRequest { name })).await?.into_inner().state()
+            }
+            TaskCommand::Approve => {
+                let decision = v1::Decision::Approve.into();
+                tasks
+                    .resolve_task(self.request(v1::ResolveTaskRequest { name, decision }))
+                    .await?
+                    .into_inner()
+                    .state()
+            }
+            TaskCommand::Reject => {
+                let decision = v1::Decision::Reject.into();
+                tasks
+                    .resolve_task(self.request(v1::ResolveTaskRequest { name, decision }))
+                    .await?
+                    .into_inner()
+                    .state()
+            }
+            TaskCommand::Cancel => {
+                tasks.cancel_task(self.request(v1::CancelTaskRequest { name })).await?.into_inner().state()
+            }
+        };
+        Ok(state)
+    }
+
+    /// Every worker, by name.
+    pub async fn workers(&self) -> Result<Vec<v1::Worker>, ClientError> {
+        let (mut workers, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = self.request(v1::ListWorkersRequest { page_size: 0, page_token });
+            let page = self.worker_service().list_workers(request).await?.into_inner();
+            workers.extend(page.workers);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(workers);
+            }
+        }
+    }
+
+    /// Runs one ready task of a worker now. Answered when the attempt has been started.
+    pub async fn run_worker(
+        &self,
+        worker: &WorkerName,
+        selection: RunSelection,
+        correlation: Option<CorrelationId>,
+    ) -> Result<v1::RunWorkerResponse, ClientError> {
+        let request = v1::RunWorkerRequest {
+            name: worker_name(worker),
+            selection: Some(match selection {
+                RunSelection::Task(id) => Selection::Task(task_name(id)),
+                RunSelection::Scope(scope) => Selection::Scope(scope.to_string()),
+            }),
+            correlation_id: correlation.map(|id| id.to_string()).unwrap_or_default(),
+        };
+        Ok(self.worker_service().run_worker(self.request(request)).await?.into_inner())
+    }
+
+    /// What `grpc.health.v1` says of `service`: `""` for the whole, [`crate::LIVENESS`], or an app's name.
+    pub async fn health(&self, service: &str) -> Result<ServingStatus, ClientError> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = HealthClient::new(self.channel.clone()).check(self.request(request)).await?.into_inner();
+        Ok(match answer.status() {
+            health_check_response::ServingStatus::Serving => ServingStatus::Serving,
+            health_check_response::ServingStatus::NotServing => ServingStatus::NotServing,
+            health_check_response::ServingStatus::Unknown
+            | health_check_response::ServingStatus::ServiceUnknown => ServingStatus::Unknown,
+        })
+    }
+
+    fn request<T: Message>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    fn system(&self) -> SystemServiceClient<Channel> {
+        SystemServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn nodes(&self) -> TreeServiceClient<Channel> {
+        TreeServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn queue_service(&self) -> QueueServiceClient<Channel> {
+        QueueServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn task_service(&self) -> TaskServiceClient<Channel> {
+        TaskServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn worker_service(&self) -> WorkerServiceClient<Channel> {
+        WorkerServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}
+
+fn present<T>(part: Option<T>, what: &'static str) -> Result<T, ClientError> {
+    part.ok_or(ClientError::Incomplete(what))
+}

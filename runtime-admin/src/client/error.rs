@@ -1,0 +1,85 @@
+//! What can go wrong between a client and an admin server.
+
+use runtime_core::error::ErrorCode;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::status::ERROR_DOMAIN;
+
+/// A call did not bring what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The endpoint is no address.
+    #[error("{0:?} is not an endpoint: expected http://host:port")]
+    InvalidEndpoint(String),
+    /// Nobody answers there.
+    #[error("cannot connect to {endpoint}")]
+    Connect {
+        /// The endpoint asked for.
+        endpoint: String,
+        /// What the transport said.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// The connection ended before the answer came.
+    #[error("the connection was lost: {0}")]
+    ConnectionLost(String),
+    /// No answer came in time. What was asked may still happen.
+    #[error("no answer came in time")]
+    DeadlineExceeded,
+    /// The runtime did not do it, and said why.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The server is older than this client.
+    #[error("the answer lacks {0:?}")]
+    Incomplete(&'static str),
+}
+
+/// Why the runtime did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The canonical code of gRPC.
+    pub canonical: Code,
+    /// The code of the closed list; `None` when the refusal came from the transport, or from a newer release.
+    pub code: Option<ErrorCode>,
+    /// What to know about it.
+    pub message: String,
+    /// The fields of the request that do not fit, each with the reason.
+    pub fields: Vec<(String, String)>,
+}
+
+impl ClientError {
+    /// The code of the closed list, where the error has one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused(refusal) => refusal.code,
+            Self::DeadlineExceeded => Some(ErrorCode::NoAnswer),
+            Self::InvalidEndpoint(_) => Some(ErrorCode::InvalidArgument),
+            Self::Connect { .. } | Self::ConnectionLost(_) | Self::Incomplete(_) => None,
+        }
+    }
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
+        match (status.code(), &info) {
+            // The client's own timer reports CANCELLED, the server's answer to a caller in a hurry DEADLINE_EXCEEDED.
+            (Code::DeadlineExceeded, _) | (Code::Cancelled, None) => Self::DeadlineExceeded,
+            (Code::Unavailable, None) => Self::ConnectionLost(status.message().to_owned()),
+            (canonical, _) => Self::Refused(Refusal {
+                canonical,
+                code: info.and_then(|info| info.reason.parse().ok()),
+                message: status.message().to_owned(),
+                fields: status
+                    .get_details_bad_request()
+                    .map(|bad| bad.field_violations)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|violation| (violation.field, violation.description))
+                    .collect(),
+            }),
+        }
+    }
+}

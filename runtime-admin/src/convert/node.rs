@@ -1,0 +1,68 @@
+//! Nodes.
+
+use runtime_core::node::{DesiredState, NodeKind, NodeState, NodeView};
+use runtime_proto::v1;
+
+use super::{health, node_name, timestamp};
+
+/// A node, for the wire.
+pub(crate) fn node(view: &NodeView) -> v1::Node {
+    v1::Node {
+        name: node_name(&view.path),
+        kind: node_kind(view.kind).into(),
+        state: node_state(view.state).into(),
+        desired_state: desired_state(view.desired).into(),
+        since: Some(timestamp(view.since)),
+        incarnation: view.incarnation,
+        restarts: view.restarts,
+        handled: view.handled,
+        errors: view.errors,
+        busy_since: view.busy_since.map(timestamp),
+        queued: view.queued,
+        slots: view.slots.map(|(busy, total)| v1::Slots { busy, total }),
+        stuck: view.stuck,
+        last_fault: view.last_fault.clone().unwrap_or_default(),
+        health: Some(health(&view.health)),
+    }
+}
+
+/// What a node is, for the wire.
+fn node_kind(kind: NodeKind) -> v1::NodeKind {
+    match kind {
+        NodeKind::Supervisor => v1::NodeKind::Supervisor,
+        NodeKind::Store => v1::NodeKind::Store,
+        NodeKind::Completion => v1::NodeKind::Completion,
+        NodeKind::Templates => v1::NodeKind::Templates,
+        NodeKind::Events => v1::NodeKind::Events,
+        NodeKind::Executor => v1::NodeKind::Executor,
+        NodeKind::Source => v1::NodeKind::Source,
+        NodeKind::Health => v1::NodeKind::Health,
+        NodeKind::Status => v1::NodeKind::Status,
+        NodeKind::Commands => v1::NodeKind::Commands,
+        NodeKind::Admin => v1::NodeKind::Admin,
+    }
+}
+
+/// What a node does, for the wire.
+fn node_state(state: NodeState) -> v1::NodeState {
+    match state {
+        NodeState::Waiting => v1::NodeState::Waiting,
+        NodeState::Starting => v1::NodeState::Starting,
+        NodeState::Running => v1::NodeState::Running,
+        NodeState::Paused => v1::NodeState::Paused,
+        NodeState::Draining => v1::NodeState::Draining,
+        NodeState::Stopping => v1::NodeState::Stopping,
+        NodeState::Stopped => v1::NodeState::Stopped,
+        NodeState::BackingOff => v1::NodeState::BackingOff,
+        NodeState::Abandoned => v1::NodeState::Abandoned,
+    }
+}
+
+/// What an operator wants, for the wire.
+fn desired_state(desired: DesiredState) -> v1::DesiredState {
+    match desired {
+        DesiredState::Running => v1::DesiredState::Running,
+        DesiredState::Paused => v1::DesiredState::Paused,
+        DesiredState::Stopped => v1::DesiredState::Stopped,
+    }
+}

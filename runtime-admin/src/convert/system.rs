@@ -1,0 +1,43 @@
+//! The runtime as a whole.
+
+use std::time::Duration;
+
+use runtime_core::control::{Overview, SystemInfo};
+use runtime_core::store::Capability;
+use runtime_proto::v1;
+
+use super::{app_name, duration, health, queue};
+
+/// Who this is, for the wire.
+pub(crate) fn system_info(info: &SystemInfo) -> v1::SystemInfo {
+    v1::SystemInfo {
+        version: info.version.clone(),
+        instance: info.instance.to_string(),
+        apps: info.apps.iter().map(app_name).collect(),
+        store: info.store.clone(),
+        store_capabilities: info.capabilities.iter().map(|able| capability(*able).into()).collect(),
+        uptime: Some(duration(Duration::from_secs(info.uptime_secs))),
+    }
+}
+
+/// How it is, for the wire.
+pub(crate) fn overview(overview: &Overview) -> v1::Overview {
+    let app = |(app, state): &(_, _)| v1::AppOverview { name: app_name(app), health: Some(health(state)) };
+    v1::Overview {
+        health: Some(health(&overview.health)),
+        apps: overview.apps.iter().map(app).collect(),
+        stopping: overview.stopping,
+        nodes: overview.nodes,
+        restarts: overview.restarts,
+        queues: overview.queues.iter().map(queue).collect(),
+    }
+}
+
+fn capability(capability: Capability) -> v1::StoreCapability {
+    match capability {
+        Capability::Durable => v1::StoreCapability::Durable,
+        Capability::AppWrites => v1::StoreCapability::AppWrites,
+        Capability::OrderingKeys => v1::StoreCapability::OrderingKeys,
+        Capability::ManyInstances => v1::StoreCapability::ManyInstances,
+    }
+}

@@ -1,0 +1,139 @@
+//! Tasks and their attempts, and a task asked for from outside.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use runtime_core::error::TaskError;
+use runtime_core::name::Route;
+use runtime_core::task::{AttemptRecord, NewTask, Priority, Task, TaskState};
+use runtime_core::trace::TraceContext;
+use runtime_proto::v1;
+use serde::de::IgnoredAny;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::{
+    app_name, duration, named, optional, parsed, queue_name, task_name, timestamp, timestamp_from_wire,
+};
+use crate::status::invalid;
+
+/// A task, for the wire: sizes instead of payloads.
+pub(crate) fn task(task: &Task) -> v1::Task {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    v1::Task {
+        name: task_name(task.id),
+        app: app_name(&task.route.app),
+        queue: queue_name(&task.route.queue),
+        handler: task.route.handler.to_string(),
+        state: task_state(task.state).into(),
+        attempt: task.attempt,
+        max_attempts: task.max_attempts,
+        crash_count: task.crash_count,
+        epoch: task.epoch.0,
+        lease: task.holder.as_ref().map(|(instance, until)| v1::TaskLease {
+            instance: instance.to_string(),
+            until: Some(timestamp(*until)),
+        }),
+        tenant: text(task.tenant.as_ref().map(|tenant| tenant.as_str())),
+        scope: text(task.scope.as_ref().map(|scope| scope.as_str())),
+        priority: task.priority.0.into(),
+        idempotency_key: text(task.idempotency_key.as_ref().map(|key| key.as_str())),
+        ordering_key: text(task.ordering_key.as_ref().map(|key| key.as_str())),
+        schema_version: task.schema_version,
+        correlation_id: text(task.correlation_id.as_ref().map(|id| id.as_str())),
+        caused_by: task.causation_id.map(task_name).unwrap_or_default(),
+        trace_id: text(task.trace.as_ref().and_then(TraceContext::trace_id)),
+        created_at: Some(timestamp(task.created_at)),
+        run_at: Some(timestamp(task.run_at)),
+        deadline: task.deadline.map(timestamp),
+        finished_at: task.finished_at.map(timestamp),
+        progress: task
+            .progress
+            .as_ref()
+            .map(|progress| v1::TaskProgress { fraction: progress.fraction, note: progress.note.clone() }),
+        approved: task.approved,
+        last_error: task.last_error.as_ref().map(task_error),
+        payload_bytes: bytes(&task.payload),
+        output_bytes: task.output.as_deref().map_or(0, bytes),
+    }
+}
+
+/// An attempt, for the wire.
+pub(crate) fn attempt(record: &AttemptRecord) -> v1::Attempt {
+    v1::Attempt {
+        attempt: record.attempt,
+        epoch: record.epoch.0,
+        instance: record.instance.to_string(),
+        started_at: Some(timestamp(record.started_at)),
+        took: Some(duration(record.took)),
+        outcome: record.outcome.clone(),
+        error: record.error.as_ref().map(task_error),
+        trace_id: record.trace.as_ref().and_then(TraceContext::trace_id).unwrap_or_default().to_owned(),
+    }
+}
+
+/// Where a task stands, for the wire.
+pub(crate) fn task_state(state: TaskState) -> v1::TaskState {
+    match state {
+        TaskState::Scheduled => v1::TaskState::Scheduled,
+        TaskState::Ready => v1::TaskState::Ready,
+        TaskState::Leased => v1::TaskState::Leased,
+        TaskState::Parked => v1::TaskState::Parked,
+        TaskState::Done => v1::TaskState::Done,
+        TaskState::Dead => v1::TaskState::Dead,
+        TaskState::Cancelled => v1::TaskState::Cancelled,
+    }
+}
+
+/// A task asked for from outside. The caller's trace comes with the call's headers.
+pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) -> Result<NewTask, Status> {
+    let route = Route {
+        app: named("app", "apps/", &request.app)?,
+        queue: named("queue", "queues/", &request.queue)?,
+        handler: parsed("handler", &request.handler)?,
+    };
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&request.payload) {
+        return Err(invalid("payload", format!("not a JSON document: {error}")));
+    }
+    let priority = i16::try_from(request.priority)
+        .map_err(|_| invalid("priority", format!("{} is not between -32768 and 32767", request.priority)))?;
+    let defaults = NewTask::new(Arc::new(route), request.payload);
+    Ok(NewTask {
+        schema_version: request.schema_version.max(1),
+        tenant: optional("tenant", &request.tenant)?,
+        scope: optional("scope", &request.scope)?,
+        priority: Priority(priority),
+        idempotency_key: optional("idempotency_key", &request.idempotency_key)?,
+        ordering_key: optional("ordering_key", &request.ordering_key)?,
+        run_at: request.run_at.map(|at| timestamp_from_wire("run_at", &at)).transpose()?,
+        deadline: request.deadline.map(|at| timestamp_from_wire("deadline", &at)).transpose()?,
+        max_attempts: NonZeroU32::new(request.max_attempts).unwrap_or(defaults.max_attempts),
+        correlation_id: optional("correlation_id", &request.correlation_id)?,
+        trace: trace(metadata),
+        ..defaults
+    })
+}
+
+fn task_error(error: &TaskError) -> v1::TaskError {
+    v1::TaskError {
+        code: error.code.as_str().to_owned(),
+        code_name: error.code.name().to_owned(),
+        message: error.message.clone(),
+        field: error.field.clone().unwrap_or_default(),
+    }
+}
+
+/// The W3C headers of the call, when they are well formed: a broken one is dropped, as the specification asks.
+fn trace(metadata: &MetadataMap) -> Option<TraceContext> {
+    let header =
+        |name| metadata.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 512);
+    let context = TraceContext {
+        traceparent: header("traceparent")?.to_owned(),
+        tracestate: header("tracestate").map(str::to_owned),
+    };
+    context.trace_id().is_some().then_some(context)
+}
+
+fn bytes(document: &[u8]) -> u64 {
+    u64::try_from(document.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,55 @@
+//! Workers.
+
+use runtime_core::retry::{RetryDelay, RetryPolicy};
+use runtime_core::store::EffectClass;
+use runtime_core::worker::WorkerDescriptor;
+use runtime_proto::v1;
+
+use super::{app_name, duration, queue_name, worker_name};
+
+/// A worker, for the wire.
+pub(crate) fn worker(worker: &WorkerDescriptor) -> v1::Worker {
+    v1::Worker {
+        name: worker_name(&worker.name),
+        responsibility: worker.responsibility.clone(),
+        app: app_name(&worker.route.app),
+        queue: queue_name(&worker.route.queue),
+        handler: worker.route.handler.to_string(),
+        slots: u32::try_from(worker.slots.get()).unwrap_or(u32::MAX),
+        timeout: Some(duration(worker.timeout)),
+        retry: Some(retry(&worker.retry)),
+        effects: worker
+            .effects
+            .iter()
+            .map(|(step, class)| v1::Effect { step: step.to_string(), class: effect_class(*class).into() })
+            .collect(),
+        input_schema: worker.input_schema.to_string(),
+        output_schema: worker.output_schema.to_string(),
+    }
+}
+
+fn retry(policy: &RetryPolicy) -> v1::RetryPolicy {
+    let delay = match &policy.delay {
+        RetryDelay::Fixed { delay } => v1::retry_policy::Delay::Fixed(duration(*delay)),
+        RetryDelay::Exponential { first, factor, cap } => {
+            v1::retry_policy::Delay::Exponential(v1::ExponentialDelay {
+                first: Some(duration(*first)),
+                factor: *factor,
+                cap: Some(duration(*cap)),
+            })
+        }
+    };
+    v1::RetryPolicy {
+        max_attempts: policy.max_attempts.get(),
+        asked_after_cap: Some(duration(policy.asked_after_cap)),
+        delay: Some(delay),
+    }
+}
+
+fn effect_class(class: EffectClass) -> v1::EffectClass {
+    match class {
+        EffectClass::Transactional => v1::EffectClass::Transactional,
+        EffectClass::Keyed => v1::EffectClass::Keyed,
+        EffectClass::Unkeyed => v1::EffectClass::Unkeyed,
+    }
+}

@@ -1,0 +1,84 @@
+//! How every service speaks to the tree: one command, one answer, one deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime_core::control::{Command, CommandError, Control, Reply, ask};
+use runtime_core::error::ErrorCode;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::status::{Resource, refusal};
+
+/// The door into the tree, and how long to wait behind it.
+#[derive(Clone)]
+pub(crate) struct Door {
+    control: Arc<dyn Control>,
+    patience: Duration,
+}
+
+impl Door {
+    pub(crate) fn new(control: Arc<dyn Control>, patience: Duration) -> Self {
+        Self { control, patience }
+    }
+
+    /// The same door for one call: its caller may have less patience (`grpc-timeout`) than the server.
+    pub(crate) fn for_call(&self, metadata: &MetadataMap) -> Self {
+        let asked = metadata.get("grpc-timeout").and_then(|value| parse_grpc_timeout(value.to_str().ok()?));
+        self.clone().within(asked.unwrap_or(self.patience))
+    }
+
+    /// The same door with at most this patience.
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { patience: self.patience.min(patience), ..self }
+    }
+
+    /// Asks about something and waits for the answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        about: &Resource,
+        make: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Status> {
+        self.answer(make).await.map_err(|error| refusal(&error, about))
+    }
+
+    /// The same, with the tree's own error.
+    pub(crate) async fn answer<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, CommandError> {
+        tokio::time::timeout(self.patience, ask(&*self.control, make)).await.unwrap_or_else(|_| {
+            let text = format!("the tree did not answer within {:?}", self.patience);
+            Err(CommandError::new(ErrorCode::NoAnswer, text))
+        })
+    }
+}
+
+/// Reads the `grpc-timeout` header: at most eight digits and a unit.
+fn parse_grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_hours(amount)),
+        "M" => Some(Duration::from_mins(amount)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_patience_is_read_as_grpc_writes_it() {
+        assert_eq!(parse_grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_grpc_timeout("2S"), Some(Duration::from_secs(2)));
+        for bad in ["", "S", "2", "-2S", "123456789S", "2s", "2 S", "ü"] {
+            assert_eq!(parse_grpc_timeout(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The services of the API, one file each. They convert, ask the tree and convert back; they decide nothing.
+
+mod queues;
+mod system;
+mod tasks;
+mod tree;
+mod workers;
+
+pub(crate) use queues::Queues;
+pub(crate) use system::System;
+pub(crate) use tasks::Tasks;
+pub(crate) use tree::Tree;
+pub(crate) use workers::Workers;

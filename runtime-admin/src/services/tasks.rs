@@ -1,0 +1,143 @@
+//! TaskService.
+
+use async_trait::async_trait;
+use runtime_core::control::{Command, CommandError};
+use runtime_core::error::ErrorCode;
+use runtime_core::store::{Enqueued, TaskCommand, TaskPage};
+use runtime_core::task::TaskId;
+use runtime_proto::v1;
+use runtime_proto::v1::task_service_server::TaskService;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::convert;
+use crate::door::Door;
+use crate::filter::Filter;
+use crate::page::{cursor, page_size, page_token};
+use crate::status::{Resource, invalid, refusal};
+
+/// Pages of the store that one call looks through at most, when the filter holds what the store cannot select.
+const MAX_LOOKS: usize = 20;
+
+/// Tasks, live and finished.
+pub(crate) struct Tasks(pub(crate) Door);
+
+impl Tasks {
+    async fn steer(
+        &self,
+        metadata: &MetadataMap,
+        name: &str,
+        command: TaskCommand,
+    ) -> Result<v1::TaskState, Status> {
+        let (id, about) = convert::task_from_wire(name)?;
+        let door = self.0.for_call(metadata);
+        let state = door.ask(&about, |reply| Command::SteerTask { id, command, reply }).await?;
+        Ok(convert::task_state(state))
+    }
+}
+
+#[async_trait]
+impl TaskService for Tasks {
+    async fn list_tasks(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Result<Response<v1::ListTasksResponse>, Status> {
+        let v1::ListTasksRequest { filter, page_size: asked, page_token: token } = request.get_ref();
+        let size = page_size(*asked)?;
+        let list = format!("tasks {filter}");
+        let filter: Filter = filter.parse().map_err(|error| invalid("filter", format!("{error}")))?;
+        let mut after: Option<TaskId> =
+            cursor(&list, token)?.map(|id| convert::parsed("page_token", &id)).transpose()?;
+
+        let door = self.0.for_call(request.metadata());
+        let mut tasks = Vec::new();
+        for _ in 0..MAX_LOOKS {
+            let (filter_of_store, page_size) = (filter.select.clone(), size - tasks.len());
+            let TaskPage { tasks: found, next } = door
+                .ask(&Resource::system(), |reply| Command::ListTasks {
+                    filter: filter_of_store,
+                    after,
+                    page_size,
+                    reply,
+                })
+                .await?;
+            tasks.extend(found.iter().filter(|task| filter.keeps(task)).map(convert::task));
+            after = next;
+            if after.is_none() || tasks.len() >= size {
+                break;
+            }
+        }
+        let next_page_token = after.map(|id| page_token(&list, &id.to_string())).unwrap_or_default();
+        Ok(Response::new(v1::ListTasksResponse { tasks, next_page_token }))
+    }
+
+    async fn get_task(
+        &self,
+        request: Request<v1::GetTaskRequest>,
+    ) -> Result<Response<v1::GetTaskResponse>, Status> {
+        let (id, about) = convert::task_from_wire(&request.get_ref().name)?;
+        let door = self.0.for_call(request.metadata());
+        let detail = door.ask(&about, |reply| Command::GetTask { id, reply }).await?;
+        Ok(Response::new(v1::GetTaskResponse {
+            task: Some(convert::task(&detail.task)),
+            attempts: detail.attempts.iter().map(convert::attempt).collect(),
+        }))
+    }
+
+    async fn enqueue_task(
+        &self,
+        request: Request<v1::EnqueueTaskRequest>,
+    ) -> Result<Response<v1::EnqueueTaskResponse>, Status> {
+        let door = self.0.for_call(request.metadata());
+        let (metadata, _, request) = request.into_parts();
+        let about = Resource::new("queue", request.queue.clone());
+        let task = convert::new_task(request, &metadata)?;
+        let answers = door.ask(&about, |reply| Command::EnqueueTasks { tasks: vec![task], reply }).await?;
+        let enqueued = answers
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(CommandError::new(ErrorCode::NoAnswer, "the store answered for no task")));
+        let answer = match enqueued.map_err(|error| refusal(&error, &about))? {
+            Enqueued::Accepted { id } => v1::EnqueueTaskResponse {
+                name: convert::task_name(id),
+                duplicate: false,
+                state: v1::TaskState::Unspecified.into(),
+            },
+            Enqueued::Duplicate { id, state } => v1::EnqueueTaskResponse {
+                name: convert::task_name(id),
+                duplicate: true,
+                state: convert::task_state(state).into(),
+            },
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn retry_task(
+        &self,
+        request: Request<v1::RetryTaskRequest>,
+    ) -> Result<Response<v1::RetryTaskResponse>, Status> {
+        let state = self.steer(request.metadata(), &request.get_ref().name, TaskCommand::Retry).await?;
+        Ok(Response::new(v1::RetryTaskResponse { state: state.into() }))
+    }
+
+    async fn resolve_task(
+        &self,
+        request: Request<v1::ResolveTaskRequest>,
+    ) -> Result<Response<v1::ResolveTaskResponse>, Status> {
+        let command = match request.get_ref().decision() {
+            v1::Decision::Approve => TaskCommand::Approve,
+            v1::Decision::Reject => TaskCommand::Reject,
+            v1::Decision::Unspecified => return Err(invalid("decision", "approve or reject")),
+        };
+        let state = self.steer(request.metadata(), &request.get_ref().name, command).await?;
+        Ok(Response::new(v1::ResolveTaskResponse { state: state.into() }))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: Request<v1::CancelTaskRequest>,
+    ) -> Result<Response<v1::CancelTaskResponse>, Status> {
+        let state = self.steer(request.metadata(), &request.get_ref().name, TaskCommand::Cancel).await?;
+        Ok(Response::new(v1::CancelTaskResponse { state: state.into() }))
+    }
+}

@@ -1,0 +1,118 @@
+//! TreeService.
+
+use std::num::NonZeroUsize;
+
+use async_trait::async_trait;
+use runtime_core::control::{Command, NodeCommand};
+use runtime_core::node::NodePath;
+use runtime_proto::v1;
+use runtime_proto::v1::tree_service_server::TreeService;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::convert;
+use crate::door::Door;
+use crate::status::{Resource, invalid};
+
+/// The live supervision tree.
+pub(crate) struct Tree(pub(crate) Door);
+
+impl Tree {
+    /// Changes a node; the answer waits until the change has happened.
+    async fn steer(
+        &self,
+        metadata: &MetadataMap,
+        name: &str,
+        command: NodeCommand,
+    ) -> Result<Option<v1::Node>, Status> {
+        let (path, about) = convert::node_from_wire(name)?;
+        let door = self.0.for_call(metadata);
+        let node = door.ask(&about, |reply| Command::SteerNode { path, command, reply }).await?;
+        Ok(Some(convert::node(&node)))
+    }
+}
+
+#[async_trait]
+impl TreeService for Tree {
+    async fn get_tree(
+        &self,
+        request: Request<v1::GetTreeRequest>,
+    ) -> Result<Response<v1::GetTreeResponse>, Status> {
+        let (root, about) = match request.get_ref().name.as_str() {
+            "" => (NodePath::root(), Resource::new("node", convert::node_name(&NodePath::root()))),
+            name => convert::node_from_wire(name)?,
+        };
+        let door = self.0.for_call(request.metadata());
+        let nodes = door.ask(&about, |reply| Command::GetTree { root, reply }).await?;
+        Ok(Response::new(v1::GetTreeResponse { nodes: nodes.iter().map(convert::node).collect() }))
+    }
+
+    async fn get_node(
+        &self,
+        request: Request<v1::GetNodeRequest>,
+    ) -> Result<Response<v1::GetNodeResponse>, Status> {
+        let (path, about) = convert::node_from_wire(&request.get_ref().name)?;
+        let door = self.0.for_call(request.metadata());
+        let node = door.ask(&about, |reply| Command::GetNode { path, reply }).await?;
+        Ok(Response::new(v1::GetNodeResponse { node: Some(convert::node(&node)) }))
+    }
+
+    async fn start_node(
+        &self,
+        request: Request<v1::StartNodeRequest>,
+    ) -> Result<Response<v1::StartNodeResponse>, Status> {
+        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Start).await?;
+        Ok(Response::new(v1::StartNodeResponse { node }))
+    }
+
+    async fn stop_node(
+        &self,
+        request: Request<v1::StopNodeRequest>,
+    ) -> Result<Response<v1::StopNodeResponse>, Status> {
+        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Stop).await?;
+        Ok(Response::new(v1::StopNodeResponse { node }))
+    }
+
+    async fn restart_node(
+        &self,
+        request: Request<v1::RestartNodeRequest>,
+    ) -> Result<Response<v1::RestartNodeResponse>, Status> {
+        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Restart).await?;
+        Ok(Response::new(v1::RestartNodeResponse { node }))
+    }
+
+    async fn pause_node(
+        &self,
+        request: Request<v1::PauseNodeRequest>,
+    ) -> Result<Response<v1::PauseNodeResponse>, Status> {
+        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Pause).await?;
+        Ok(Response::new(v1::PauseNodeResponse { node }))
+    }
+
+    async fn resume_node(
+        &self,
+        request: Request<v1::ResumeNodeRequest>,
+    ) -> Result<Response<v1::ResumeNodeResponse>, Status> {
+        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Resume).await?;
+        Ok(Response::new(v1::ResumeNodeResponse { node }))
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeResponse>, Status> {
+        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Drain).await?;
+        Ok(Response::new(v1::DrainNodeResponse { node }))
+    }
+
+    async fn resize_node(
+        &self,
+        request: Request<v1::ResizeNodeRequest>,
+    ) -> Result<Response<v1::ResizeNodeResponse>, Status> {
+        let v1::ResizeNodeRequest { name, slots } = request.get_ref();
+        let slots = usize::try_from(*slots).ok().and_then(NonZeroUsize::new);
+        let slots = slots.ok_or_else(|| invalid("slots", "a worker has at least 1"))?;
+        let node = self.steer(request.metadata(), name, NodeCommand::Resize { slots }).await?;
+        Ok(Response::new(v1::ResizeNodeResponse { node }))
+    }
+}

@@ -1,0 +1,171 @@
+//! Errors as gRPC says them: the canonical code, and `google.rpc` details of which ErrorInfo is always one.
+
+use std::collections::HashMap;
+
+use runtime_core::control::CommandError;
+use runtime_core::error::ErrorCode;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Domain of the reasons in ErrorInfo.
+pub(crate) const ERROR_DOMAIN: &str = "runtime.admin.v1";
+
+/// Which canonical code each error code becomes on the wire. The one table there is.
+pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
+    (ErrorCode::HandlerFailed, Code::Aborted),
+    (ErrorCode::HandlerRejected, Code::FailedPrecondition),
+    (ErrorCode::LeaseLost, Code::Aborted),
+    (ErrorCode::HandlerPanicked, Code::Internal),
+    (ErrorCode::AttemptTimedOut, Code::DeadlineExceeded),
+    (ErrorCode::InvalidInput, Code::InvalidArgument),
+    (ErrorCode::InvalidOutput, Code::Internal),
+    (ErrorCode::Poison, Code::FailedPrecondition),
+    (ErrorCode::DeadlineExceeded, Code::DeadlineExceeded),
+    (ErrorCode::EffectUnknown, Code::FailedPrecondition),
+    (ErrorCode::EffectConflict, Code::FailedPrecondition),
+    (ErrorCode::IdempotencyConflict, Code::AlreadyExists),
+    (ErrorCode::QueueFull, Code::ResourceExhausted),
+    (ErrorCode::TooLarge, Code::InvalidArgument),
+    (ErrorCode::UnknownHandler, Code::NotFound),
+    (ErrorCode::AppWriteFailed, Code::Aborted),
+    (ErrorCode::StoreFull, Code::ResourceExhausted),
+    (ErrorCode::StoreReadOnly, Code::Unavailable),
+    (ErrorCode::StoreOwned, Code::Unavailable),
+    (ErrorCode::StoreTooNew, Code::FailedPrecondition),
+    (ErrorCode::StoreCorrupt, Code::DataLoss),
+    (ErrorCode::StoreUnavailable, Code::Unavailable),
+    (ErrorCode::CapabilityMissing, Code::FailedPrecondition),
+    (ErrorCode::Cancelled, Code::FailedPrecondition),
+    (ErrorCode::NeedsDecision, Code::FailedPrecondition),
+    (ErrorCode::NotFound, Code::NotFound),
+    (ErrorCode::FailedPrecondition, Code::FailedPrecondition),
+    (ErrorCode::ShuttingDown, Code::Unavailable),
+    (ErrorCode::InvalidArgument, Code::InvalidArgument),
+    (ErrorCode::InvalidConfig, Code::FailedPrecondition),
+    (ErrorCode::SourceUnavailable, Code::Unavailable),
+    (ErrorCode::NodeFaulted, Code::Unavailable),
+    (ErrorCode::NoAnswer, Code::DeadlineExceeded),
+];
+
+/// The canonical code of an error code.
+pub(crate) fn canonical(code: ErrorCode) -> Code {
+    CANONICAL_CODES
+        .iter()
+        .find(|(known, _)| *known == code)
+        .map_or(Code::Unknown, |(_, canonical)| *canonical)
+}
+
+/// What a request is about: its kind and its resource name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resource {
+    /// `node`, `queue`, `task`, `worker` or `system`.
+    pub(crate) kind: &'static str,
+    /// The resource name; empty for what has none.
+    pub(crate) name: String,
+}
+
+impl Resource {
+    /// A thing with a name.
+    pub(crate) fn new(kind: &'static str, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into() }
+    }
+
+    /// The runtime as a whole.
+    pub(crate) fn system() -> Self {
+        Self::new("system", "")
+    }
+}
+
+/// The tree did not do what was asked of it.
+pub(crate) fn refusal(error: &CommandError, about: &Resource) -> Status {
+    let mut details = error_info(error.code);
+    match canonical(error.code) {
+        Code::NotFound => {
+            details.set_resource_info(about.kind, about.name.clone(), "", error.message.clone());
+        }
+        Code::FailedPrecondition => {
+            details.add_precondition_failure_violation(
+                error.code.name(),
+                about.name.clone(),
+                error.message.clone(),
+            );
+        }
+        Code::ResourceExhausted => {
+            details.add_quota_failure_violation(about.name.clone(), error.message.clone());
+        }
+        Code::InvalidArgument => {
+            let field = if error.code == ErrorCode::TooLarge { "payload" } else { about.kind };
+            details.add_bad_request_violation(field, error.message.clone());
+        }
+        _ => {}
+    }
+    Status::with_error_details(canonical(error.code), error.message.clone(), details)
+}
+
+/// A field of the request is missing, malformed or too large.
+pub(crate) fn invalid(field: &str, what: impl Into<String>) -> Status {
+    let what = what.into();
+    let mut details = error_info(ErrorCode::InvalidArgument);
+    details.add_bad_request_violation(field, what.clone());
+    Status::with_error_details(Code::InvalidArgument, format!("{field}: {what}"), details)
+}
+
+fn error_info(code: ErrorCode) -> ErrorDetails {
+    let metadata = HashMap::from([
+        ("name".to_owned(), code.name().to_owned()),
+        ("class".to_owned(), code.class().as_str().to_owned()),
+    ]);
+    ErrorDetails::with_error_info(code.as_str(), ERROR_DOMAIN, metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_code_has_exactly_one_row() {
+        for code in ErrorCode::ALL {
+            let rows = CANONICAL_CODES.iter().filter(|(known, _)| known == code).count();
+            assert_eq!(rows, 1, "{code} ({})", code.name());
+        }
+        assert_eq!(CANONICAL_CODES.len(), ErrorCode::ALL.len());
+        assert!(
+            CANONICAL_CODES
+                .iter()
+                .all(|(_, canonical)| *canonical != Code::Ok && *canonical != Code::Unknown)
+        );
+    }
+
+    #[test]
+    fn every_refusal_says_its_reason() {
+        for code in ErrorCode::ALL {
+            let status = refusal(&CommandError::new(*code, "no"), &Resource::new("task", "tasks/7"));
+            let info = status.get_details_error_info().expect("ErrorInfo");
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (code.as_str(), ERROR_DOMAIN));
+            assert_eq!(info.metadata["name"], code.name());
+            assert_eq!(status.code(), canonical(*code));
+        }
+    }
+
+    #[test]
+    fn details_fit_the_kind_of_refusal() {
+        let about = Resource::new("node", "nodes/engine/apps/shop");
+        let of = |error: CommandError| refusal(&error, &about);
+        let missing =
+            of(CommandError::not_found("no node")).get_details_resource_info().expect("ResourceInfo");
+        assert_eq!(
+            (missing.resource_type.as_str(), missing.resource_name.as_str()),
+            ("node", "nodes/engine/apps/shop")
+        );
+        let refused = of(CommandError::precondition("a platform node")).get_details_precondition_failure();
+        let violation = &refused.expect("PreconditionFailure").violations[0];
+        assert_eq!(
+            (violation.r#type.as_str(), violation.description.as_str()),
+            ("failed_precondition", "a platform node")
+        );
+        let full = of(CommandError::new(ErrorCode::QueueFull, "full")).get_details_quota_failure();
+        assert_eq!(full.expect("QuotaFailure").violations.len(), 1);
+        let field = invalid("page_size", "at most 1000").get_details_bad_request().expect("BadRequest");
+        assert_eq!(field.field_violations[0].field, "page_size");
+    }
+}

@@ -1,0 +1,281 @@
+//! What is asked arrives in the tree, and what the tree answers arrives at the client.
+
+use runtime_admin::v1;
+use runtime_admin::{ClientError, RunSelection};
+use runtime_core::control::NodeCommand;
+use runtime_core::error::ErrorCode;
+use runtime_core::node::NodePath;
+use runtime_core::store::TaskCommand;
+use tonic::Code;
+
+use crate::control::{id, path};
+use crate::world::setup;
+
+fn refused(error: ClientError) -> (Code, Option<ErrorCode>, Vec<String>) {
+    match error {
+        ClientError::Refused(refusal) => {
+            let fields = refusal.fields.into_iter().map(|(field, _)| field).collect();
+            (refusal.canonical, refusal.code, fields)
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn bad(field: &str) -> (Code, Option<ErrorCode>, Vec<String>) {
+    (Code::InvalidArgument, Some(ErrorCode::InvalidArgument), vec![field.to_owned()])
+}
+
+#[tokio::test]
+async fn the_tree_arrives_with_wanted_and_observed_state() {
+    let served = setup().await;
+    let nodes = served.client.tree(&NodePath::root()).await.unwrap();
+    assert_eq!(nodes.len(), 12);
+    assert_eq!(nodes[0].name, "nodes/");
+    let settle = &nodes[7];
+    assert_eq!(settle.name, "nodes/engine/apps/shop/workers/settle");
+    assert_eq!((settle.state(), settle.desired_state()), (v1::NodeState::Draining, v1::DesiredState::Paused));
+    assert_eq!(settle.slots, Some(v1::Slots { busy: 1, total: 2 }));
+    assert_eq!(settle.health.as_ref().unwrap().level(), v1::HealthLevel::Degraded);
+    let part = served.client.tree(&path("/engine/apps/shop")).await.unwrap();
+    assert_eq!(part.len(), 4);
+}
+
+#[tokio::test]
+async fn every_node_command_reaches_its_node() {
+    let served = setup().await;
+    let fetch = path("/engine/apps/shop/workers/fetch");
+    let steer = |command| served.client.steer_node(&fetch, command);
+    assert_eq!(steer(NodeCommand::Pause).await.unwrap().state(), v1::NodeState::Paused);
+    assert_eq!(steer(NodeCommand::Resume).await.unwrap().state(), v1::NodeState::Running);
+    assert_eq!(steer(NodeCommand::Stop).await.unwrap().desired_state(), v1::DesiredState::Stopped);
+    assert_eq!(steer(NodeCommand::Start).await.unwrap().state(), v1::NodeState::Running);
+    assert_eq!(steer(NodeCommand::Restart).await.unwrap().incarnation, 2);
+    let resized = steer(NodeCommand::Resize { slots: 9.try_into().unwrap() }).await.unwrap();
+    assert_eq!(resized.slots, Some(v1::Slots { busy: 0, total: 9 }));
+    assert_eq!(steer(NodeCommand::Drain).await.unwrap().state(), v1::NodeState::Stopped);
+    assert_eq!(served.client.node(&fetch).await.unwrap().state(), v1::NodeState::Stopped);
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_its_code() {
+    let served = setup().await;
+    let error = served.client.node(&path("/engine/apps/none")).await.unwrap_err();
+    assert_eq!(refused(error), (Code::NotFound, Some(ErrorCode::NotFound), vec![]));
+    let error = served.client.steer_node(&path("/engine/store"), NodeCommand::Stop).await.unwrap_err();
+    assert_eq!(refused(error), (Code::FailedPrecondition, Some(ErrorCode::FailedPrecondition), vec![]));
+}
+
+#[tokio::test]
+async fn queues_arrive_by_name_with_their_figures() {
+    let served = setup().await;
+    let names: Vec<String> =
+        served.client.queues().await.unwrap().into_iter().map(|queue| queue.name).collect();
+    assert_eq!(names, ["queues/mail", "queues/orders"]);
+    let stats = served.client.queue_stats(&"mail".parse().unwrap()).await.unwrap();
+    assert_eq!((stats.live, stats.counts.unwrap().dead, stats.capacity), (1_052, 31, 10_000_000));
+    let error = served.client.queue_stats(&"none".parse().unwrap()).await.unwrap_err();
+    assert_eq!(refused(error).0, Code::NotFound);
+}
+
+#[tokio::test]
+async fn tasks_are_selected_and_paged() {
+    let served = setup().await;
+    let rows = async |filter: &str| -> Vec<String> {
+        let tasks = served.client.tasks(filter, 100).await.unwrap();
+        tasks.into_iter().map(|task| task.name).collect()
+    };
+    let names = |rows: &[u64]| rows.iter().map(|row| format!("tasks/{}", id(*row))).collect::<Vec<_>>();
+    assert_eq!(rows("").await, names(&[7, 6, 5, 4, 3, 2, 1]));
+    assert_eq!(rows("state=ready AND scope=store=42").await, names(&[3, 2]));
+    assert_eq!(rows("state:d").await, names(&[5, 1]));
+    assert_eq!(rows("scope:store").await, names(&[7, 4, 3, 2]));
+    assert_eq!(rows("code=effect_unknown").await, names(&[7]));
+
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListTasksRequest { filter: "scope:store=4".into(), page_size: 1, page_token };
+        let page = served.client.list_tasks(request).await.unwrap();
+        assert!(page.tasks.len() <= 1);
+        seen.extend(page.tasks.into_iter().map(|task| task.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen, names(&[7, 3, 2]));
+}
+
+#[tokio::test]
+async fn a_task_arrives_without_its_payload() {
+    let served = setup().await;
+    let detail = served.client.task(id(7)).await.unwrap();
+    let task = detail.task.clone().unwrap();
+    assert_eq!(
+        (task.queue.as_str(), task.handler.as_str(), task.scope.as_str()),
+        ("queues/mail", "settle", "store=42")
+    );
+    assert_eq!(task.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(task.caused_by, format!("tasks/{}", id(1)));
+    let error = task.last_error.clone().unwrap();
+    assert_eq!((error.code.as_str(), error.field.as_str()), ("RT0010", "/lines/3/sku"));
+    assert_eq!(detail.attempts[0].took, Some(prost_types::Duration { seconds: 1, nanos: 250_000_000 }));
+    let done = served.client.task(id(1)).await.unwrap();
+    assert!(done.task.as_ref().unwrap().output_bytes > 0);
+    assert!(!format!("{detail:?}{done:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn operators_move_tasks() {
+    let served = setup().await;
+    let steer = |row, command| served.client.steer_task(id(row), command);
+    assert_eq!(steer(5, TaskCommand::Retry).await.unwrap(), v1::TaskState::Ready);
+    assert_eq!(steer(7, TaskCommand::Approve).await.unwrap(), v1::TaskState::Ready);
+    assert_eq!(steer(4, TaskCommand::Cancel).await.unwrap(), v1::TaskState::Cancelled);
+    let error = steer(6, TaskCommand::Reject).await.unwrap_err();
+    assert_eq!(error.to_string(), "a leased task cannot be resolved");
+    assert_eq!(refused(error).0, Code::FailedPrecondition);
+    assert_eq!(refused(steer(99, TaskCommand::Retry).await.unwrap_err()).0, Code::NotFound);
+}
+
+fn enqueue() -> v1::EnqueueTaskRequest {
+    v1::EnqueueTaskRequest {
+        app: "apps/shop".into(),
+        queue: "queues/mail".into(),
+        handler: "fetch".into(),
+        payload: br#"{"uid":7}"#.to_vec(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_task_from_outside_arrives_whole() {
+    let served = setup().await;
+    let request = v1::EnqueueTaskRequest {
+        tenant: "acme".into(),
+        scope: "store=42".into(),
+        priority: -3,
+        idempotency_key: "k1".into(),
+        run_at: Some(prost_types::Timestamp { seconds: 1_790_000_100, nanos: 5 }),
+        max_attempts: 2,
+        schema_version: 4,
+        correlation_id: "order-7".into(),
+        ..enqueue()
+    };
+    let answer = served.client.enqueue(request).await.unwrap();
+    assert_eq!((answer.name, answer.duplicate), (format!("tasks/{}", id(9)), false));
+    served.control.change(|world| {
+        let task = &world.enqueued[0];
+        assert_eq!((task.route.app.as_str(), task.route.queue.as_str()), ("shop", "mail"));
+        assert_eq!(
+            (task.payload.as_slice(), task.priority.0, task.schema_version),
+            (&br#"{"uid":7}"#[..], -3, 4)
+        );
+        assert_eq!((task.max_attempts.get(), task.run_at.unwrap().as_second()), (2, 1_790_000_100));
+        assert_eq!(task.correlation_id.as_ref().unwrap().as_str(), "order-7");
+        assert_eq!(task.trace, None);
+    });
+    let keyed = |key: &str| v1::EnqueueTaskRequest { idempotency_key: key.into(), ..enqueue() };
+    let known = served.client.enqueue(keyed("known")).await.unwrap();
+    assert_eq!((known.duplicate, known.state()), (true, v1::TaskState::Done));
+    let conflict = served.client.enqueue(keyed("conflict")).await.unwrap_err();
+    assert_eq!(refused(conflict), (Code::AlreadyExists, Some(ErrorCode::IdempotencyConflict), vec![]));
+    let large = served.client.enqueue(keyed("large")).await.unwrap_err();
+    assert_eq!(refused(large), (Code::InvalidArgument, Some(ErrorCode::TooLarge), vec!["payload".into()]));
+}
+
+#[tokio::test]
+async fn the_trace_of_a_call_is_kept_with_its_task() {
+    let served = setup().await;
+    let channel =
+        tonic::transport::Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
+    let mut tasks = v1::task_service_client::TaskServiceClient::new(channel);
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for header in [parent, "not-a-trace"] {
+        let mut request = tonic::Request::new(enqueue());
+        request.metadata_mut().insert("traceparent", header.parse().unwrap());
+        tasks.enqueue_task(request).await.unwrap();
+    }
+    served.control.change(|world| {
+        assert_eq!(world.enqueued[0].trace.as_ref().unwrap().traceparent, parent);
+        assert_eq!(world.enqueued[1].trace, None);
+    });
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_an_invalid_argument_with_its_field() {
+    let served = setup().await;
+    let enqueue_with = async |change: fn(&mut v1::EnqueueTaskRequest)| {
+        let mut request = enqueue();
+        change(&mut request);
+        refused(served.client.enqueue(request).await.unwrap_err())
+    };
+    assert_eq!(enqueue_with(|task| task.app = "shop".into()).await, bad("app"));
+    assert_eq!(enqueue_with(|task| task.queue = "queues/Mail".into()).await, bad("queue"));
+    assert_eq!(enqueue_with(|task| task.handler.clear()).await, bad("handler"));
+    assert_eq!(enqueue_with(|task| task.payload = b"{".to_vec()).await, bad("payload"));
+    assert_eq!(enqueue_with(|task| task.payload.clear()).await, bad("payload"));
+    assert_eq!(enqueue_with(|task| task.priority = 40_000).await, bad("priority"));
+    assert_eq!(enqueue_with(|task| task.scope = "a\nb".into()).await, bad("scope"));
+    assert_eq!(enqueue_with(|task| task.idempotency_key = "k".repeat(257)).await, bad("idempotency_key"));
+    let never = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
+    let mut request = enqueue();
+    request.deadline = Some(never);
+    assert_eq!(refused(served.client.enqueue(request).await.unwrap_err()), bad("deadline"));
+
+    let list_with = async |filter: &str, page_size, page_token: &str| {
+        let request =
+            v1::ListTasksRequest { filter: filter.into(), page_size, page_token: page_token.into() };
+        refused(served.client.list_tasks(request).await.unwrap_err())
+    };
+    assert_eq!(list_with("colour=red", 0, "").await, bad("filter"));
+    assert_eq!(list_with("", 1_001, "").await, bad("page_size"));
+    assert_eq!(list_with("", 0, "zz").await, bad("page_token"));
+    let page =
+        served.client.list_tasks(v1::ListTasksRequest { page_size: 1, ..Default::default() }).await.unwrap();
+    assert_eq!(list_with("state=dead", 0, &page.next_page_token).await, bad("page_token"));
+
+    let channel =
+        tonic::transport::Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
+    let mut nodes = v1::tree_service_client::TreeServiceClient::new(channel.clone());
+    let node = nodes.get_node(v1::GetNodeRequest { name: "nodes/a//b".into() }).await.unwrap_err();
+    assert_eq!(refused(node.into()), bad("name"));
+    let request = v1::ResizeNodeRequest { name: "nodes/engine/apps/shop/workers/fetch".into(), slots: 0 };
+    assert_eq!(refused(nodes.resize_node(request).await.unwrap_err().into()), bad("slots"));
+    let mut tasks = v1::task_service_client::TaskServiceClient::new(channel.clone());
+    let request = v1::ResolveTaskRequest { name: format!("tasks/{}", id(7)), decision: 17 };
+    assert_eq!(refused(tasks.resolve_task(request).await.unwrap_err().into()), bad("decision"));
+    let mut workers = v1::worker_service_client::WorkerServiceClient::new(channel);
+    let request = v1::RunWorkerRequest { name: "workers/fetch".into(), ..Default::default() };
+    assert_eq!(refused(workers.run_worker(request).await.unwrap_err().into()), bad("selection"));
+}
+
+#[tokio::test]
+async fn a_worker_runs_a_named_task_or_one_of_a_scope() {
+    let served = setup().await;
+    let names: Vec<String> =
+        served.client.workers().await.unwrap().into_iter().map(|worker| worker.name).collect();
+    assert_eq!(names, ["workers/fetch", "workers/import", "workers/settle"]);
+    let fetch = "fetch".parse().unwrap();
+    let named = served.client.run_worker(&fetch, RunSelection::Task(id(4)), None).await.unwrap();
+    assert_eq!(named.correlation_id, format!("run-{}", id(4)));
+    let scope = RunSelection::Scope("store=42".parse().unwrap());
+    let scoped = served.client.run_worker(&fetch, scope, Some("mine".parse().unwrap())).await.unwrap();
+    assert_eq!((scoped.task, scoped.correlation_id.as_str()), (format!("tasks/{}", id(2)), "mine"));
+    served.control.change(|world| assert_eq!(world.runs.len(), 2));
+    let none = RunSelection::Scope("store=1".parse().unwrap());
+    assert_eq!(refused(served.client.run_worker(&fetch, none, None).await.unwrap_err()).0, Code::NotFound);
+}
+
+#[tokio::test]
+async fn the_whole_is_seen_at_one_glance() {
+    let served = setup().await;
+    let info = served.client.info().await.unwrap();
+    assert_eq!(
+        (info.store.as_str(), info.apps.as_slice()),
+        ("sqlite", &["apps/shop".to_owned(), "apps/books".into()][..])
+    );
+    assert_eq!(info.uptime.unwrap().seconds, 93_784);
+    let overview = served.client.overview().await.unwrap();
+    assert_eq!((overview.nodes, overview.restarts, overview.queues.len()), (12, 4, 2));
+    assert_eq!(overview.apps[1].health.as_ref().unwrap().reason, "no connection");
+}

@@ -1,0 +1,395 @@
+//! A `Control` that answers from memory: enough tree to prove conversion, errors, limits and output. The real tree is tested
+//! elsewhere, through the same client.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use runtime_core::control::{
+    Command, CommandError, Control, NodeCommand, Overview, Reply, SystemInfo, TaskDetail,
+};
+use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
+use runtime_core::name::{InstanceName, Route, Scope, StepName, WorkerName};
+use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
+use runtime_core::retry::RetryPolicy;
+use runtime_core::store::{
+    Capability, EffectClass, Enqueued, QueueStats, StateCounts, TaskCommand, TaskFilter, TaskPage,
+};
+use runtime_core::task::{AttemptRecord, Epoch, NewTask, Priority, Task, TaskId, TaskState};
+use runtime_core::trace::TraceContext;
+use runtime_core::worker::WorkerDescriptor;
+
+/// The moment at which everything in memory stands still.
+pub(crate) const NOW: i64 = 1_790_000_000;
+
+pub(crate) fn at(seconds_ago: i64) -> Timestamp {
+    Timestamp::from_second(NOW - seconds_ago).expect("a moment")
+}
+
+pub(crate) fn path(text: &str) -> NodePath {
+    text.parse().expect("a path")
+}
+
+/// What a command meets.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Mood {
+    /// It is answered.
+    #[default]
+    Answering,
+    /// It is taken and never answered.
+    Silent,
+    /// It is refused at the door.
+    Refusing(CommandError),
+}
+
+pub(crate) struct World {
+    pub(crate) mood: Mood,
+    pub(crate) overview: Overview,
+    pub(crate) nodes: Vec<NodeView>,
+    pub(crate) workers: Vec<WorkerDescriptor>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) enqueued: Vec<NewTask>,
+    pub(crate) runs: Vec<(WorkerName, TaskId, String)>,
+    /// Commands that found no answer: those of a silent tree, and those that the API does not send.
+    pub(crate) unanswered: Vec<Command>,
+}
+
+/// A tree held in memory.
+#[derive(Clone)]
+pub(crate) struct InMemoryControl(pub(crate) Arc<Mutex<World>>);
+
+impl InMemoryControl {
+    pub(crate) fn new() -> Self {
+        let workers = vec![worker("fetch", "mail"), worker("settle", "mail"), worker("import", "orders")];
+        Self(Arc::new(Mutex::new(World {
+            mood: Mood::Answering,
+            overview: Overview {
+                health: Health::Degraded("shop: the printer is slow".into()),
+                apps: vec![
+                    ("shop".parse().expect("a name"), Health::Healthy),
+                    ("books".parse().expect("a name"), Health::Unhealthy("no connection".into())),
+                ],
+                stopping: false,
+                nodes: 12,
+                restarts: 4,
+                queues: queues(),
+            },
+            nodes: nodes(),
+            tasks: tasks(),
+            workers,
+            enqueued: Vec::new(),
+            runs: Vec::new(),
+            unanswered: Vec::new(),
+        })))
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.0.lock().expect("no panic while held"));
+    }
+}
+
+impl Control for InMemoryControl {
+    fn send_command(&self, command: Command) -> Result<(), CommandError> {
+        let mut world = self.0.lock().expect("no panic while held");
+        match world.mood.clone() {
+            Mood::Answering => world.answer(command),
+            Mood::Silent => world.unanswered.push(command),
+            Mood::Refusing(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    fn answer(&mut self, command: Command) {
+        match command {
+            Command::GetInfo { reply } => reply.send(Ok(info())),
+            Command::GetOverview { reply } => reply.send(Ok(self.overview.clone())),
+            Command::GetTree { root, reply } => reply.send(self.tree(&root)),
+            Command::GetNode { path, reply } => reply.send(self.node(&path).cloned()),
+            Command::SteerNode { path, command, reply } => reply.send(self.steer_node(&path, command)),
+            Command::ListWorkers { reply } => reply.send(Ok(self.workers.clone())),
+            Command::RunWorker { worker, task, correlation, reply } => {
+                self.runs.push((worker, task, correlation.to_string()));
+                reply.send(Ok(()));
+            }
+            Command::ListQueues { reply } => reply.send(Ok(queues())),
+            Command::EnqueueTasks { tasks, reply } => self.enqueue(tasks, reply),
+            Command::ListTasks { filter, after, page_size, reply } => {
+                reply.send(Ok(self.list(&filter, after, page_size)));
+            }
+            Command::GetTask { id, reply } => reply.send(self.detail(id)),
+            Command::SteerTask { id, command, reply } => reply.send(self.steer_task(id, command)),
+            other => self.unanswered.push(other),
+        }
+    }
+
+    fn node(&self, path: &NodePath) -> Result<&NodeView, CommandError> {
+        let node = self.nodes.iter().find(|node| node.path == *path);
+        node.ok_or_else(|| CommandError::not_found(format!("no node {path}")))
+    }
+
+    fn tree(&self, root: &NodePath) -> Result<Vec<NodeView>, CommandError> {
+        self.node(root)?;
+        Ok(self.nodes.iter().filter(|node| node.path.is_within(root)).cloned().collect())
+    }
+
+    fn steer_node(&mut self, path: &NodePath, command: NodeCommand) -> Result<NodeView, CommandError> {
+        self.node(path)?;
+        if !path.is_within(&self::path("/engine/apps")) && command != NodeCommand::Restart {
+            return Err(CommandError::precondition(format!(
+                "{path} belongs to the platform: it can only be restarted"
+            )));
+        }
+        let node = self.nodes.iter_mut().find(|node| node.path == *path).expect("looked up above");
+        (node.state, node.desired) = match command {
+            NodeCommand::Start | NodeCommand::Resume => (NodeState::Running, DesiredState::Running),
+            NodeCommand::Stop | NodeCommand::Drain => (NodeState::Stopped, DesiredState::Stopped),
+            NodeCommand::Pause => (NodeState::Paused, DesiredState::Paused),
+            NodeCommand::Restart | NodeCommand::Resize { .. } => (node.state, node.desired),
+        };
+        match command {
+            NodeCommand::Restart => node.incarnation += 1,
+            NodeCommand::Resize { slots } => node.slots = Some((0, slots.get() as u64)),
+            _ => {}
+        }
+        Ok(node.clone())
+    }
+
+    fn enqueue(&mut self, tasks: Vec<NewTask>, reply: Reply<Vec<Result<Enqueued, CommandError>>>) {
+        let answer = |task: &NewTask| match task.idempotency_key.as_ref().map(|key| key.as_str()) {
+            Some("known") => Ok(Enqueued::Duplicate { id: id(1), state: TaskState::Done }),
+            Some("conflict") => Err(CommandError::new(ErrorCode::IdempotencyConflict, "other content")),
+            Some("large") => Err(CommandError::new(ErrorCode::TooLarge, "2 MiB, at most 1 MiB")),
+            _ => Ok(Enqueued::Accepted { id: id(9) }),
+        };
+        let answers = tasks.iter().map(answer).collect();
+        self.enqueued.extend(tasks);
+        reply.send(Ok(answers));
+    }
+
+    fn list(&self, filter: &TaskFilter, after: Option<TaskId>, page_size: usize) -> TaskPage {
+        let fits = |task: &&Task| {
+            (filter.states.is_empty() || filter.states.contains(&task.state))
+                && filter.app.as_ref().is_none_or(|app| *app == task.route.app)
+                && filter.queue.as_ref().is_none_or(|queue| *queue == task.route.queue)
+                && filter.handler.as_ref().is_none_or(|handler| *handler == task.route.handler)
+                && (filter.tenant.is_none() || filter.tenant == task.tenant)
+                && (filter.scope.is_none() || filter.scope == task.scope)
+                && filter
+                    .code
+                    .is_none_or(|code| task.last_error.as_ref().is_some_and(|error| error.code == code))
+                && after.is_none_or(|after| task.id < after)
+        };
+        let mut tasks: Vec<Task> = self.tasks.iter().filter(fits).take(page_size + 1).cloned().collect();
+        let more = tasks.len() > page_size;
+        tasks.truncate(page_size);
+        TaskPage { next: tasks.last().filter(|_| more).map(|task| task.id), tasks }
+    }
+
+    fn detail(&self, id: TaskId) -> Result<TaskDetail, CommandError> {
+        let task = self.tasks.iter().find(|task| task.id == id);
+        let task = task.cloned().ok_or_else(|| CommandError::not_found(format!("no task {id}")))?;
+        Ok(TaskDetail { attempts: attempts(&task), task })
+    }
+
+    fn steer_task(&mut self, id: TaskId, command: TaskCommand) -> Result<TaskState, CommandError> {
+        let task = self.tasks.iter_mut().find(|task| task.id == id);
+        let task = task.ok_or_else(|| CommandError::not_found(format!("no task {id}")))?;
+        let view = LifecycleView {
+            state: task.state,
+            attempt: task.attempt,
+            max_attempts: task.max_attempts,
+            crash_count: task.crash_count,
+        };
+        let event = match command {
+            TaskCommand::Retry => LifecycleEvent::RetryAsked,
+            TaskCommand::Approve | TaskCommand::Reject => LifecycleEvent::Resolved,
+            TaskCommand::Cancel => LifecycleEvent::CancelAsked,
+        };
+        let next = transition(view, event).map_err(|error| CommandError::precondition(error.to_string()))?;
+        task.state = next.state;
+        Ok(next.state)
+    }
+}
+
+pub(crate) fn id(row: u64) -> TaskId {
+    TaskId::new(at(3_600), 42, row)
+}
+
+fn info() -> SystemInfo {
+    SystemInfo {
+        version: "0.1.0".into(),
+        instance: InstanceName::new("desk-7").expect("a name"),
+        apps: vec!["shop".parse().expect("a name"), "books".parse().expect("a name")],
+        store: "sqlite".into(),
+        capabilities: vec![Capability::Durable, Capability::AppWrites],
+        uptime_secs: 93_784,
+    }
+}
+
+fn node(path_text: &str, kind: NodeKind) -> NodeView {
+    NodeView {
+        path: path(path_text),
+        kind,
+        state: NodeState::Running,
+        desired: DesiredState::Running,
+        incarnation: 1,
+        restarts: 0,
+        handled: 0,
+        errors: 0,
+        busy_since: None,
+        queued: 0,
+        slots: None,
+        stuck: 0,
+        last_fault: None,
+        since: at(7_200),
+        health: Health::Healthy,
+    }
+}
+
+fn nodes() -> Vec<NodeView> {
+    use NodeKind::{Admin, Commands, Completion, Executor, Source, Store, Supervisor};
+    let mut nodes: Vec<NodeView> = [
+        ("/", Supervisor),
+        ("/engine", Supervisor),
+        ("/engine/store", Store),
+        ("/engine/completion", Completion),
+        ("/engine/apps", Supervisor),
+        ("/engine/apps/shop", Supervisor),
+        ("/engine/apps/shop/workers/fetch", Executor),
+        ("/engine/apps/shop/workers/settle", Executor),
+        ("/engine/apps/shop/sources/inbox", Source),
+        ("/control", Supervisor),
+        ("/control/commands", Commands),
+        ("/control/admin", Admin),
+    ]
+    .map(|(path, kind)| node(path, kind))
+    .into();
+    let fetch = &mut nodes[6];
+    (fetch.slots, fetch.queued, fetch.handled, fetch.errors) = (Some((3, 4)), 17, 12_408, 31);
+    fetch.busy_since = Some(at(2));
+    let settle = &mut nodes[7];
+    (settle.slots, settle.state, settle.since) = (Some((1, 2)), NodeState::Draining, at(95));
+    settle.desired = DesiredState::Paused;
+    settle.stuck = 1;
+    settle.health = Health::Degraded("1 attempt does not yield".into());
+    let inbox = &mut nodes[8];
+    (inbox.state, inbox.incarnation, inbox.restarts, inbox.since) = (NodeState::BackingOff, 5, 4, at(8));
+    inbox.last_fault = Some("RT0031 the server closed the connection:\u{1b}[31m bye\u{1b}[0m".into());
+    inbox.health = Health::Unhealthy("restarting for the 4th time".into());
+    nodes
+}
+
+fn queues() -> Vec<QueueStats> {
+    let queue = |name: &str, counts: [u64; 7], oldest_ready| {
+        let mut by_state = StateCounts::default();
+        for (state, count) in TaskState::ALL.into_iter().zip(counts) {
+            *by_state.of_mut(state) = count;
+        }
+        QueueStats {
+            queue: name.parse().expect("a name"),
+            counts: by_state,
+            oldest_ready,
+            capacity: 10_000_000,
+        }
+    };
+    vec![queue("orders", [0; 7], None), queue("mail", [12, 1_034, 4, 2, 981_377, 31, 0], Some(at(312)))]
+}
+
+pub(crate) fn route(queue: &str, handler: &str) -> Arc<Route> {
+    Arc::new(Route {
+        app: "shop".parse().expect("a name"),
+        queue: queue.parse().expect("a name"),
+        handler: handler.parse().expect("a name"),
+    })
+}
+
+fn worker(name: &str, queue: &str) -> WorkerDescriptor {
+    WorkerDescriptor {
+        name: name.parse().expect("a name"),
+        responsibility: format!("Does what has to be done to {name} one message."),
+        route: route(queue, name),
+        slots: NonZeroUsize::new(4).expect("not zero"),
+        timeout: Duration::from_secs(90),
+        retry: RetryPolicy::default(),
+        effects: vec![(StepName::new("confirm").expect("a name"), EffectClass::Unkeyed)],
+        input_schema: serde_json::json!({"type": "object"}),
+        output_schema: serde_json::json!(true),
+    }
+}
+
+fn task(row: u64, state: TaskState) -> Task {
+    Task {
+        id: id(row),
+        route: route("mail", "fetch"),
+        payload: br#"{"secret":"canary-4711"}"#.to_vec(),
+        schema_version: 1,
+        tenant: None,
+        scope: None,
+        priority: Priority::default(),
+        idempotency_key: None,
+        ordering_key: None,
+        run_at: at(600),
+        deadline: None,
+        state,
+        attempt: 1,
+        max_attempts: 5,
+        crash_count: 0,
+        epoch: Epoch(1),
+        holder: None,
+        trace: None,
+        correlation_id: None,
+        causation_id: None,
+        created_at: at(i64::try_from(row).expect("small") * 60),
+        checkpoint: None,
+        progress: None,
+        approved: false,
+        last_error: None,
+        finished_at: None,
+        output: None,
+    }
+}
+
+/// Newest first, as a store lists them.
+fn tasks() -> Vec<Task> {
+    let mut parked = task(7, TaskState::Parked);
+    parked.route = route("mail", "settle");
+    parked.scope = Some(Scope::new("store=42").expect("a scope"));
+    parked.tenant = Some("acme".parse().expect("a tenant"));
+    parked.correlation_id = Some("order-1001".parse().expect("an id"));
+    parked.causation_id = Some(id(1));
+    parked.trace = Some(TraceContext {
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(),
+        tracestate: None,
+    });
+    parked.last_error = Some(
+        TaskError::new(ErrorCode::EffectUnknown, "the confirmation may have been sent").at("/lines/3/sku"),
+    );
+    let mut leased = task(6, TaskState::Leased);
+    leased.holder = Some(("desk-7".parse().expect("a name"), at(-20)));
+    let mut dead = task(5, TaskState::Dead);
+    dead.attempt = 5;
+    dead.last_error = Some(TaskError::retryable("the peer said 503"));
+    dead.finished_at = Some(at(30));
+    let scoped =
+        |row, scope| Task { scope: Some(Scope::new(scope).expect("a scope")), ..task(row, TaskState::Ready) };
+    let mut done = task(1, TaskState::Done);
+    (done.finished_at, done.output) = (Some(at(500)), Some(br#"{"answer":"canary-4712"}"#.to_vec()));
+    vec![parked, leased, dead, scoped(4, "store=7"), scoped(3, "store=42"), scoped(2, "store=42"), done]
+}
+
+fn attempts(task: &Task) -> Vec<AttemptRecord> {
+    vec![AttemptRecord {
+        attempt: 1,
+        epoch: Epoch(1),
+        instance: "desk-7".parse().expect("a name"),
+        started_at: at(580),
+        took: Duration::from_millis(1_250),
+        outcome: "park".into(),
+        error: task.last_error.clone(),
+        trace: None,
+    }]
+}

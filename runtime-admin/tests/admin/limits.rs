@@ -1,0 +1,108 @@
+//! What the server does not do: listen to others, wait for ever, take too much.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime_admin::{
+    AdminClient, AdminError, AdminServer, AdminServerConfig, ClientError, MAX_MESSAGE_BYTES, v1,
+};
+use runtime_core::control::CommandError;
+use runtime_core::error::ErrorCode;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::control::{InMemoryControl, Mood};
+use crate::world::{config, setup, setup_with};
+
+#[tokio::test]
+async fn only_loopback_addresses_are_listened_on() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7070", "[::ffff:192.0.2.1]:7070", "[2001:db8::1]:7070"]
+    {
+        let config = AdminServerConfig::new(address.parse().unwrap());
+        let server = AdminServer { config, control: Arc::new(InMemoryControl::new()) };
+        let error = server.bind().await.err().expect("refused");
+        assert!(matches!(error, AdminError::NotLoopback { .. }), "{address}: {error}");
+        assert_eq!(error.code(), ErrorCode::InvalidConfig);
+        assert!(error.to_string().contains("loopback"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_address_is_an_error_with_its_cause() {
+    let served = setup().await;
+    let config = AdminServerConfig::new(served.address);
+    let server = AdminServer { config, control: Arc::new(InMemoryControl::new()) };
+    let error = server.bind().await.err().expect("refused");
+    let AdminError::Bind { address, source } = error else { panic!("{error}") };
+    assert_eq!((address, source.kind()), (served.address, std::io::ErrorKind::AddrInUse));
+}
+
+#[tokio::test]
+async fn a_silent_tree_is_a_deadline_exceeded() {
+    let mut config = config();
+    config.request_timeout = Duration::from_millis(30);
+    let served = setup_with(config, InMemoryControl::new()).await;
+    served.control.change(|world| world.mood = Mood::Silent);
+    let error = served.client.info().await.unwrap_err();
+    assert!(matches!(error, ClientError::DeadlineExceeded), "{error:?}");
+
+    let channel =
+        tonic::transport::Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
+    let mut system = v1::system_service_client::SystemServiceClient::new(channel);
+    let status = system.get_info(v1::GetInfoRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.get_details_error_info().unwrap().reason, ErrorCode::NoAnswer.as_str());
+}
+
+#[tokio::test]
+async fn a_caller_may_have_less_patience() {
+    let served = setup().await;
+    served.control.change(|world| world.mood = Mood::Silent);
+    let client = served.client.clone().with_timeout(Duration::from_millis(30));
+    let error = client.overview().await.unwrap_err();
+    assert!(matches!(error, ClientError::DeadlineExceeded), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_closed_door_is_unavailable_with_its_code() {
+    let served = setup().await;
+    let refusal = CommandError::new(ErrorCode::ShuttingDown, "the runtime is stopping");
+    served.control.change(|world| world.mood = Mood::Refusing(refusal));
+    let ClientError::Refused(refusal) = served.client.info().await.unwrap_err() else { panic!("refused") };
+    assert_eq!((refusal.canonical, refusal.code), (Code::Unavailable, Some(ErrorCode::ShuttingDown)));
+}
+
+#[tokio::test]
+async fn a_message_past_the_limit_is_refused() {
+    let served = setup().await;
+    let request = v1::EnqueueTaskRequest { payload: vec![b' '; MAX_MESSAGE_BYTES], ..Default::default() };
+    let ClientError::Refused(refusal) = served.client.enqueue(request).await.unwrap_err() else {
+        panic!("refused")
+    };
+    assert_eq!(refusal.canonical, Code::OutOfRange);
+    assert!(served.client.info().await.is_ok(), "the connection goes on");
+}
+
+#[tokio::test]
+async fn connections_past_the_limit_wait_their_turn() {
+    let mut config = config();
+    config.max_connections = 1;
+    let served = setup_with(config, InMemoryControl::new()).await;
+    served.client.info().await.unwrap();
+    let address = served.address.to_string();
+    let second = tokio::spawn(async move { AdminClient::connect(&address).await?.info().await });
+    served.client.info().await.unwrap();
+    assert!(!second.is_finished());
+    drop(served.client);
+    second.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_clear_error() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let error = AdminClient::connect(&address).await.unwrap_err();
+    assert!(matches!(error, ClientError::Connect { .. }), "{error:?}");
+    assert!(matches!(AdminClient::connect("not an address").await, Err(ClientError::InvalidEndpoint(_))));
+}
