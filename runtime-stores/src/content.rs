@@ -1,0 +1,69 @@
+//! What every back end checks of a task before it takes it, and how it recognises one.
+//!
+//! Idempotency keys are kept per queue: the same key in two queues belongs to two tasks.
+
+use runtime_core::limits::StoreLimits;
+use runtime_core::name::{IdempotencyKey, QueueName};
+use runtime_core::store::{Capability, EnqueueError};
+use runtime_core::task::NewTask;
+
+/// 128 bits of BLAKE3.
+pub(crate) type Hash = [u8; 16];
+
+/// Refuses what no queue takes.
+pub(crate) fn check(task: &NewTask, limits: &StoreLimits) -> Result<(), EnqueueError> {
+    let (bytes, limit) = (task.payload.len(), limits.max_payload_bytes);
+    if bytes > limit {
+        return Err(EnqueueError::PayloadTooLarge { bytes, limit });
+    }
+    if task.ordering_key.is_some() {
+        return Err(EnqueueError::CapabilityMissing(Capability::OrderingKeys));
+    }
+    Ok(())
+}
+
+/// Where a key is looked up.
+pub(crate) fn key_hash(queue: &QueueName, key: &IdempotencyKey) -> Hash {
+    let mut hasher = Hasher::default();
+    hasher.part(queue.as_str().as_bytes());
+    hasher.part(key.as_str().as_bytes());
+    hasher.finish()
+}
+
+/// What a task asks for: everything that makes it other work, nothing that says when or how often.
+pub(crate) fn hash(task: &NewTask) -> Hash {
+    let mut hasher = Hasher::default();
+    hasher.part(task.route.app.as_str().as_bytes());
+    hasher.part(task.route.queue.as_str().as_bytes());
+    hasher.part(task.route.handler.as_str().as_bytes());
+    hasher.part(&task.payload);
+    hasher.part(&task.schema_version.to_be_bytes());
+    hasher.optional(task.tenant.as_ref().map(|name| name.as_str()));
+    hasher.optional(task.scope.as_ref().map(|name| name.as_str()));
+    hasher.optional(task.ordering_key.as_ref().map(|name| name.as_str()));
+    hasher.finish()
+}
+
+/// Every part goes in with its length, so that no two lists of parts read the same.
+#[derive(Default)]
+struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    fn part(&mut self, bytes: &[u8]) {
+        self.0.update(&bytes.len().to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn optional(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.part(text.as_bytes()),
+            None => drop(self.0.update(&usize::MAX.to_be_bytes())),
+        }
+    }
+
+    fn finish(&self) -> Hash {
+        let mut hash = Hash::default();
+        hash.copy_from_slice(&self.0.finalize().as_bytes()[..16]);
+        hash
+    }
+}

@@ -1,0 +1,346 @@
+//! The embedded store: one file, one owner, one writer that commits in groups.
+//!
+//! ```text
+//! callers ─▶ group ─▶ writer ─▶ file          callers ─▶ readers ─▶ file
+//!            (one thread, one transaction        (a few connections,
+//!             for all that wait)                  blocking threads)
+//! ```
+
+mod app;
+mod books;
+mod columns;
+mod effects;
+mod enqueue;
+mod fault;
+mod group;
+mod lease;
+mod names;
+mod open;
+mod options;
+mod owner;
+mod reader;
+mod schema;
+mod settle;
+mod statements;
+mod steer;
+mod sweep;
+mod writer;
+
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use runtime_core::event::StoredEvent;
+use runtime_core::limits::StoreLimits;
+use runtime_core::name::{AppName, QueueName, StepName};
+use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::outcome::{Settled, Settlement};
+use runtime_core::store::{
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DesiredStates, EffectBegun, EffectClass,
+    EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow, SqlValue, SteerError,
+    StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+};
+use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub use options::{Retention, SqliteOptions, Synchronous};
+
+use fault::Fault;
+use group::{Ask, ToWriter};
+use reader::Readers;
+use writer::{Shared, Writer};
+
+/// Calls that may wait for the writer before callers wait to ask.
+const INBOX: usize = 4_096;
+
+/// The embedded store. Cheap to clone: all clones are the same store.
+///
+/// Dropping the last clone waits for what is under way and gives up ownership; [`TaskStore::close`] does so in order.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    to_writer: Option<mpsc::Sender<ToWriter>>,
+    thread: Option<JoinHandle<()>>,
+    readers: Readers,
+    shared: Arc<Shared>,
+    limits: StoreLimits,
+}
+
+impl SqliteStore {
+    /// Opens the store, makes the file when there is none, and releases the leases that its last owner held.
+    ///
+    /// Blocks until the file is checked: at most a fraction of a second, longer only where a schema has to change.
+    ///
+    /// # Errors
+    /// [`StoreError::Owned`] when another process owns it, [`StoreError::TooNew`] and [`StoreError::Corrupt`] when the file cannot be
+    /// used (it is left as it was), [`StoreError::ReadOnly`] and [`StoreError::Full`] when it cannot be written.
+    pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared::default());
+        let (to_writer, inbox) = mpsc::channel(INBOX);
+        let (ready, opened) = std::sync::mpsc::channel();
+        let (path, limits) = (options.path.clone(), options.limits);
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("store-writer".into())
+                .spawn(move || open::run(&options, &shared, inbox, ready))
+                .map_err(|error| StoreError::Unavailable { detail: error.to_string() })?
+        };
+        match opened.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                return Err(StoreError::Unavailable {
+                    detail: "the writer broke while it opened the file".into(),
+                });
+            }
+        }
+        let readers = Readers::open(path, Arc::clone(&shared))?;
+        Ok(Self(Arc::new(Inner {
+            to_writer: Some(to_writer),
+            thread: Some(thread),
+            readers,
+            shared,
+            limits,
+        })))
+    }
+
+    /// Has the writer work on a question; the answer comes after the commit.
+    async fn write<Q, A>(
+        &self,
+        question: Q,
+        run: fn(&mut Writer<'_>, &Q) -> Result<A, Fault>,
+    ) -> Result<A, StoreError>
+    where
+        Q: Send + 'static,
+        A: Send + 'static,
+    {
+        let (ask, answer) = Ask::new(question, run);
+        let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
+        to_writer.send(ToWriter::Member(ask)).await.map_err(|_| StoreError::Closed)?;
+        match answer.await {
+            Ok((answer, _question)) => answer,
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
+    fn check_batch(&self, items: usize) -> Result<(), StoreError> {
+        let limit = self.0.limits.max_batch;
+        if items > limit { Err(StoreError::BatchTooLarge { items, limit }) } else { Ok(()) }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.to_writer = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer had broken");
+        }
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TaskStore for SqliteStore {
+    fn capabilities(&self) -> &'static [Capability] {
+        &[Capability::Durable, Capability::AppWrites]
+    }
+
+    fn limits(&self) -> StoreLimits {
+        self.0.limits
+    }
+
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Enqueued, EnqueueError>>, StoreError> {
+        self.check_batch(tasks.len())?;
+        self.write(tasks, |writer, asked| writer.enqueue(asked)).await
+    }
+
+    async fn enqueue_whole(
+        &self,
+        tasks: Vec<NewTask>,
+        writes: Vec<AppWrite>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.check_batch(tasks.len())?;
+        self.write((tasks, writes), |writer, asked| writer.enqueue_whole(asked)).await?
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> Result<Vec<LeasedTask>, StoreError> {
+        self.write(ask, |writer, asked| writer.lease(asked)).await
+    }
+
+    async fn extend(&self, leases: Vec<Lease>, lease_for: Duration) -> Result<Vec<Lease>, StoreError> {
+        self.check_batch(leases.len())?;
+        self.write((leases, lease_for), |writer, asked| writer.extend(asked)).await
+    }
+
+    async fn settle(&self, settlements: Arc<Vec<Settlement>>) -> Result<Vec<Settled>, StoreError> {
+        self.check_batch(settlements.len())?;
+        self.write(settlements, |writer, asked| writer.settle(asked)).await
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: Lease,
+        checkpoint: Option<Vec<u8>>,
+        progress: Option<Progress>,
+    ) -> Result<bool, StoreError> {
+        let (bytes, limit) = (checkpoint.as_ref().map_or(0, Vec::len), self.0.limits.max_payload_bytes);
+        if bytes > limit {
+            return Err(StoreError::TooLarge { bytes, limit });
+        }
+        self.write((lease, checkpoint, progress), |writer, asked| writer.checkpoint(asked)).await
+    }
+
+    async fn steer(
+        &self,
+        commands: Vec<(TaskId, TaskCommand)>,
+    ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError> {
+        self.check_batch(commands.len())?;
+        self.write(commands, |writer, asked| writer.steer(asked)).await
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        loop {
+            let step = self.write((), |writer, ()| writer.sweep()).await?;
+            swept.promoted += step.swept.promoted;
+            swept.expired_leases += step.swept.expired_leases;
+            swept.past_deadline += step.swept.past_deadline;
+            swept.forgotten += step.swept.forgotten;
+            swept.next_due = step.swept.next_due;
+            if !step.more {
+                return Ok(swept);
+            }
+        }
+    }
+
+    fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        self.0.shared.wake(queue)
+    }
+
+    fn due_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.shared.due)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let (done, closed) = oneshot::channel();
+        let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
+        // Readers first: with their snapshots gone the log can be folded in.
+        self.0.readers.close().await;
+        to_writer.send(ToWriter::Close(done)).await.map_err(|_| StoreError::Closed)?;
+        closed.await.map_err(|_| StoreError::Closed)
+    }
+}
+
+#[async_trait]
+impl TaskReader for SqliteStore {
+    async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Task>>, StoreError> {
+        self.check_batch(ids.len())?;
+        self.0.readers.read(move |reader, look| reader.get(look, &ids)).await
+    }
+
+    async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.0.readers.read(move |reader, look| reader.attempts(look, id)).await
+    }
+
+    async fn list(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        page_size: usize,
+    ) -> Result<TaskPage, StoreError> {
+        self.check_batch(page_size)?;
+        self.0.readers.read(move |reader, look| reader.list(look, &filter, after, page_size)).await
+    }
+
+    async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
+        let capacity = self.0.limits.queue_capacity;
+        let known = {
+            let counts = self.0.shared.counts.read().unwrap_or_else(PoisonError::into_inner);
+            counts
+                .iter()
+                .map(|(queue, counts)| QueueStats {
+                    queue: queue.clone(),
+                    counts: *counts,
+                    oldest_ready: None,
+                    capacity,
+                })
+                .collect()
+        };
+        self.0.readers.read(move |reader, look| reader.queue_stats(look, known)).await
+    }
+}
+
+#[async_trait]
+impl EffectLedger for SqliteStore {
+    async fn begin_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        class: EffectClass,
+        content: ContentHash,
+    ) -> Result<EffectBegun, StoreError> {
+        self.write((lease, step, class, content), |writer, asked| writer.begin_effect(asked)).await
+    }
+
+    async fn record_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        content: ContentHash,
+        result: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        self.write((lease, step, content, result), |writer, asked| writer.record_effect(asked)).await
+    }
+
+    async fn withdraw_effect(&self, lease: Lease, step: StepName) -> Result<bool, StoreError> {
+        self.write((lease, step), |writer, asked| writer.withdraw_effect(asked)).await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteStore {
+    async fn unrelayed(&self, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.0.readers.read(move |reader, look| reader.unrelayed(look, limit)).await
+    }
+
+    async fn relayed(&self, position: u64) -> Result<(), StoreError> {
+        self.write(position, |writer, asked| writer.relayed(*asked)).await
+    }
+}
+
+#[async_trait]
+impl DesiredStates for SqliteStore {
+    async fn desired(&self) -> Result<Vec<(NodePath, DesiredState)>, StoreError> {
+        self.0.readers.read(|reader, _| reader.desired()).await
+    }
+
+    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
+        self.write((path, desired), |writer, asked| writer.set_desired(asked)).await
+    }
+}
+
+#[async_trait]
+impl AppRows for SqliteStore {
+    async fn migrate_app(&self, app: AppName, migrations: &'static [AppMigration]) -> Result<(), StoreError> {
+        self.write((app, migrations), |writer, asked| writer.migrate_app(asked)).await?
+    }
+
+    async fn query_app(&self, sql: &str, params: Vec<SqlValue>) -> Result<Vec<SqlRow>, StoreError> {
+        let sql = sql.to_owned();
+        self.0.readers.read(move |reader, _| reader.query_app(&sql, &params)).await
+    }
+
+    async fn write_app(&self, write: AppWrite) -> Result<(), EnqueueError> {
+        self.write(write, |writer, asked| writer.write_app(asked)).await?
+    }
+}

@@ -1,0 +1,202 @@
+//! What the writer keeps in memory: counts of every queue, leases held, suspects.
+//!
+//! Changes are made as the transaction goes along and undone with it: to a mark when one member is undone, to the beginning when the
+//! group is. So a count is never off, whatever fails.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
+use runtime_core::store::StateCounts;
+use runtime_core::task::TaskState;
+
+use super::names::NameKind;
+
+/// A lease that was granted by this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) instance: i64,
+    /// Runs with nothing beside it.
+    pub(super) alone: bool,
+    pub(super) until: i64,
+}
+
+#[derive(Debug)]
+enum Undo {
+    Count { queue: i64, state: TaskState, added: bool },
+    Held { row: i64, before: Option<Held> },
+    Suspect { queue: i64, row: i64, added: bool },
+    Name { kind: NameKind, id: i64 },
+}
+
+/// The writer's memory.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    counts: HashMap<i64, StateCounts>,
+    held: HashMap<i64, Held>,
+    /// Ready tasks that may only run alone, by queue and row.
+    suspects: BTreeSet<(i64, i64)>,
+    undo: Vec<Undo>,
+    /// Queues that may have new ready tasks since the last commit.
+    pub(super) woken: HashSet<i64>,
+    /// Queues whose counts changed since the last commit.
+    changed: HashSet<i64>,
+    /// Whether a scheduled task was added since the last commit.
+    pub(super) due_changed: bool,
+}
+
+impl Books {
+    pub(super) fn counts(&self, queue: i64) -> StateCounts {
+        self.counts.get(&queue).copied().unwrap_or_default()
+    }
+
+    /// Finished tasks that history keeps, of all queues.
+    pub(super) fn finished(&self) -> u64 {
+        let finished = TaskState::ALL.into_iter().filter(|state| state.is_finished());
+        finished.map(|state| self.counts.values().map(|counts| counts.of(state)).sum::<u64>()).sum()
+    }
+
+    /// Takes over what the file holds. Nothing to undo.
+    pub(super) fn begin_with(&mut self, queue: i64, state: TaskState, tasks: u64) {
+        *self.counts.entry(queue).or_default().of_mut(state) += tasks;
+        self.changed.insert(queue);
+    }
+
+    pub(super) fn begin_with_suspect(&mut self, queue: i64, row: i64) {
+        self.suspects.insert((queue, row));
+    }
+
+    /// A task came to stand in this state.
+    pub(super) fn enter(&mut self, queue: i64, state: TaskState) {
+        *self.counts.entry(queue).or_default().of_mut(state) += 1;
+        self.changed.insert(queue);
+        if state == TaskState::Ready {
+            self.woken.insert(queue);
+        }
+        self.undo.push(Undo::Count { queue, state, added: true });
+    }
+
+    /// A task no longer stands in this state.
+    pub(super) fn leave(&mut self, queue: i64, state: TaskState) {
+        let count = self.counts.entry(queue).or_default().of_mut(state);
+        // Without the owner lock another process may have counted this one.
+        *count = count.saturating_sub(1);
+        self.changed.insert(queue);
+        self.undo.push(Undo::Count { queue, state, added: false });
+    }
+
+    pub(super) fn hold(&mut self, row: i64, held: Held) {
+        let before = self.held.insert(row, held);
+        self.undo.push(Undo::Held { row, before });
+    }
+
+    pub(super) fn let_go(&mut self, row: i64) {
+        if let Some(before) = self.held.remove(&row) {
+            self.undo.push(Undo::Held { row, before: Some(before) });
+        }
+    }
+
+    pub(super) fn extend(&mut self, row: i64, until: i64) {
+        if let Some(held) = self.held.get(&row).copied() {
+            self.hold(row, Held { until, ..held });
+        }
+    }
+
+    /// Leases of an instance that have not run out.
+    pub(super) fn holds(&self, instance: i64, now: i64) -> usize {
+        self.held.values().filter(|held| held.instance == instance && held.until > now).count()
+    }
+
+    /// Whether the instance holds a lease that tolerates nothing beside it.
+    pub(super) fn runs_alone(&self, instance: i64, now: i64) -> bool {
+        self.held.values().any(|held| held.instance == instance && held.alone && held.until > now)
+    }
+
+    pub(super) fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Forgets leases that ran out: whoever noticed has released their tasks.
+    pub(super) fn forget_expired(&mut self, now: i64) {
+        self.held.retain(|_, held| held.until > now);
+    }
+
+    pub(super) fn add_suspect(&mut self, queue: i64, row: i64) {
+        if self.suspects.insert((queue, row)) {
+            self.undo.push(Undo::Suspect { queue, row, added: true });
+        }
+    }
+
+    pub(super) fn drop_suspect(&mut self, queue: i64, row: i64) {
+        if self.suspects.remove(&(queue, row)) {
+            self.undo.push(Undo::Suspect { queue, row, added: false });
+        }
+    }
+
+    /// Ready tasks of the queue that may only run alone, oldest first.
+    pub(super) fn suspects(&self, queue: i64) -> impl Iterator<Item = i64> {
+        self.suspects.range((queue, i64::MIN)..=(queue, i64::MAX)).map(|(_, row)| *row)
+    }
+
+    pub(super) fn queues_with_suspects(&self) -> Vec<i64> {
+        self.suspects.iter().map(|(queue, _)| *queue).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    pub(super) fn named(&mut self, kind: NameKind, id: i64) {
+        self.undo.push(Undo::Name { kind, id });
+    }
+
+    pub(super) fn mark(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Takes back what was done since the mark. `forget` is told of names that were given since.
+    pub(super) fn undo_to(&mut self, mark: usize, mut forget: impl FnMut(NameKind, i64)) {
+        while self.undo.len() > mark {
+            match self.undo.pop() {
+                Some(Undo::Count { queue, state, added }) => {
+                    let count = self.counts.entry(queue).or_default().of_mut(state);
+                    *count = if added { count.saturating_sub(1) } else { *count + 1 };
+                }
+                Some(Undo::Held { row, before: Some(held) }) => {
+                    self.held.insert(row, held);
+                }
+                Some(Undo::Held { row, before: None }) => {
+                    self.held.remove(&row);
+                }
+                Some(Undo::Suspect { queue, row, added: true }) => {
+                    self.suspects.remove(&(queue, row));
+                }
+                Some(Undo::Suspect { queue, row, added: false }) => {
+                    self.suspects.insert((queue, row));
+                }
+                Some(Undo::Name { kind, id }) => forget(kind, id),
+                None => return,
+            }
+        }
+    }
+
+    /// Net changes of finished counts since the last commit, for the file.
+    pub(super) fn finished_changes(&self) -> Vec<(i64, TaskState, i64)> {
+        let mut net: HashMap<(i64, TaskState), i64> = HashMap::new();
+        for undo in &self.undo {
+            if let Undo::Count { queue, state, added } = undo
+                && state.is_finished()
+            {
+                *net.entry((*queue, *state)).or_default() += if *added { 1 } else { -1 };
+            }
+        }
+        net.into_iter().filter(|(_, by)| *by != 0).map(|((queue, state), by)| (queue, state, by)).collect()
+    }
+
+    /// What was done stays. Returns the queues whose counts changed.
+    pub(super) fn commit(&mut self) -> Vec<(i64, StateCounts)> {
+        self.undo.clear();
+        let changed: Vec<i64> = self.changed.drain().collect();
+        changed.into_iter().map(|queue| (queue, self.counts(queue))).collect()
+    }
+}
+
+/// A moment as the file keeps it.
+pub(super) fn millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}

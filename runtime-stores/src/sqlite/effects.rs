@@ -1,0 +1,71 @@
+//! The ledger of effects, the outbox's write side, and what operators want of nodes.
+
+use runtime_core::name::StepName;
+use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::store::{ContentHash, EffectBegun, EffectClass};
+use runtime_core::task::Lease;
+use rusqlite::OptionalExtension;
+
+use super::fault::Fault;
+use super::writer::{Writer, row_of};
+
+impl Writer<'_> {
+    pub(super) fn begin_effect(
+        &mut self,
+        (lease, step, class, content): &(Lease, StepName, EffectClass, ContentHash),
+    ) -> Result<EffectBegun, Fault> {
+        if self.leased(*lease)?.is_none() {
+            return Ok(EffectBegun::Stale);
+        }
+        let row = row_of(lease.task);
+        let known = self
+            .sql
+            .find_effect
+            .query_row((row, step.as_str()), |row| {
+                Ok((row.get::<_, ContentHash>(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
+            })
+            .optional()?;
+        Ok(match known {
+            Some((known_content, _)) if known_content != *content => EffectBegun::Conflict,
+            Some((_, Some(result))) => EffectBegun::Known { result },
+            Some((_, None)) => EffectBegun::Unknown,
+            None => {
+                if *class == EffectClass::Unkeyed {
+                    self.sql.insert_effect.execute((row, step.as_str(), content, None::<Vec<u8>>))?;
+                }
+                EffectBegun::Fresh
+            }
+        })
+    }
+
+    pub(super) fn record_effect(
+        &mut self,
+        (lease, step, content, result): &(Lease, StepName, ContentHash, Vec<u8>),
+    ) -> Result<bool, Fault> {
+        if self.leased(*lease)?.is_none() {
+            return Ok(false);
+        }
+        self.sql.insert_effect.execute((row_of(lease.task), step.as_str(), content, Some(result)))?;
+        Ok(true)
+    }
+
+    pub(super) fn withdraw_effect(&mut self, (lease, step): &(Lease, StepName)) -> Result<bool, Fault> {
+        if self.leased(*lease)?.is_none() {
+            return Ok(false);
+        }
+        self.sql.withdraw_effect.execute((row_of(lease.task), step.as_str()))?;
+        Ok(true)
+    }
+
+    pub(super) fn relayed(&mut self, position: u64) -> Result<(), Fault> {
+        let position = i64::try_from(position).unwrap_or(i64::MAX);
+        self.conn.prepare_cached("DELETE FROM rt_outbox WHERE position <= ?1")?.execute([position])?;
+        Ok(())
+    }
+
+    pub(super) fn set_desired(&mut self, (path, desired): &(NodePath, DesiredState)) -> Result<(), Fault> {
+        let sql = "INSERT INTO rt_desired (path, state) VALUES (?1, ?2) ON CONFLICT (path) DO UPDATE SET state = excluded.state";
+        self.conn.prepare_cached(sql)?.execute((path.as_str(), desired.as_str()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! Tasks come in.
+
+use runtime_core::name::{IdempotencyKey, QueueName};
+use runtime_core::store::{AppWrite, EnqueueError, Enqueued};
+use runtime_core::task::{NewTask, TaskState};
+use rusqlite::OptionalExtension;
+
+use super::columns::{millis_up, state, trace_to_text};
+use super::fault::Fault;
+use super::writer::{RouteIds, Writer};
+use crate::content;
+
+/// Who makes a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Somebody outside: bounded.
+    Outside,
+    /// A settlement: always taken, so that settling cannot wait for settling.
+    FollowUp,
+}
+
+impl Writer<'_> {
+    pub(super) fn enqueue(
+        &mut self,
+        tasks: &[NewTask],
+    ) -> Result<Vec<Result<Enqueued, EnqueueError>>, Fault> {
+        tasks.iter().map(|task| self.take_in(task, Origin::Outside)).collect()
+    }
+
+    pub(super) fn enqueue_whole(
+        &mut self,
+        (tasks, writes): &(Vec<NewTask>, Vec<AppWrite>),
+    ) -> Result<Result<Vec<Enqueued>, EnqueueError>, Fault> {
+        self.all_or_nothing(|writer| {
+            let mut taken = Vec::with_capacity(tasks.len());
+            for task in tasks {
+                match writer.take_in(task, Origin::Outside)? {
+                    Ok(enqueued) => taken.push(enqueued),
+                    Err(refused) => return Ok(Err(refused)),
+                }
+            }
+            Ok(writer.write_app_rows(writes)?.map(|()| taken).map_err(EnqueueError::AppWrite))
+        })
+    }
+
+    /// One task: new, known, or refused.
+    pub(super) fn take_in(
+        &mut self,
+        task: &NewTask,
+        origin: Origin,
+    ) -> Result<Result<Enqueued, EnqueueError>, Fault> {
+        if let Err(refused) = content::check(task, &self.limits) {
+            return Ok(Err(refused));
+        }
+        let ids = self.route(&task.route)?;
+        let key = task
+            .idempotency_key
+            .as_ref()
+            .map(|key| (content::key_hash(&task.route.queue, key), content::hash(task)));
+        if let Some((hash, content)) = &key
+            && let Some(known) = self.known(hash, content)?
+        {
+            return Ok(known);
+        }
+        if origin == Origin::Outside && self.books.counts(ids.queue).live() >= self.limits.queue_capacity {
+            let (queue, capacity) = (task.route.queue.clone(), self.limits.queue_capacity);
+            return Ok(Err(EnqueueError::QueueFull { queue, capacity }));
+        }
+        let row = self.insert(task, ids)?;
+        if let Some((hash, content)) = &key {
+            self.sql.insert_key.execute((hash, content, row, self.now))?;
+        }
+        Ok(Ok(Enqueued::Accepted { id: self.id(row, self.now)? }))
+    }
+
+    fn insert(&mut self, task: &NewTask, ids: RouteIds) -> Result<i64, Fault> {
+        let row = self.next_row()?;
+        let run_at = task.run_at.map(millis_up).filter(|run_at| *run_at > self.now);
+        let state = if run_at.is_some() { TaskState::Scheduled } else { TaskState::Ready };
+        let at = run_at.unwrap_or(self.now);
+        let rare = run_at.is_some()
+            || task.deadline.is_some()
+            || task.tenant.is_some()
+            || task.scope.is_some()
+            || task.idempotency_key.is_some()
+            || task.trace.is_some()
+            || task.correlation_id.is_some()
+            || task.causation_id.is_some();
+        let insert = if rare { &mut self.sql.insert_full } else { &mut self.sql.insert_plain };
+        insert.raw_bind_parameter(1, row)?;
+        insert.raw_bind_parameter(2, state.number())?;
+        insert.raw_bind_parameter(3, ids.queue)?;
+        insert.raw_bind_parameter(4, task.priority.0)?;
+        insert.raw_bind_parameter(5, at)?;
+        insert.raw_bind_parameter(6, task.max_attempts.get())?;
+        insert.raw_bind_parameter(7, ids.route)?;
+        insert.raw_bind_parameter(8, task.schema_version)?;
+        insert.raw_bind_parameter(9, self.now)?;
+        insert.raw_bind_parameter(10, task.payload.as_slice())?;
+        if rare {
+            insert.raw_bind_parameter(11, run_at)?;
+            insert.raw_bind_parameter(12, task.deadline.map(millis_up))?;
+            insert.raw_bind_parameter(13, task.tenant.as_ref().map(|name| name.as_str()))?;
+            insert.raw_bind_parameter(14, task.scope.as_ref().map(|name| name.as_str()))?;
+            insert.raw_bind_parameter(15, task.idempotency_key.as_ref().map(IdempotencyKey::as_str))?;
+            insert.raw_bind_parameter(16, task.trace.as_ref().map(trace_to_text))?;
+            insert.raw_bind_parameter(17, task.correlation_id.as_ref().map(|name| name.as_str()))?;
+            insert.raw_bind_parameter(18, task.causation_id.map(|id| id.to_string()))?;
+        }
+        insert.raw_execute()?;
+        self.books.enter(ids.queue, state);
+        self.books.due_changed |= state == TaskState::Scheduled;
+        Ok(row)
+    }
+
+    /// What is known under a key: the same task, a conflict, or nothing.
+    fn known(
+        &mut self,
+        hash: &content::Hash,
+        content: &content::Hash,
+    ) -> Result<Option<Result<Enqueued, EnqueueError>>, Fault> {
+        let known = self
+            .sql
+            .find_key
+            .query_row([hash], |row| {
+                Ok((
+                    row.get::<_, content::Hash>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, i64>(2)?,
+                    row.get::<_, Option<u8>>(3)?,
+                    row.get::<_, Option<i64>>(4)?,
+                ))
+            })
+            .optional()?;
+        let Some((known_content, row, created_at, last_state, expires_at)) = known else { return Ok(None) };
+        if expires_at.is_some_and(|at| at <= self.now) {
+            self.sql.delete_key.execute([hash])?;
+            return Ok(None);
+        }
+        let id = self.id(row, created_at)?;
+        if known_content != *content {
+            return Ok(Some(Err(EnqueueError::IdempotencyConflict { existing: id })));
+        }
+        let standing = match self.standing(id)? {
+            None => self.finished_standing(id)?,
+            live => live,
+        };
+        let state = match (standing, last_state) {
+            (Some(standing), _) => standing.view.state,
+            (None, Some(number)) => state(number)?,
+            (None, None) => {
+                return Err(Fault::corrupt(format!("the key of task {id} outlived it without a state")));
+            }
+        };
+        Ok(Some(Ok(Enqueued::Duplicate { id, state })))
+    }
+
+    /// The hash under which a task's key is kept.
+    pub(super) fn key_hash_of(&self, queue: i64, key: &str) -> Result<content::Hash, Fault> {
+        let names = self.shared.names();
+        let queue: &QueueName = names.queue(queue)?;
+        let key = IdempotencyKey::new(key).map_err(|error| Fault::corrupt(error.to_string()))?;
+        Ok(content::key_hash(queue, &key))
+    }
+}

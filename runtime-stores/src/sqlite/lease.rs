@@ -1,0 +1,199 @@
+//! Leases are granted, extended and used.
+//!
+//! A suspect that may only run alone is granted when its instance holds nothing else, and nothing is granted beside it. So that it
+//! comes to run under steady load, asking for its queue while others are held holds back every new lease of the instance, for one
+//! lease duration at most; if leases are still held then, others go on for three lease durations before the next try. No queue
+//! therefore waits for ever: not the suspect's, and not the others'.
+
+use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, runs_alone, transition};
+use runtime_core::store::LeaseAsk;
+use runtime_core::task::{Epoch, Lease, LeasedTask, Progress, Task, TaskState};
+
+use super::books::Held;
+use super::columns::{self, json};
+use super::fault::Fault;
+use super::settle::Finish;
+use super::writer::{Writer, epoch_of, row_of};
+
+/// When new leases wait so that a suspect can run alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HoldBack {
+    until: i64,
+    rest_until: i64,
+}
+
+impl HoldBack {
+    fn begin(&mut self, now: i64, lease_for: i64) {
+        if now >= self.rest_until {
+            self.until = now.saturating_add(lease_for);
+            self.rest_until = self.until.saturating_add(lease_for.saturating_mul(3));
+        }
+    }
+
+    fn is_on(self, now: i64) -> bool {
+        now < self.until
+    }
+
+    /// Whether it ended by itself and has not been noticed.
+    pub(super) fn ran_out(&mut self, now: i64) -> bool {
+        let ran_out = self.until != 0 && now >= self.until;
+        if ran_out {
+            self.until = 0;
+        }
+        ran_out
+    }
+}
+
+impl Writer<'_> {
+    pub(super) fn lease(&mut self, ask: &LeaseAsk) -> Result<Vec<LeasedTask>, Fault> {
+        let instance = self.instance(&ask.instance)?;
+        let queue = self.queue(&ask.queue)?;
+        if ask.up_to == 0 || self.books.runs_alone(instance, self.now) {
+            return Ok(Vec::new());
+        }
+        let lease_for = i64::try_from(ask.lease_for.as_millis()).unwrap_or(i64::MAX);
+        let terms = Terms { instance, queue, until: self.now.saturating_add(lease_for), alone: false };
+
+        if let Some(id) = ask.task {
+            return self.lease_one(id, terms);
+        }
+        let suspect = self.books.suspects(queue).next();
+        if let Some(suspect) = suspect {
+            if self.books.holds(instance, self.now) == 0 {
+                self.hold_back = HoldBack::default();
+                if let Some(task) = self.read_ready(suspect, queue)? {
+                    return Ok(self.grant(task, Terms { alone: true, ..terms })?.into_iter().collect());
+                }
+                // Another process was faster.
+                self.books.drop_suspect(queue, suspect);
+            } else {
+                self.hold_back.begin(self.now, lease_for);
+            }
+        }
+        if self.hold_back.is_on(self.now) {
+            return Ok(Vec::new());
+        }
+        self.lease_many(ask.up_to, terms)
+    }
+
+    fn lease_many(&mut self, up_to: usize, terms: Terms) -> Result<Vec<LeasedTask>, Fault> {
+        let skip = self.books.suspects(terms.queue).count();
+        let up_to = up_to.min(self.limits.max_batch);
+        let limit = i64::try_from(up_to.saturating_add(skip)).unwrap_or(i64::MAX);
+        let mut ready = Vec::with_capacity(up_to.min(1024));
+        {
+            let names = self.shared.names();
+            let mut rows = self.sql.claimable.query((terms.queue, limit))?;
+            while let Some(row) = rows.next()? {
+                let task = columns::task(row, &names, self.salt)?;
+                if ready.len() < up_to && !runs_alone(task.crash_count) {
+                    ready.push(task);
+                }
+            }
+        }
+        let mut granted = Vec::with_capacity(ready.len());
+        for task in ready {
+            granted.extend(self.grant(task, terms)?);
+        }
+        Ok(granted)
+    }
+
+    fn lease_one(&mut self, id: runtime_core::task::TaskId, terms: Terms) -> Result<Vec<LeasedTask>, Fault> {
+        let Some(task) = self.read_ready(row_of(id), terms.queue)?.filter(|task| task.id == id) else {
+            return Ok(Vec::new());
+        };
+        let alone = runs_alone(task.crash_count);
+        if alone && self.books.holds(terms.instance, self.now) > 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.grant(task, Terms { alone, ..terms })?.into_iter().collect())
+    }
+
+    fn read_ready(&mut self, row: i64, queue: i64) -> Result<Option<Task>, Fault> {
+        let names = self.shared.names();
+        let mut rows = self.sql.whole_task.query([row])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let in_queue = row.get::<_, i64>(2)? == queue;
+        let task = columns::task(row, &names, self.salt)?;
+        Ok((in_queue && task.state == TaskState::Ready).then_some(task))
+    }
+
+    /// One lease. `None` when the task's deadline has passed: it is dead now.
+    fn grant(&mut self, mut task: Task, terms: Terms) -> Result<Option<LeasedTask>, Fault> {
+        let row = row_of(task.id);
+        let view = LifecycleView {
+            state: task.state,
+            attempt: task.attempt,
+            max_attempts: task.max_attempts,
+            crash_count: task.crash_count,
+        };
+        let allowed =
+            |not_allowed: runtime_core::lifecycle::NotAllowed| Fault::corrupt(not_allowed.to_string());
+        if task.deadline.is_some_and(|deadline| deadline.as_millisecond() <= self.now) {
+            let next = transition(view, LifecycleEvent::Expired).map_err(allowed)?;
+            self.finish(row, terms.queue, view.state, &next, Finish::default())?;
+            return Ok(None);
+        }
+        let next = transition(view, LifecycleEvent::Leased).map_err(allowed)?;
+        if self.sql.grant.execute((row, terms.until, next.attempt, terms.instance))? != 1 {
+            return Ok(None);
+        }
+        self.books.leave(terms.queue, view.state);
+        self.books.enter(terms.queue, next.state);
+        if runs_alone(view.crash_count) {
+            self.books.drop_suspect(terms.queue, row);
+        }
+        self.books.hold(row, Held { instance: terms.instance, alone: terms.alone, until: terms.until });
+
+        let names = self.shared.names();
+        task.holder = Some((names.instance(terms.instance)?.clone(), columns::moment(terms.until)?));
+        task.state = next.state;
+        task.attempt = next.attempt;
+        task.epoch = Epoch(task.epoch.0 + 1);
+        Ok(Some(LeasedTask { lease: Lease { task: task.id, epoch: task.epoch }, task: Box::new(task) }))
+    }
+
+    pub(super) fn extend(
+        &mut self,
+        (leases, lease_for): &(Vec<Lease>, std::time::Duration),
+    ) -> Result<Vec<Lease>, Fault> {
+        let until = self.now.saturating_add(i64::try_from(lease_for.as_millis()).unwrap_or(i64::MAX));
+        let mut lost = Vec::new();
+        for lease in leases {
+            let row = row_of(lease.task);
+            let known = lease.task.salt() == self.salt;
+            if known && self.sql.extend.execute((row, epoch_of(*lease), until))? == 1 {
+                self.books.extend(row, until);
+            } else {
+                lost.push(*lease);
+            }
+        }
+        Ok(lost)
+    }
+
+    pub(super) fn checkpoint(
+        &mut self,
+        (lease, checkpoint, progress): &(Lease, Option<Vec<u8>>, Option<Progress>),
+    ) -> Result<bool, Fault> {
+        if self.leased(*lease)?.is_none() {
+            return Ok(false);
+        }
+        let progress = progress.as_ref().map(json).transpose()?;
+        let changed = self.sql.checkpoint.execute((
+            row_of(lease.task),
+            epoch_of(*lease),
+            checkpoint.as_deref(),
+            progress,
+        ))?;
+        Ok(changed == 1)
+    }
+}
+
+/// On what terms leases are granted.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    instance: i64,
+    queue: i64,
+    until: i64,
+    alone: bool,
+}

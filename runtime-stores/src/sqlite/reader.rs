@@ -1,0 +1,314 @@
+//! Readers: a few read-only connections, used on blocking threads. They see the last commit and keep nobody from writing.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runtime_core::event::{NewEvent, StoredEvent};
+use runtime_core::name::InstanceName;
+use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::store::{QueueStats, SqlRow, SqlValue, StoreError, TaskFilter, TaskPage};
+use runtime_core::task::{AttemptRecord, Epoch, Task, TaskId, TaskState};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use tokio::sync::Semaphore;
+
+use super::app::{AppGuard, query_fenced};
+use super::columns::{self, moment, shared_columns, trace_from_text};
+use super::fault::Fault;
+use super::names::Names;
+use super::open;
+use super::writer::{Shared, row_of};
+
+/// Most connections that read at once.
+const READERS: usize = 4;
+
+const LIVE: &str = concat!("SELECT ", shared_columns!(), ", NULL FROM rt_task");
+const FINISHED: &str = concat!("SELECT ", shared_columns!(), ", output FROM rt_history");
+
+/// Connections that only read, opened when first needed.
+#[derive(Clone)]
+pub(super) struct Readers {
+    path: Arc<PathBuf>,
+    salt: u64,
+    shared: Arc<Shared>,
+    idle: Arc<Mutex<Vec<Reader>>>,
+    permits: Arc<Semaphore>,
+}
+
+/// One connection that only reads.
+pub(super) struct Reader {
+    conn: Connection,
+    guard: AppGuard,
+}
+
+impl Readers {
+    pub(super) fn open(path: PathBuf, shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let (conn, guard) = open::reader(&path)?;
+        let salt: i64 = conn
+            .query_row("SELECT value FROM rt_meta WHERE key = 'salt'", [], |row| row.get(0))
+            .map_err(Fault::from)?;
+        Ok(Self {
+            path: Arc::new(path),
+            salt: salt.unsigned_abs(),
+            shared,
+            idle: Arc::new(Mutex::new(vec![Reader { conn, guard }])),
+            permits: Arc::new(Semaphore::new(READERS)),
+        })
+    }
+
+    /// Runs a look on a blocking thread.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader, &Look<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let readers = self.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let reader = match idle {
+                Some(reader) => reader,
+                None => {
+                    let (conn, guard) = open::reader(&readers.path)?;
+                    Reader { conn, guard }
+                }
+            };
+            let result = readers.look(&reader, look);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+            result
+        });
+        match looked.await {
+            Ok(result) => result.map_err(StoreError::from),
+            Err(error) => Err(StoreError::Unavailable { detail: format!("a reader broke: {error}") }),
+        }
+    }
+
+    fn look<T>(
+        &self,
+        reader: &Reader,
+        look: impl FnOnce(&Reader, &Look<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        // Taken before the read: what is committed refers only to names that were known before it was.
+        let names = self.shared.names();
+        look(reader, &Look { names: &names, salt: self.salt })
+    }
+
+    /// No new looks; waits for those under way.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        let waited = self.permits.acquire_many(all).await;
+        self.permits.close();
+        drop(waited);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What reading rows needs to know.
+pub(super) struct Look<'a> {
+    names: &'a Names,
+    salt: u64,
+}
+
+impl Reader {
+    pub(super) fn get(&self, look: &Look<'_>, ids: &[TaskId]) -> Result<Vec<Option<Task>>, Fault> {
+        // One snapshot: a task that moves to history meanwhile is found in one of the two.
+        let tx = self.conn.unchecked_transaction()?;
+        let mut live = tx.prepare_cached(&format!("{LIVE} WHERE row = ?1"))?;
+        let mut finished = tx.prepare_cached(&format!("{FINISHED} WHERE row = ?1"))?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut task = None;
+            for statement in [&mut live, &mut finished] {
+                let mut rows = statement.query([row_of(*id)])?;
+                if let Some(row) = rows.next()? {
+                    task = Some(columns::task(row, look.names, look.salt)?);
+                }
+            }
+            found.push(task.filter(|task| task.id == *id));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn attempts(&self, look: &Look<'_>, id: TaskId) -> Result<Vec<AttemptRecord>, Fault> {
+        if self.get(look, &[id])?.iter().all(Option::is_none) {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT attempt, epoch, instance, started_at, took_us, outcome, error, trace FROM rt_attempt WHERE row = ?1 \
+            UNION ALL \
+            SELECT attempt, epoch, holder, started_at, took_us, 'done', NULL, attempt_trace FROM rt_history \
+            WHERE row = ?1 AND started_at IS NOT NULL \
+            ORDER BY epoch";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query([row_of(id)])?;
+        let mut attempts = Vec::new();
+        while let Some(row) = rows.next()? {
+            let error: Option<String> = row.get(6)?;
+            let error = error.map(|json| serde_json::from_str(&json)).transpose();
+            attempts.push(AttemptRecord {
+                attempt: row.get(0)?,
+                epoch: Epoch(row.get::<_, i64>(1)?.unsigned_abs()),
+                instance: instance(look.names, row.get(2)?)?,
+                started_at: moment(row.get(3)?)?,
+                took: std::time::Duration::from_micros(row.get::<_, i64>(4)?.unsigned_abs()),
+                outcome: row.get(5)?,
+                error: error.map_err(|error| Fault::corrupt(error.to_string()))?,
+                trace: row.get::<_, Option<String>>(7)?.map(|text| trace_from_text(&text)),
+            });
+        }
+        Ok(attempts)
+    }
+
+    pub(super) fn list(
+        &self,
+        look: &Look<'_>,
+        filter: &TaskFilter,
+        after: Option<TaskId>,
+        page_size: usize,
+    ) -> Result<TaskPage, Fault> {
+        let Some(Conditions { sql, mut values, live, finished }) = Conditions::of(filter, after, look.names)
+        else {
+            return Ok(TaskPage::default());
+        };
+        let limit = page_size.saturating_add(1);
+        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let select = match (live, finished) {
+            (true, true) => format!("{LIVE} WHERE {sql} UNION ALL {FINISHED} WHERE {sql}"),
+            (true, false) => format!("{LIVE} WHERE {sql}"),
+            (false, _) => format!("{FINISHED} WHERE {sql}"),
+        };
+        let sql = format!("{select} ORDER BY row DESC LIMIT ?{}", values.len());
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut tasks = Vec::new();
+        while let Some(row) = rows.next()? {
+            tasks.push(columns::task(row, look.names, look.salt)?);
+        }
+        let more = tasks.len() > page_size;
+        tasks.truncate(page_size);
+        let next = if more { tasks.last().map(|task| task.id) } else { None };
+        Ok(TaskPage { tasks, next })
+    }
+
+    /// Counts are the writer's; only the oldest of each queue is looked up.
+    pub(super) fn queue_stats(
+        &self,
+        look: &Look<'_>,
+        mut known: Vec<QueueStats>,
+    ) -> Result<Vec<QueueStats>, Fault> {
+        // Every priority in use, each by one step in the index, and of each its oldest task.
+        let sql = "WITH RECURSIVE used (priority) AS (\
+                SELECT min(priority) FROM rt_task WHERE queue = ?1 AND state = 1 \
+                UNION ALL \
+                SELECT (SELECT min(priority) FROM rt_task WHERE queue = ?1 AND state = 1 AND priority > used.priority) \
+                FROM used WHERE used.priority IS NOT NULL) \
+            SELECT min((SELECT at FROM rt_task WHERE queue = ?1 AND state = 1 AND priority = used.priority ORDER BY row LIMIT 1)) \
+            FROM used WHERE used.priority IS NOT NULL";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        for stats in &mut known {
+            if stats.counts.of(TaskState::Ready) > 0
+                && let Some(queue) = look.names.queue_id(&stats.queue)
+            {
+                let oldest: Option<i64> = statement.query_row([queue], |row| row.get(0))?;
+                stats.oldest_ready = oldest.map(moment).transpose()?;
+            }
+        }
+        known.sort_by(|a, b| a.queue.cmp(&b.queue));
+        Ok(known)
+    }
+
+    pub(super) fn unrelayed(&self, look: &Look<'_>, limit: usize) -> Result<Vec<StoredEvent>, Fault> {
+        let sql =
+            "SELECT position, row, created_at, at, kind, body FROM rt_outbox ORDER BY position LIMIT ?1";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next()? {
+            let number: i64 = row.get(1)?;
+            events.push(StoredEvent {
+                position: row.get::<_, i64>(0)?.unsigned_abs(),
+                task: TaskId::new(moment(row.get(2)?)?, look.salt, number.unsigned_abs()),
+                at: moment(row.get(3)?)?,
+                event: NewEvent { kind: row.get(4)?, body: row.get(5)? },
+            });
+        }
+        Ok(events)
+    }
+
+    pub(super) fn desired(&self) -> Result<Vec<(NodePath, DesiredState)>, Fault> {
+        let mut statement = self.conn.prepare_cached("SELECT path, state FROM rt_desired ORDER BY path")?;
+        let mut rows = statement.query([])?;
+        let mut desired = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (path, state): (String, String) = (row.get(0)?, row.get(1)?);
+            let path = path.parse().map_err(|error| Fault::corrupt(format!("{error}")))?;
+            desired.push((path, state.parse().map_err(Fault::corrupt)?));
+        }
+        Ok(desired)
+    }
+
+    pub(super) fn query_app(&self, sql: &str, params: &[SqlValue]) -> Result<Vec<SqlRow>, Fault> {
+        query_fenced(&self.conn, &self.guard, sql, params)
+    }
+}
+
+fn instance(names: &Names, id: i64) -> Result<InstanceName, Fault> {
+    names.instance(id).cloned()
+}
+
+/// A filter as SQL.
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+    live: bool,
+    finished: bool,
+}
+
+impl Conditions {
+    /// `None` when nothing can fit: a name that no task ever had.
+    fn of(filter: &TaskFilter, after: Option<TaskId>, names: &Names) -> Option<Self> {
+        let states = if filter.states.is_empty() { TaskState::ALL.to_vec() } else { filter.states.clone() };
+        let mut conditions = Self {
+            sql: String::from("1"),
+            values: Vec::new(),
+            live: states.iter().any(|state| !state.is_finished()),
+            finished: states.iter().any(|state| state.is_finished()),
+        };
+        if !filter.states.is_empty() {
+            let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
+            conditions.sql.push_str(&format!(" AND state IN ({})", numbers.join(", ")));
+        }
+        if let Some(after) = after {
+            conditions.add("row < ?", Value::Integer(row_of(after)));
+        }
+        if let Some(queue) = &filter.queue {
+            conditions.add("queue = ?", Value::Integer(names.queue_id(queue)?));
+        }
+        if filter.app.is_some() || filter.handler.is_some() {
+            let routes: Vec<String> = names
+                .routes()
+                .filter(|(_, route)| filter.app.as_ref().is_none_or(|app| route.app == *app))
+                .filter(|(_, route)| filter.handler.as_ref().is_none_or(|handler| route.handler == *handler))
+                .map(|(id, _)| id.to_string())
+                .collect();
+            if routes.is_empty() {
+                return None;
+            }
+            conditions.sql.push_str(&format!(" AND route IN ({})", routes.join(", ")));
+        }
+        if let Some(tenant) = &filter.tenant {
+            conditions.add("tenant = ?", Value::Text(tenant.as_str().to_owned()));
+        }
+        if let Some(scope) = &filter.scope {
+            conditions.add("scope = ?", Value::Text(scope.as_str().to_owned()));
+        }
+        if let Some(code) = filter.code {
+            conditions.add("error ->> '$.code' = ?", Value::Text(code.as_str().to_owned()));
+        }
+        Some(conditions)
+    }
+
+    fn add(&mut self, condition: &str, value: Value) {
+        self.values.push(value);
+        self.sql.push_str(&format!(" AND {condition}{}", self.values.len()));
+    }
+}

@@ -1,0 +1,99 @@
+//! Every statement of the hot path, prepared once at open.
+
+use rusqlite::{Connection, Statement};
+
+use super::columns::shared_columns;
+use super::fault::Fault;
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        /// Prepared statements of the writer's connection.
+        pub(super) struct Statements<'c> {
+            $($(#[$doc])* pub(super) $name: Statement<'c>,)*
+        }
+
+        impl<'c> Statements<'c> {
+            pub(super) fn prepare(conn: &'c Connection) -> Result<Self, Fault> {
+                Ok(Self { $($name: conn.prepare($sql)?,)* })
+            }
+        }
+    };
+}
+
+statements! {
+    begin = "BEGIN IMMEDIATE";
+    commit = "COMMIT";
+    rollback = "ROLLBACK";
+    savepoint = "SAVEPOINT member";
+    release = "RELEASE member";
+    undo = "ROLLBACK TO member";
+
+    reserve_rows = "UPDATE rt_meta SET value = value + ?1 WHERE key = 'next_row' RETURNING value";
+
+    /// A task without anything rare.
+    insert_plain = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    insert_full = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, \
+        run_at, deadline, tenant, scope, idempotency_key, trace, correlation_id, causation_id) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+
+    find_key = "SELECT content, row, created_at, state, expires_at FROM rt_key WHERE hash = ?1";
+    insert_key = "INSERT INTO rt_key (hash, content, row, created_at) VALUES (?1, ?2, ?3, ?4)";
+    delete_key = "DELETE FROM rt_key WHERE hash = ?1";
+
+    /// In claim order. Never through another index, whatever the statistics say.
+    claimable = concat!("SELECT ", shared_columns!(),
+        " FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND state = 1 ORDER BY priority, row LIMIT ?2");
+    whole_task = concat!("SELECT ", shared_columns!(), " FROM rt_task WHERE row = ?1");
+    grant = "UPDATE rt_task SET state = 2, at = ?2, epoch = epoch + 1, attempt = ?3, holder = ?4 WHERE row = ?1 AND state = 1";
+    extend = "UPDATE rt_task SET at = ?3 WHERE row = ?1 AND epoch = ?2 AND state = 2";
+    checkpoint = "UPDATE rt_task SET checkpoint = coalesce(?3, checkpoint), progress = coalesce(?4, progress) \
+        WHERE row = ?1 AND epoch = ?2 AND state = 2";
+
+    standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error FROM rt_task WHERE row = ?1";
+    finished_standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error \
+        FROM rt_history WHERE row = ?1";
+    finish = "INSERT INTO rt_history (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
+        schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
+        causation_id, checkpoint, progress, error, output, started_at, took_us, attempt_trace) \
+        SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, run_at, \
+        deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, \
+        coalesce(?6, error), ?7, ?8, ?9, ?10 FROM rt_task WHERE row = ?1";
+    delete_task = "DELETE FROM rt_task WHERE row = ?1";
+    revive = "INSERT INTO rt_task (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
+        schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
+        causation_id, checkpoint, progress, error) \
+        SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, ?3, \
+        NULL, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, error \
+        FROM rt_history WHERE row = ?1";
+    delete_finished = "DELETE FROM rt_history WHERE row = ?1";
+    /// ?5: when it is due; NULL leaves the due time as it is.
+    r#move = "UPDATE rt_task SET state = ?2, attempt = ?3, crash_count = ?4, run_at = coalesce(?5, run_at), at = ?6, \
+        error = coalesce(?7, error), approved = coalesce(?8, approved) WHERE row = ?1";
+    approve = "UPDATE rt_task SET approved = 1 WHERE row = ?1";
+
+    insert_attempt = "INSERT OR REPLACE INTO rt_attempt (row, epoch, attempt, instance, started_at, took_us, outcome, error, trace) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    insert_event = "INSERT INTO rt_outbox (row, created_at, at, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+    count_finished = "INSERT INTO rt_history_count (queue, state, tasks) VALUES (?1, ?2, max(?3, 0)) \
+        ON CONFLICT (queue, state) DO UPDATE SET tasks = max(tasks + ?3, 0)";
+
+    due = "SELECT row, queue, attempt, max_attempts, crash_count, at FROM rt_task WHERE state = 0 AND at <= ?1 ORDER BY at LIMIT ?2";
+    promote = "UPDATE rt_task SET state = 1 WHERE row = ?1 AND state = 0";
+    next_due = "SELECT min(at) FROM rt_task WHERE state = 0";
+    expired = "SELECT row FROM rt_task WHERE state = 2 AND at <= ?1 ORDER BY at LIMIT ?2";
+    past_deadline = "SELECT row FROM rt_task INDEXED BY rt_deadline WHERE deadline <= ?1 AND state < 2 ORDER BY deadline LIMIT ?2";
+    oldest_finished = "SELECT row, at, state, queue, idempotency_key, created_at FROM rt_history WHERE row > ?1 ORDER BY row LIMIT ?2";
+    forget_attempts = "DELETE FROM rt_attempt WHERE row = ?1";
+    forget_effects = "DELETE FROM rt_effect WHERE row = ?1";
+    outlive_key = "UPDATE rt_key SET state = ?3, expires_at = ?4 WHERE hash = ?1 AND row = ?2";
+    forget_keys = "DELETE FROM rt_key WHERE hash IN (SELECT hash FROM rt_key WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+
+    find_effect = "SELECT content, result FROM rt_effect WHERE row = ?1 AND step = ?2";
+    insert_effect = "INSERT INTO rt_effect (row, step, content, result) VALUES (?1, ?2, ?3, ?4) \
+        ON CONFLICT (row, step) DO UPDATE SET content = excluded.content, result = excluded.result";
+    withdraw_effect = "DELETE FROM rt_effect WHERE row = ?1 AND step = ?2 AND result IS NULL";
+    assume_effects = "UPDATE rt_effect SET result = ?2 WHERE row = ?1 AND result IS NULL";
+    withdraw_effects = "DELETE FROM rt_effect WHERE row = ?1 AND result IS NULL";
+}

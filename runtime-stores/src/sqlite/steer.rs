@@ -1,0 +1,91 @@
+//! Operators move single tasks.
+
+use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::lifecycle::{LifecycleEvent, transition};
+use runtime_core::store::{SteerError, TaskCommand};
+use runtime_core::task::{TaskId, TaskState};
+
+use super::fault::Fault;
+use super::writer::{Standing, Writer, row_of};
+
+impl Writer<'_> {
+    pub(super) fn steer(
+        &mut self,
+        commands: &[(TaskId, TaskCommand)],
+    ) -> Result<Vec<Result<TaskState, SteerError>>, Fault> {
+        commands.iter().map(|(id, command)| self.steer_one(*id, *command)).collect()
+    }
+
+    fn steer_one(
+        &mut self,
+        id: TaskId,
+        command: TaskCommand,
+    ) -> Result<Result<TaskState, SteerError>, Fault> {
+        if let Some(standing) = self.standing(id)? {
+            return self.steer_live(row_of(id), &standing, command);
+        }
+        match self.finished_standing(id)? {
+            Some(standing) => self.steer_finished(row_of(id), &standing, command),
+            None => Ok(Err(SteerError::NotFound(id))),
+        }
+    }
+
+    fn steer_live(
+        &mut self,
+        row: i64,
+        standing: &Standing,
+        command: TaskCommand,
+    ) -> Result<Result<TaskState, SteerError>, Fault> {
+        let unknown_effect = waits_for_effect(standing)?;
+        let event = event_of(command, unknown_effect);
+        let next = match transition(standing.view, event) {
+            Ok(next) => next,
+            Err(not_allowed) => return Ok(Err(not_allowed.into())),
+        };
+        match (command, unknown_effect) {
+            (TaskCommand::Approve, true) => drop(self.sql.assume_effects.execute((row, b"null".as_slice()))?),
+            (TaskCommand::Reject, true) => drop(self.sql.withdraw_effects.execute([row])?),
+            (TaskCommand::Approve, false) => drop(self.sql.approve.execute([row])?),
+            (TaskCommand::Reject | TaskCommand::Retry | TaskCommand::Cancel, _) => {}
+        }
+        self.place(row, standing, next).map(Ok)
+    }
+
+    /// A replayed task goes back to the live ones under the same id. What ended it stays in its attempts.
+    fn steer_finished(
+        &mut self,
+        row: i64,
+        standing: &Standing,
+        command: TaskCommand,
+    ) -> Result<Result<TaskState, SteerError>, Fault> {
+        let next = match transition(standing.view, event_of(command, false)) {
+            Ok(next) => next,
+            Err(not_allowed) => return Ok(Err(not_allowed.into())),
+        };
+        self.sql.revive.execute((row, next.state.number(), self.now, next.attempt, next.crash_count))?;
+        self.sql.delete_finished.execute([row])?;
+        self.books.leave(standing.queue, standing.view.state);
+        self.books.enter(standing.queue, next.state);
+        Ok(Ok(next.state))
+    }
+}
+
+/// What a command means for the task's life.
+fn event_of(command: TaskCommand, unknown_effect: bool) -> LifecycleEvent<'static> {
+    match command {
+        TaskCommand::Retry => LifecycleEvent::RetryAsked,
+        TaskCommand::Approve => LifecycleEvent::Resolved,
+        // "It did not happen" lets the task go on; "no" to a question ends it.
+        TaskCommand::Reject if unknown_effect => LifecycleEvent::Resolved,
+        TaskCommand::Reject | TaskCommand::Cancel => LifecycleEvent::CancelAsked,
+    }
+}
+
+fn waits_for_effect(standing: &Standing) -> Result<bool, Fault> {
+    if standing.view.state != TaskState::Parked {
+        return Ok(false);
+    }
+    let Some(json) = &standing.error else { return Ok(false) };
+    let error: TaskError = serde_json::from_str(json).map_err(|error| Fault::corrupt(error.to_string()))?;
+    Ok(error.code == ErrorCode::EffectUnknown)
+}
