@@ -20,7 +20,8 @@ pub(crate) fn live_through(plan: &Plan, subject: &mut dyn Subject) -> Result<Wit
     let mut world = World::new(plan);
     let mut witness = Witness::new(plan.supervisor.clone());
     while let Some(((now, chance), event)) = world.agenda.pop_first() {
-        if now == STOP_AT && world.agenda.is_empty() {
+        let last = event == SupervisionEvent::StopAsked && world.agenda.is_empty();
+        if last && now == STOP_AT {
             witness.sees_that_nothing_more_will_happen()?;
         }
         let event = with_chance(event, chance);
