@@ -107,6 +107,8 @@ fn claimed_kind(attachment: &Attachment) -> Kind {
             _,
         ) => Kind::Obstacle(ObstacleCode::Unsupported),
         ("txt", _) | (_, "text/plain") => Kind::Readable(Format::Text),
+        // A container whose parts cannot be told apart.
+        (_, media_type) if media_type.starts_with("multipart/") => Kind::Obstacle(ObstacleCode::Unreadable),
         _ => Kind::Irrelevant,
     }
 }

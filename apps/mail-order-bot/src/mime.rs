@@ -140,7 +140,7 @@ fn read(raw: &[u8]) -> Result<Mail, MimeError> {
         message_id: message.message_id().map(str::to_owned),
         automatic: is_automatic(&message, &from),
         from,
-        subject: message.subject().unwrap_or_default().trim().to_owned(),
+        subject: on_one_line(message.subject().unwrap_or_default()),
         text: text_of(&message),
         attachments,
     })
@@ -264,8 +264,15 @@ fn forwarded_text(nested: &Message<'_>, place: usize) -> Attachment {
     }
 }
 
-/// The last part of a name that may be a path, without characters that would spoil a line of text.
+/// The last part of a name that may be a path.
 fn file_name(name: &str) -> String {
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    name.chars().filter(|c| !c.is_control()).take(120).collect::<String>().trim().to_owned()
+    on_one_line(name).chars().take(120).collect()
+}
+
+/// Text without the characters that would spoil a line.
+fn on_one_line(text: &str) -> String {
+    let words: String =
+        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    words.trim().to_owned()
 }

@@ -145,8 +145,14 @@ fn quantity_of(
     let number = match quantity_claim(line, mark) {
         None => return Err(ProblemKind::MissingQuantity),
         Some(Err(NumberError::Ambiguous)) => return Err(ProblemKind::QuantityAmbiguous { given }),
-        Some(Err(NumberError::NotANumber | NumberError::TooLarge)) => {
-            return Err(ProblemKind::QuantityNotANumber { given });
+        Some(Err(NumberError::NotANumber)) => return Err(ProblemKind::QuantityNotANumber { given }),
+        Some(Err(NumberError::TooLarge)) => {
+            return Err(match product {
+                Some(Product { maximum, unit, .. }) => {
+                    ProblemKind::QuantityAboveMaximum { given, maximum: *maximum, unit: *unit }
+                }
+                None => ProblemKind::QuantityNotANumber { given },
+            });
         }
         Some(Ok(number)) => number,
     };
@@ -261,9 +267,7 @@ fn contradiction_of(
     let price = |line: &DraftLine| line.price.as_ref().and_then(|field| amount_of(field, mark, ours));
     let differ = |same: &dyn Fn(&DraftLine) -> bool| !lines.iter().all(|line| same(line));
     if differ(&|line| unit(line) == unit(lines[0])) {
-        let text = |line: &DraftLine| {
-            unit(line).map(|unit| unit.map_or_else(|word| word, |unit| unit.to_string())).unwrap_or_default()
-        };
+        let text = |line: &DraftLine| shown(if line.unit.is_some() { &line.unit } else { &line.quantity });
         Contradiction::Units { sku, claims: claims(&text) }
     } else if differ(&|line| price(line) == price(lines[0])) {
         Contradiction::Prices { sku, claims: claims(&|line| shown(&line.price)) }

@@ -9,7 +9,7 @@ use crate::intent::{Intent, intent_of};
 use crate::number::Decimal;
 use crate::order::Order;
 use crate::problem::{Contradiction, LineProblem};
-use crate::reading::{DocumentReading, own_words, read_document};
+use crate::reading::{DocumentReading, is_reply, own_words, read_document};
 use crate::shop::Shop;
 use crate::sku::Sku;
 use crate::table::{Content, Document};
@@ -47,6 +47,8 @@ pub enum ObstacleCode {
     Unsupported,
     /// Not what its name says, or damaged.
     Unreadable,
+    /// Without any text: a scan, or a drawing.
+    NoText,
     /// Protected by a password.
     Encrypted,
     /// Reading it took too long.
@@ -66,6 +68,11 @@ pub enum ObstacleCode {
 }
 
 impl ObstacleCode {
+    /// Whether an order may be hidden by it even where the rest of the mail orders something.
+    fn is_serious(self) -> bool {
+        !matches!(self, Self::Unsupported | Self::NoText)
+    }
+
     /// Whether a limit was applied before the attachment was opened.
     #[must_use]
     pub fn is_refusal(self) -> bool {
@@ -78,6 +85,7 @@ impl ObstacleCode {
         match self {
             Self::Unsupported => "unsupported",
             Self::Unreadable => "unreadable",
+            Self::NoText => "no_text",
             Self::Encrypted => "encrypted",
             Self::ExtractTimeout => "extract_timeout",
             Self::ExtractCrashed => "extract_crashed",
@@ -99,10 +107,16 @@ impl Shop {
         }
         let words = Words::of(letter);
         let readings: Vec<_> =
-            letter.documents.iter().map(|document| self.read(document, letter, &words)).collect();
+            letter.documents.iter().map(|document| read(document, &letter.subject)).collect();
+        let mentions = readings.iter().any(|reading| self.knows_any(&reading.draft));
+        let (readings, documents): (Vec<_>, Vec<_>) = readings
+            .into_iter()
+            .zip(&letter.documents)
+            .filter(|(reading, document)| self.is_asked_for(reading, document, &words))
+            .unzip();
         let drafts: Vec<_> = readings
             .iter()
-            .zip(&letter.documents)
+            .zip(&documents)
             .filter(|(reading, _)| !reading.draft.lines.is_empty())
             .map(|(reading, document)| (document.name.as_deref(), &reading.draft))
             .collect();
@@ -112,7 +126,7 @@ impl Shop {
         let obstacle = obstacle(letter, known.is_some() && drafts.is_empty() && missing.is_empty());
 
         if drafts.is_empty() && missing.is_empty() && obstacle.is_none() {
-            return Verdict::NotAnOrder { reason: self.why_not(letter, &words) };
+            return Verdict::NotAnOrder { reason: why_not(letter, &words, known.is_some(), mentions) };
         }
         if words.intent == Intent::OtherBusiness {
             return Verdict::NotAnOrder { reason: NotAnOrderReason::OtherBusiness };
@@ -142,25 +156,10 @@ impl Shop {
         }
     }
 
-    /// Reads one document. Running text that only mentions articles orders nothing.
-    fn read(&self, document: &Document, letter: &Letter, words: &Words) -> DocumentReading {
-        let is_mail_text = document.name.is_none();
-        let own = |content: &Content| match content {
-            Content::Text(text) => Content::Text(own_words(text, &letter.subject)),
-            Content::Table(table) => Content::Table(table.clone()),
-        };
-        let reading = if is_mail_text {
-            let contents = document.contents.iter().map(own).collect();
-            read_document(&Document { name: None, contents })
-        } else {
-            read_document(document)
-        };
-        let asks =
-            words.intent != Intent::None || !is_mail_text && text_of(document, intent_of) == Intent::Order;
-        if reading.is_running_text && !(asks && self.knows_any(&reading.draft)) {
-            return DocumentReading::default();
-        }
-        reading
+    /// Whether what a document says is meant as an order. Tables are; running text that only mentions articles is not.
+    fn is_asked_for(&self, reading: &DocumentReading, document: &Document, words: &Words) -> bool {
+        let asks = words.intent != Intent::None || document.name.is_some() && asks_in_text(document);
+        !reading.is_running_text || asks && self.knows_any(&reading.draft)
     }
 
     /// Whether a draft names at least one article that exists, or that could be a slip of one.
@@ -168,22 +167,6 @@ impl Shop {
         let known =
             |sku: &Sku| self.catalogue.product(sku).is_some() || self.catalogue.suggestion(sku).is_some();
         draft.lines.iter().filter_map(sku_of).any(|sku| known(&sku))
-    }
-
-    fn why_not(&self, letter: &Letter, words: &Words) -> NotAnOrderReason {
-        let mentions = || {
-            letter.documents.iter().any(|document| {
-                let document = Document { name: None, contents: document.contents.clone() };
-                self.knows_any(&read_document(&document).draft)
-            })
-        };
-        if words.is_empty && letter.documents.iter().all(|document| document.name.is_none()) {
-            NotAnOrderReason::Empty
-        } else if mentions() {
-            NotAnOrderReason::NoRequest
-        } else {
-            NotAnOrderReason::NoLines
-        }
     }
 
     /// Checks every document. Several may hold the order only when they order the same.
@@ -205,11 +188,35 @@ impl Shop {
     }
 }
 
-/// The obstacle that keeps the letter from being understood. A document of a kind that is never read is one only when
-/// nothing else in the letter says what is ordered.
+/// Reads one document; of the mail's own text, what its sender wrote.
+fn read(document: &Document, subject: &str) -> DocumentReading {
+    if document.name.is_some() {
+        return read_document(document);
+    }
+    let own = |content: &Content| match content {
+        Content::Text(text) => Content::Text(own_words(text, subject)),
+        Content::Table(table) => Content::Table(table.clone()),
+    };
+    read_document(&Document { name: None, contents: document.contents.iter().map(own).collect() })
+}
+
+/// What a letter is that orders nothing.
+fn why_not(letter: &Letter, words: &Words, is_customer: bool, mentions: bool) -> NotAnOrderReason {
+    match words.intent {
+        _ if words.is_empty && letter.documents.iter().all(|document| document.name.is_none()) => {
+            NotAnOrderReason::Empty
+        }
+        Intent::OtherBusiness if is_customer => NotAnOrderReason::OtherBusiness,
+        _ if mentions => NotAnOrderReason::NoRequest,
+        Intent::Order if is_customer => NotAnOrderReason::Unclear,
+        _ => NotAnOrderReason::NoLines,
+    }
+}
+
+/// The obstacle that keeps the letter from being understood. A document of a kind that is never read, or one without text, is one
+/// only when nothing else in the letter says what is ordered.
 fn obstacle(letter: &Letter, nothing_else: bool) -> Option<&Obstacle> {
-    let is_serious = |obstacle: &&Obstacle| obstacle.code != ObstacleCode::Unsupported;
-    let serious = letter.obstacles.iter().find(is_serious);
+    let serious = letter.obstacles.iter().find(|obstacle| obstacle.code.is_serious());
     serious.or_else(|| letter.obstacles.first().filter(|_| nothing_else))
 }
 
@@ -229,7 +236,10 @@ struct Words {
 
 impl Words {
     fn of(letter: &Letter) -> Self {
-        let mut words = letter.subject.clone();
+        let mut words = String::new();
+        if !is_reply(&letter.subject) {
+            words.push_str(&letter.subject);
+        }
         let mut is_empty = true;
         for document in letter.documents.iter().filter(|document| document.name.is_none()) {
             for content in &document.contents {
@@ -244,10 +254,9 @@ impl Words {
     }
 }
 
-fn text_of(document: &Document, read: impl Fn(&str) -> Intent) -> Intent {
-    let texts = document.contents.iter().filter_map(|content| match content {
-        Content::Text(text) => Some(text.as_str()),
-        Content::Table(_) => None,
-    });
-    texts.map(read).find(|intent| *intent == Intent::Order).unwrap_or(Intent::None)
+fn asks_in_text(document: &Document) -> bool {
+    document.contents.iter().any(|content| match content {
+        Content::Text(text) => intent_of(text) == Intent::Order,
+        Content::Table(_) => false,
+    })
 }

@@ -7,7 +7,7 @@ mod table;
 mod text;
 
 pub use self::header::Column;
-pub(crate) use self::quote::own_words;
+pub(crate) use self::quote::{is_reply, own_words};
 use crate::draft::{LineRef, OrderDraft};
 use crate::problem::{LineProblem, ProblemKind};
 use crate::table::{Content, Document};
@@ -38,6 +38,7 @@ pub fn read_document(document: &Document) -> DocumentReading {
                         reading.draft.append(draft);
                     }
                     table::TableReading::MissingColumn { needed, line } => {
+                        reading.is_running_text = false;
                         let kind = ProblemKind::MissingColumn { needed };
                         let at = at.line(line);
                         reading.missing_columns.push(LineProblem { at, column: None, sku: None, kind });

@@ -60,6 +60,7 @@ const NAMES: [(Unit, &str, &[&str]); 11] = [
             "pkg",
             "packung",
             "packungen",
+            "pck",
             "pckg",
             "pack",
             "beutel",

@@ -66,9 +66,11 @@ pub enum NotAnOrderReason {
     Empty,
     /// Nothing that looks like an order line.
     NoLines,
-    /// It mentions articles, but does not ask for them.
+    /// A customer asks for goods, in words that name no article: a person must read it.
+    Unclear,
+    /// It mentions articles, but does not ask for them: a person must read it.
     NoRequest,
-    /// It mentions articles and speaks of cancelling, returning or complaining: a person must read it.
+    /// A customer speaks of cancelling, returning or complaining: a person must read it.
     OtherBusiness,
     /// Sent by a machine: out of office, bounce, newsletter, mailing list. Never answered.
     Automatic,
@@ -121,8 +123,14 @@ impl Verdict {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Order { .. } => Disposition::Accept,
-            Self::NotAnOrder { reason: NotAnOrderReason::OtherBusiness } => Disposition::Park,
-            Self::NotAnOrder { .. } => Disposition::Ignore,
+            Self::NotAnOrder { reason } => match reason {
+                NotAnOrderReason::Unclear | NotAnOrderReason::NoRequest | NotAnOrderReason::OtherBusiness => {
+                    Disposition::Park
+                }
+                NotAnOrderReason::Empty | NotAnOrderReason::NoLines | NotAnOrderReason::Automatic => {
+                    Disposition::Ignore
+                }
+            },
             Self::UnknownCustomer { .. } | Self::UnreadableMail { .. } => Disposition::Park,
             Self::UnreadableAttachment { .. }
             | Self::RefusedAttachment { .. }

@@ -10,9 +10,10 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("endless.pdf", branching_pdf(40, "")),
         (
             "flood.pdf",
-            branching_pdf(17, "BT /F1 9 Tf 1 0 0 1 10 10 Tm (a line of an order that never ends) Tj ET "),
+            branching_pdf(15, "BT /F1 9 Tf 1 0 0 1 10 10 Tm (a line of an order that never ends) Tj ET "),
         ),
         ("corners.xlsx", corners()),
+        ("wide.xlsx", corner_sheet("A1", 4096, "ALL4096")),
         ("bomb.xlsx", bomb()),
         ("lying-bomb.xlsx", lying_bomb()),
         ("nested.pdf", nested_pdf()),
@@ -65,9 +66,15 @@ fn nested_pdf() -> Vec<u8> {
 
 /// Two cells in opposite corners: a sheet of seventeen thousand million cells.
 pub(crate) fn corners() -> Vec<u8> {
-    bare_xlsx(
-        br#"<?xml version="1.0" encoding="UTF-8"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>"#,
-    )
+    corner_sheet("A1", 1_048_576, "XFD1048576")
+}
+
+/// A sheet of two cells, which its reader holds with all cells between them.
+fn corner_sheet(first: &str, last_row: u32, last: &str) -> Vec<u8> {
+    let sheet = format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="{first}"><v>1</v></c></row><row r="{last_row}"><c r="{last}"><v>1</v></c></row></sheetData></worksheet>"#
+    );
+    bare_xlsx(sheet.as_bytes())
 }
 
 /// A sheet of sixty-four million blanks, which deflate to almost nothing.

@@ -22,11 +22,12 @@ pub(super) enum Failure {
 }
 
 /// Exit codes of a child; 1 and 2 are left to everything that is not this table.
-const EXIT_CODES: [(Failure, u8); 4] = [
+const EXIT_CODES: [(Failure, u8); 5] = [
     (Failure::Document(ObstacleCode::Unreadable), 10),
     (Failure::Document(ObstacleCode::Encrypted), 11),
     (Failure::Document(ObstacleCode::ExpansionLimit), 12),
     (Failure::Memory, 13),
+    (Failure::Document(ObstacleCode::NoText), 14),
 ];
 
 impl Failure {

@@ -10,6 +10,12 @@ use crate::table::Cell;
 use crate::unit::Unit;
 use crate::words::fold;
 
+/// Words that may stand around a quantity without being its unit, in folded spelling.
+const FILLERS: &[&str] = &[
+    "of", "de", "d", "di", "von", "vom", "please", "thanks", "bitte", "danke", "merci", "svp", "gracias",
+    "favor", "por", "grazie", "prego", "article", "artikel", "item", "sku",
+];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token<'a> {
     Sku(&'a str),
@@ -22,7 +28,9 @@ enum Token<'a> {
     /// `Menge:`: what follows is a quantity.
     Quantity,
     Currency(&'a str),
-    Word,
+    /// `of`, `please`: says nothing.
+    Filler,
+    Word(&'a str),
 }
 
 /// The order lines of one line of text: one for each article it names.
@@ -54,15 +62,24 @@ fn read_segment(text: &str, at: &LineRef) -> Option<DraftLine> {
     if let Token::Number(number) = tokens[quantity] {
         line.quantity = Some(field(number));
     }
-    let behind = tokens.get(quantity + 1..).unwrap_or(&[]);
-    line.unit = match behind {
-        [Token::Unit(unit), ..] | [Token::Times, Token::Unit(unit), ..] => Some(field(unit)),
-        _ => None,
-    };
+    line.unit = unit_behind(&tokens[quantity + 1..]).map(field);
     let mut amounts = amounts(&tokens, quantity).into_iter();
     line.price = amounts.next().map(|amount| field(&amount));
     line.total = amounts.next().map(|amount| field(&amount));
     Some(line)
+}
+
+/// The word behind a quantity that says what it counts. A word that is no unit but stands where one would is taken as
+/// one too, so that `10 barrels TEA-100` is asked about instead of being ten of anything.
+fn unit_behind<'a>(behind: &[Token<'a>]) -> Option<&'a str> {
+    let behind = if let [Token::Times, rest @ ..] = behind { rest } else { behind };
+    match behind {
+        [Token::Unit(unit), ..] => Some(unit),
+        [Token::Word(word)]
+        | [Token::Word(word), Token::Sku(_), ..]
+        | [Token::Word(word), Token::Filler, Token::Sku(_), ..] => Some(word),
+        _ => None,
+    }
 }
 
 /// Which number is the quantity: one that is marked as such; else the only one that is no price; else the one beside
@@ -190,6 +207,8 @@ fn token<'a>(word: &'a str, tokens: &mut Vec<Token<'a>>) {
         token(tail, tokens);
     } else if Unit::from_word(word).is_some() {
         tokens.push(Token::Unit(word));
+    } else if FILLERS.contains(&fold(word).as_str()) {
+        tokens.push(Token::Filler);
     } else if matches!(
         fold(word).as_str(),
         "qty"
@@ -205,7 +224,7 @@ fn token<'a>(word: &'a str, tokens: &mut Vec<Token<'a>>) {
     ) {
         tokens.push(Token::Quantity);
     } else {
-        tokens.push(Token::Word);
+        tokens.push(Token::Word(word));
     }
 }
 
@@ -273,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_line_is_read_however_it_is_put() {
-        let cases: [(&str, [&str; 5]); 17] = [
+        let cases: [(&str, [&str; 5]); 20] = [
             ("10 Stk TEA-100", ["TEA-100", "10", "Stk", "", ""]),
             ("10 x TEA-100", ["TEA-100", "10", "", "", ""]),
             ("10x TEA-100", ["TEA-100", "10", "", "", ""]),
@@ -290,6 +309,9 @@ mod tests {
             ("1 200 Stk TEA-100", ["TEA-100", "1 200", "Stk", "", ""]),
             ("-5 TEA-100", ["TEA-100", "-5", "", "", ""]),
             ("10Stk TEA-100 3,50€", ["TEA-100", "10", "Stk", "3,50 €", ""]),
+            ("10 barrels of TEA-100", ["TEA-100", "10", "barrels", "", ""]),
+            ("TEA-100 10 barrels", ["TEA-100", "10", "barrels", "", ""]),
+            ("TEA-100 x 10 please", ["TEA-100", "10", "", "", ""]),
             ("4.5 kg FLR-001", ["FLR-001", "4.5", "kg", "", ""]),
         ];
         for (text, expected) in cases {

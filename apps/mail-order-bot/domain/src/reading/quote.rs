@@ -21,8 +21,17 @@ pub(crate) fn own_words(text: &str, subject: &str) -> String {
 }
 
 fn is_forward(subject: &str) -> bool {
-    let prefix = subject.split(':').next().unwrap_or_default().trim().to_lowercase();
-    subject.contains(':') && matches!(prefix.as_str(), "fwd" | "fw" | "wg" | "tr" | "rv" | "i")
+    has_prefix(subject, &["fwd", "fw", "wg", "tr", "rv", "i"])
+}
+
+/// Whether the subject is an older mail's, which somebody answers.
+pub(crate) fn is_reply(subject: &str) -> bool {
+    has_prefix(subject, &["re", "aw", "antw", "rép", "r", "rif"])
+}
+
+fn has_prefix(subject: &str, prefixes: &[&str]) -> bool {
+    let prefix = subject.split_once(':').map(|(prefix, _)| prefix.trim().to_lowercase());
+    prefix.is_some_and(|prefix| prefixes.contains(&prefix.as_str()))
 }
 
 /// `-----Original Message-----`, or the block of headers that some programs put above the older mail.

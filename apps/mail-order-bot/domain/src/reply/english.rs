@@ -178,6 +178,7 @@ impl Voice for English {
                 "is of a kind we do not read; please send CSV, XLSX, ODS or PDF, or write the lines into the mail"
             }
             ObstacleCode::Unreadable => "is damaged or not what its name says",
+            ObstacleCode::NoText => "holds no text that we can read, perhaps because it was scanned",
             ObstacleCode::Encrypted => "is protected by a password",
             ObstacleCode::ExtractTimeout => "took too long to read",
             ObstacleCode::ExtractCrashed | ObstacleCode::ExtractMemory => "could not be opened safely",

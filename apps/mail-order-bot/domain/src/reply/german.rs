@@ -184,6 +184,7 @@ impl Voice for German {
                  die Zeilen in die Mail"
             }
             ObstacleCode::Unreadable => "ist beschädigt oder nicht das, was ihr Name sagt",
+            ObstacleCode::NoText => "enthält keinen lesbaren Text, vielleicht weil sie eingescannt ist",
             ObstacleCode::Encrypted => "ist mit einem Kennwort geschützt",
             ObstacleCode::ExtractTimeout => "ließ sich nicht in angemessener Zeit lesen",
             ObstacleCode::ExtractCrashed | ObstacleCode::ExtractMemory => "ließ sich nicht sicher öffnen",

@@ -73,7 +73,7 @@ fn wrong_lines() -> Vec<(&'static str, Vec<u8>)> {
             "wrong-in-body",
             OLDPOST,
             "Order",
-            "Please send\n\n5 boxes of TEA-100\n3 packs TEA-999\nTEA-110 from lot 12 of 40\n\nJane\n",
+            "Please send\n\n5 boxes of TEA-100\n3 packs TEA-999\n4 barrels COF-100\nTEA-110 from lot 12 of 40\n\nJane\n",
         ),
         text("wrong-in-body-de", ADLER, "Bestellung", "Wir brauchen 5 Stk TEA-100 und 2,5 kg COF-900.\n"),
     ]
@@ -204,6 +204,7 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
             PDF,
             &documents::pdf_lines(&["10 TEA-100"])[..180],
         ),
+        with("unreadable-scanned-pdf", HARBOUR, "scan.pdf", PDF, &documents::pdf(&[], "")),
         with("unreadable-endless-recursion", CLAIRET, "commande.pdf", PDF, &hostile::recursive_pdf()),
         with("unreadable-memory-hog", FERRI, "ordine.xlsx", XLSX, &hostile::corners()),
         with(

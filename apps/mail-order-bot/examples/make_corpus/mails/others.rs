@@ -26,6 +26,7 @@ fn people() -> Vec<(&'static str, Vec<u8>)> {
             "Re: Order 93",
             "Thank you, that was quick!\n\n> Dear Tealeaf & Sons,\n>\n> thank you for your order. We have booked it as follows:\n>\n>   10 x TEA-100 Green tea Sencha, 250 g (pack) at 6.40 EUR = 64.00 EUR\n",
         ),
+        text("other-unclear", OLDPOST, "Order", "Hello, please send the same as last month, only twice as much of the green tea.\nJane\n"),
         text("other-greeting", LIND, "Frohe Ostern", "Wir wünschen allen im Teehaus frohe Ostern!\n"),
         text("other-empty", CLAIRET, "", ""),
         (
