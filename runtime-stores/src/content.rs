@@ -1,10 +1,15 @@
-//! What every back end checks of a task before it takes it, and how it recognises one.
+//! What is the same in every back end: what is checked before it is taken, how a task is recognised, what a command means, which
+//! attempts are worth keeping.
 //!
 //! Idempotency keys are kept per queue: the same key in two queues belongs to two tasks.
 
+use jiff::Timestamp;
+use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::lifecycle::LifecycleEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{IdempotencyKey, QueueName};
-use runtime_core::store::{Capability, EnqueueError};
+use runtime_core::outcome::Outcome;
+use runtime_core::store::{Capability, EnqueueError, TaskCommand};
 use runtime_core::task::NewTask;
 
 /// 128 bits of BLAKE3.
@@ -20,6 +25,48 @@ pub(crate) fn check(task: &NewTask, limits: &StoreLimits) -> Result<(), EnqueueE
         return Err(EnqueueError::CapabilityMissing(Capability::OrderingKeys));
     }
     Ok(())
+}
+
+/// Refuses an output that nobody could keep.
+pub(crate) fn too_large(outcome: &Outcome, limits: &StoreLimits) -> Option<TaskError> {
+    let limit = limits.max_payload_bytes;
+    match outcome {
+        Outcome::Done { output } if output.len() > limit => {
+            let text = format!("an output of {} bytes, at most {limit} are allowed", output.len());
+            Some(TaskError::new(ErrorCode::TooLarge, text))
+        }
+        _ => None,
+    }
+}
+
+/// Whether history keeps an attempt that ended so. Waiting and giving back are no attempts that anybody would look for, and a task that
+/// polls by snoozing would fill the store with them.
+pub(crate) fn is_kept(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Snooze { .. } | Outcome::Released { .. } => false,
+        Outcome::Done { .. }
+        | Outcome::Retry { .. }
+        | Outcome::Reject { .. }
+        | Outcome::Park { .. }
+        | Outcome::Cancel { .. } => true,
+    }
+}
+
+/// What an operator's command means for a task's life.
+pub(crate) fn event_of(command: TaskCommand, unknown_effect: bool) -> LifecycleEvent<'static> {
+    match command {
+        TaskCommand::Retry => LifecycleEvent::RetryAsked,
+        TaskCommand::Approve => LifecycleEvent::Resolved,
+        // "It did not happen" lets the task go on; "no" to a question ends it.
+        TaskCommand::Reject if unknown_effect => LifecycleEvent::Resolved,
+        TaskCommand::Reject | TaskCommand::Cancel => LifecycleEvent::CancelAsked,
+    }
+}
+
+/// Whole milliseconds, rounded up: nothing is due before its time.
+pub(crate) fn millis_up(at: Timestamp) -> i64 {
+    let millis = at.as_millisecond();
+    if at > Timestamp::from_millisecond(millis).unwrap_or(at) { millis + 1 } else { millis }
 }
 
 /// Where a key is looked up.

@@ -6,7 +6,7 @@
 //!        (ports)           └─▶ readers ─────────▶ file     a few connections, never in the writer's way
 //! ```
 //!
-//! [`SqliteStore`] is the embedded default.
+//! [`SqliteStore`] is the embedded default; [`MemoryStore`] keeps nothing and starts no thread, for tests that own the clock.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,7 +41,12 @@
 
 mod clock;
 mod content;
+mod hold_back;
+mod memory;
+mod retention;
 mod sqlite;
 
 pub use clock::SystemClock;
-pub use sqlite::{Retention, SqliteOptions, SqliteStore, Synchronous};
+pub use memory::MemoryStore;
+pub use retention::Retention;
+pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};

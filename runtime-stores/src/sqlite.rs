@@ -44,7 +44,7 @@ use runtime_core::store::{
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub use options::{Retention, SqliteOptions, Synchronous};
+pub use options::{SqliteOptions, Synchronous};
 
 use fault::Fault;
 use group::{Ask, ToWriter};

@@ -33,6 +33,8 @@ enum Undo {
 pub(super) struct Books {
     counts: HashMap<i64, StateCounts>,
     held: HashMap<i64, Held>,
+    /// Of these, the ones that run with nothing beside them.
+    alone: usize,
     /// Ready tasks that may only run alone, by queue and row.
     suspects: BTreeSet<(i64, i64)>,
     undo: Vec<Undo>,
@@ -85,12 +87,12 @@ impl Books {
     }
 
     pub(super) fn hold(&mut self, row: i64, held: Held) {
-        let before = self.held.insert(row, held);
+        let before = self.set_held(row, Some(held));
         self.undo.push(Undo::Held { row, before });
     }
 
     pub(super) fn let_go(&mut self, row: i64) {
-        if let Some(before) = self.held.remove(&row) {
+        if let Some(before) = self.set_held(row, None) {
             self.undo.push(Undo::Held { row, before: Some(before) });
         }
     }
@@ -108,7 +110,8 @@ impl Books {
 
     /// Whether the instance holds a lease that tolerates nothing beside it.
     pub(super) fn runs_alone(&self, instance: i64, now: i64) -> bool {
-        self.held.values().any(|held| held.instance == instance && held.alone && held.until > now)
+        self.alone > 0
+            && self.held.values().any(|held| held.instance == instance && held.alone && held.until > now)
     }
 
     pub(super) fn holds_any(&self) -> bool {
@@ -118,6 +121,17 @@ impl Books {
     /// Forgets leases that ran out: whoever noticed has released their tasks.
     pub(super) fn forget_expired(&mut self, now: i64) {
         self.held.retain(|_, held| held.until > now);
+        self.alone = self.held.values().filter(|held| held.alone).count();
+    }
+
+    fn set_held(&mut self, row: i64, held: Option<Held>) -> Option<Held> {
+        let before = match held {
+            Some(held) => self.held.insert(row, held),
+            None => self.held.remove(&row),
+        };
+        let alone = |held: &Option<Held>| usize::from(held.is_some_and(|held| held.alone));
+        self.alone = (self.alone + alone(&held)).saturating_sub(alone(&before));
+        before
     }
 
     pub(super) fn add_suspect(&mut self, queue: i64, row: i64) {
@@ -157,11 +171,8 @@ impl Books {
                     let count = self.counts.entry(queue).or_default().of_mut(state);
                     *count = if added { count.saturating_sub(1) } else { *count + 1 };
                 }
-                Some(Undo::Held { row, before: Some(held) }) => {
-                    self.held.insert(row, held);
-                }
-                Some(Undo::Held { row, before: None }) => {
-                    self.held.remove(&row);
+                Some(Undo::Held { row, before }) => {
+                    self.set_held(row, before);
                 }
                 Some(Undo::Suspect { queue, row, added: true }) => {
                     self.suspects.remove(&(queue, row));

@@ -75,12 +75,6 @@ pub(super) fn moment(millis: i64) -> Result<Timestamp, Fault> {
     Timestamp::from_millisecond(millis).map_err(misfit)
 }
 
-/// Rounded up: nothing is due before its time.
-pub(super) fn millis_up(at: Timestamp) -> i64 {
-    let millis = at.as_millisecond();
-    if at > Timestamp::from_millisecond(millis).unwrap_or(at) { millis + 1 } else { millis }
-}
-
 pub(super) fn trace_to_text(trace: &TraceContext) -> String {
     match &trace.tracestate {
         Some(tracestate) => format!("{}\n{tracestate}", trace.traceparent),

@@ -5,10 +5,10 @@ use runtime_core::store::{AppWrite, EnqueueError, Enqueued};
 use runtime_core::task::{NewTask, TaskState};
 use rusqlite::OptionalExtension;
 
-use super::columns::{millis_up, state, trace_to_text};
+use super::columns::{state, trace_to_text};
 use super::fault::Fault;
 use super::writer::{RouteIds, Writer};
-use crate::content;
+use crate::content::{self, millis_up};
 
 /// Who makes a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,4 @@
 //! Leases are granted, extended and used.
-//!
-//! A suspect that may only run alone is granted when its instance holds nothing else, and nothing is granted beside it. So that it
-//! comes to run under steady load, asking for its queue while others are held holds back every new lease of the instance, for one
-//! lease duration at most; if leases are still held then, others go on for three lease durations before the next try. No queue
-//! therefore waits for ever: not the suspect's, and not the others'.
 
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, runs_alone, transition};
 use runtime_core::store::LeaseAsk;
@@ -14,35 +9,7 @@ use super::columns::{self, json};
 use super::fault::Fault;
 use super::settle::Finish;
 use super::writer::{Writer, epoch_of, row_of};
-
-/// When new leases wait so that a suspect can run alone.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct HoldBack {
-    until: i64,
-    rest_until: i64,
-}
-
-impl HoldBack {
-    fn begin(&mut self, now: i64, lease_for: i64) {
-        if now >= self.rest_until {
-            self.until = now.saturating_add(lease_for);
-            self.rest_until = self.until.saturating_add(lease_for.saturating_mul(3));
-        }
-    }
-
-    fn is_on(self, now: i64) -> bool {
-        now < self.until
-    }
-
-    /// Whether it ended by itself and has not been noticed.
-    pub(super) fn ran_out(&mut self, now: i64) -> bool {
-        let ran_out = self.until != 0 && now >= self.until;
-        if ran_out {
-            self.until = 0;
-        }
-        ran_out
-    }
-}
+use crate::hold_back::HoldBack;
 
 impl Writer<'_> {
     pub(super) fn lease(&mut self, ask: &LeaseAsk) -> Result<Vec<LeasedTask>, Fault> {

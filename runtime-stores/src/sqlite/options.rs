@@ -8,6 +8,8 @@ use runtime_core::clock::Clock;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::InstanceName;
 
+use crate::retention::Retention;
+
 /// When a commit counts as kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Synchronous {
@@ -20,27 +22,6 @@ pub enum Synchronous {
     /// Never confirmed by anybody: the control of tests that cut the power.
     #[cfg(feature = "faults")]
     Off,
-}
-
-/// How long what is finished is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// History keeps a finished task so long.
-    pub keep_finished_for: Duration,
-    /// History keeps at most so many tasks; the oldest go first.
-    pub keep_finished_at_most: u64,
-    /// An idempotency key is remembered as long as its task, live or in history, and at least so long after the task finished.
-    pub keep_keys_for: Duration,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            keep_finished_for: Duration::from_hours(7 * 24),
-            keep_finished_at_most: 1_000_000,
-            keep_keys_for: Duration::from_hours(30 * 24),
-        }
-    }
 }
 
 /// Everything that opening a [`crate::SqliteStore`] needs to know.

@@ -1,14 +1,15 @@
 //! Outcomes are written: new state, history, follow-up tasks, events and the app's rows of one attempt together.
 
-use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::error::TaskError;
 use runtime_core::lifecycle::{LifecycleEvent, NotAllowed, Transition, runs_alone, transition};
-use runtime_core::outcome::{Outcome, ReleaseReason, SettleWith, Settled, Settlement};
+use runtime_core::outcome::{Outcome, SettleWith, Settled, Settlement};
 use runtime_core::task::{TaskId, TaskState};
 
 use super::columns::{json, trace_to_text};
 use super::enqueue::Origin;
 use super::fault::Fault;
 use super::writer::{Standing, Writer, row_of};
+use crate::content;
 
 /// What history keeps of the end beside the state.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ impl Writer<'_> {
             Ok(next) => next,
             Err(_) => return Ok(Settled::Stale),
         };
-        if let Some(error) = self.too_large(&settlement.outcome) {
+        if let Some(error) = content::too_large(&settlement.outcome, &self.limits) {
             return Ok(Settled::Undone { error });
         }
         let with = match (&settlement.outcome, &settlement.with) {
@@ -56,17 +57,6 @@ impl Writer<'_> {
         })
     }
 
-    fn too_large(&self, outcome: &Outcome) -> Option<TaskError> {
-        let limit = self.limits.max_payload_bytes;
-        match outcome {
-            Outcome::Done { output } if output.len() > limit => {
-                let text = format!("an output of {} bytes, at most {limit} are allowed", output.len());
-                Some(TaskError::new(ErrorCode::TooLarge, text))
-            }
-            _ => None,
-        }
-    }
-
     /// Moves the task where its attempt's outcome leads.
     fn end(
         &mut self,
@@ -86,7 +76,7 @@ impl Writer<'_> {
             self.finish(row, standing.queue, standing.view.state, &next, finish)?;
             return Ok(next.state);
         }
-        if is_kept(&settlement.outcome) {
+        if content::is_kept(&settlement.outcome) {
             let error = next.error.as_ref().map(json).transpose()?;
             self.sql.insert_attempt.execute((
                 row,
@@ -115,7 +105,9 @@ impl Writer<'_> {
             return Ok(next.state);
         }
         let wait = next.wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-        let due = wait.map(|wait| self.now.saturating_add(wait));
+        // Whoever asked a waiting task to go on made it due.
+        let asked = standing.view.state == TaskState::Scheduled && next.state == TaskState::Ready;
+        let due = wait.map(|wait| self.now.saturating_add(wait)).or(asked.then_some(self.now));
         let next = match wait {
             Some(0) => {
                 let waiting = runtime_core::lifecycle::LifecycleView { state: next.state, ..standing.view };
@@ -213,18 +205,6 @@ impl Writer<'_> {
     pub(super) fn wake_everybody(&mut self) {
         let names = self.shared.names();
         self.books.woken.extend(names.queues().map(|(id, _)| id));
-    }
-}
-
-/// Whether history keeps an attempt that ended so. Waiting and giving back are no attempts that anybody would look for, and a task that
-/// polls by snoozing would fill the file with them.
-fn is_kept(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Done { .. } | Outcome::Snooze { .. } => false,
-        Outcome::Released { reason: ReleaseReason::Shutdown | ReleaseReason::NotStarted } => false,
-        Outcome::Retry { .. } | Outcome::Reject { .. } | Outcome::Park { .. } | Outcome::Cancel { .. } => {
-            true
-        }
     }
 }
 

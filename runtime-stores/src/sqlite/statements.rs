@@ -64,7 +64,7 @@ statements! {
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
         causation_id, checkpoint, progress, error) \
         SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, ?3, \
-        NULL, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, error \
+        CASE WHEN deadline > ?3 THEN deadline END, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, error \
         FROM rt_history WHERE row = ?1";
     delete_finished = "DELETE FROM rt_history WHERE row = ?1";
     /// ?5: when it is due; NULL leaves the due time as it is.

@@ -1,12 +1,13 @@
 //! Operators move single tasks.
 
 use runtime_core::error::{ErrorCode, TaskError};
-use runtime_core::lifecycle::{LifecycleEvent, transition};
+use runtime_core::lifecycle::transition;
 use runtime_core::store::{SteerError, TaskCommand};
 use runtime_core::task::{TaskId, TaskState};
 
 use super::fault::Fault;
 use super::writer::{Standing, Writer, row_of};
+use crate::content::event_of;
 
 impl Writer<'_> {
     pub(super) fn steer(
@@ -67,17 +68,6 @@ impl Writer<'_> {
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);
         Ok(Ok(next.state))
-    }
-}
-
-/// What a command means for the task's life.
-fn event_of(command: TaskCommand, unknown_effect: bool) -> LifecycleEvent<'static> {
-    match command {
-        TaskCommand::Retry => LifecycleEvent::RetryAsked,
-        TaskCommand::Approve => LifecycleEvent::Resolved,
-        // "It did not happen" lets the task go on; "no" to a question ends it.
-        TaskCommand::Reject if unknown_effect => LifecycleEvent::Resolved,
-        TaskCommand::Reject | TaskCommand::Cancel => LifecycleEvent::CancelAsked,
     }
 }
 

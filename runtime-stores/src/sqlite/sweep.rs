@@ -144,10 +144,9 @@ impl Writer<'_> {
     /// Walks history from its oldest rows on. Rows grow with creation time, and nothing finishes before it is created: so the walk ends
     /// where creation is younger than what is kept, and no index over ends is needed.
     fn trim_history(&mut self) -> Result<(usize, bool), Fault> {
-        let kept = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let cutoff = self.now.saturating_sub(kept(self.retention.keep_finished_for));
-        let keys_cutoff = kept(self.retention.keep_keys_for);
-        let mut surplus = self.books.finished().saturating_sub(self.retention.keep_finished_at_most);
+        let (keep_finished, at_most, keep_keys) = self.retention.in_millis();
+        let cutoff = self.now.saturating_sub(keep_finished);
+        let mut surplus = self.books.finished().saturating_sub(at_most);
 
         let mut looked_at = 0;
         let mut young = false;
@@ -176,7 +175,7 @@ impl Writer<'_> {
             }
         }
         for (row, finished_at, state, queue, key) in &old {
-            self.forget(*row, *finished_at, *state, *queue, key.as_deref(), keys_cutoff)?;
+            self.forget(*row, *finished_at, *state, *queue, key.as_deref(), keep_keys)?;
         }
         let more = looked_at == STEP && !young;
         if !more {

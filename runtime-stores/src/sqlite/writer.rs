@@ -18,10 +18,11 @@ use super::app::AppGuard;
 use super::books::{Books, millis};
 use super::columns::{moment, state};
 use super::fault::Fault;
-use super::lease::HoldBack;
 use super::names::{NameKind, Names};
-use super::options::{Retention, SqliteOptions};
+use super::options::SqliteOptions;
 use super::statements::Statements;
+use crate::hold_back::HoldBack;
+use crate::retention::Retention;
 
 /// Row numbers are reserved in chunks: a number is never given twice, and the count is written once a chunk.
 const ROW_CHUNK: i64 = 4096;

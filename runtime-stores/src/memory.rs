@@ -1,0 +1,282 @@
+//! The store of tests: everything in memory, no thread of its own, so that it runs under a paused clock.
+//!
+//! It keeps every promise that needs no disk. What is lost with the process: everything. What it lacks: the app's own rows.
+
+mod look;
+mod operator;
+mod state;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use runtime_core::clock::Clock;
+use runtime_core::event::StoredEvent;
+use runtime_core::limits::StoreLimits;
+use runtime_core::name::{AppName, QueueName, StepName};
+use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::outcome::{Settled, Settlement};
+use runtime_core::store::{
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DesiredStates, EffectBegun, EffectClass,
+    EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow, SqlValue, SteerError,
+    StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+};
+use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
+use tokio::sync::Notify;
+
+use crate::retention::Retention;
+use state::State;
+
+/// Tasks in memory. Cheap to clone: all clones are the same store.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Inner>);
+
+struct Inner {
+    clock: Arc<dyn Clock>,
+    limits: StoreLimits,
+    state: Mutex<State>,
+    wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
+    due: Arc<Notify>,
+}
+
+impl MemoryStore {
+    /// An empty store with the default retention.
+    pub fn new(clock: Arc<dyn Clock>, limits: StoreLimits) -> Self {
+        Self::with_retention(clock, limits, Retention::default())
+    }
+
+    /// An empty store.
+    pub fn with_retention(clock: Arc<dyn Clock>, limits: StoreLimits, retention: Retention) -> Self {
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        Self(Arc::new(Inner {
+            state: Mutex::new(State::new(high ^ low, limits, retention)),
+            clock,
+            limits,
+            wakes: Mutex::default(),
+            due: Arc::default(),
+        }))
+    }
+
+    /// Looks.
+    fn look(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed { Err(StoreError::Closed) } else { Ok(state) }
+    }
+
+    /// Changes, then wakes whom it concerns.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+        let mut state = self.look()?;
+        // Whole milliseconds, as every back end keeps them.
+        let now = self.0.clock.now().as_millisecond();
+        state.now = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
+        let result = change(&mut state);
+        let woken = std::mem::take(&mut state.woken);
+        let due_changed = std::mem::take(&mut state.due_changed);
+        drop(state);
+        let wakes = self.0.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        for bell in woken.iter().filter_map(|queue| wakes.get(queue)) {
+            bell.notify_one();
+        }
+        if due_changed {
+            self.0.due.notify_one();
+        }
+        Ok(result)
+    }
+
+    fn check_batch(&self, items: usize) -> Result<(), StoreError> {
+        let limit = self.0.limits.max_batch;
+        if items > limit { Err(StoreError::BatchTooLarge { items, limit }) } else { Ok(()) }
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TaskStore for MemoryStore {
+    fn capabilities(&self) -> &'static [Capability] {
+        &[]
+    }
+
+    fn limits(&self) -> StoreLimits {
+        self.0.limits
+    }
+
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Enqueued, EnqueueError>>, StoreError> {
+        self.check_batch(tasks.len())?;
+        self.change(|state| tasks.into_iter().map(|task| state.take_in(task, true)).collect())
+    }
+
+    async fn enqueue_whole(
+        &self,
+        tasks: Vec<NewTask>,
+        writes: Vec<AppWrite>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.check_batch(tasks.len())?;
+        if !writes.is_empty() {
+            return Err(EnqueueError::CapabilityMissing(Capability::AppWrites));
+        }
+        self.change(|state| state.take_in_whole(tasks, true))?
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> Result<Vec<LeasedTask>, StoreError> {
+        self.change(|state| state.lease(&ask))
+    }
+
+    async fn extend(&self, leases: Vec<Lease>, lease_for: Duration) -> Result<Vec<Lease>, StoreError> {
+        self.check_batch(leases.len())?;
+        self.change(|state| state.extend(leases, lease_for))
+    }
+
+    async fn settle(&self, settlements: Arc<Vec<Settlement>>) -> Result<Vec<Settled>, StoreError> {
+        self.check_batch(settlements.len())?;
+        self.change(|state| settlements.iter().map(|settlement| state.settle(settlement)).collect())
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: Lease,
+        checkpoint: Option<Vec<u8>>,
+        progress: Option<Progress>,
+    ) -> Result<bool, StoreError> {
+        let (bytes, limit) = (checkpoint.as_ref().map_or(0, Vec::len), self.0.limits.max_payload_bytes);
+        if bytes > limit {
+            return Err(StoreError::TooLarge { bytes, limit });
+        }
+        self.change(|state| {
+            let Some(task) = state.leased(lease) else { return false };
+            task.checkpoint = checkpoint.or_else(|| task.checkpoint.take());
+            task.progress = progress.or_else(|| task.progress.take());
+            true
+        })
+    }
+
+    async fn steer(
+        &self,
+        commands: Vec<(TaskId, TaskCommand)>,
+    ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError> {
+        self.check_batch(commands.len())?;
+        self.change(|state| commands.into_iter().map(|(id, command)| state.steer(id, command)).collect())
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        self.change(State::sweep)
+    }
+
+    fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        let mut wakes = self.0.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(wakes.entry(queue.clone()).or_default())
+    }
+
+    fn due_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.due)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.look()?.closed = true;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TaskReader for MemoryStore {
+    async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Task>>, StoreError> {
+        self.check_batch(ids.len())?;
+        let state = self.look()?;
+        Ok(ids.into_iter().map(|id| state.find(id).cloned()).collect())
+    }
+
+    async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, StoreError> {
+        Ok(self.look()?.attempts(id))
+    }
+
+    async fn list(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        page_size: usize,
+    ) -> Result<TaskPage, StoreError> {
+        self.check_batch(page_size)?;
+        Ok(self.look()?.list(&filter, after, page_size))
+    }
+
+    async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
+        Ok(self.look()?.queue_stats())
+    }
+}
+
+#[async_trait]
+impl EffectLedger for MemoryStore {
+    async fn begin_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        class: EffectClass,
+        content: ContentHash,
+    ) -> Result<EffectBegun, StoreError> {
+        self.change(|state| state.begin_effect(lease, step, class, content))
+    }
+
+    async fn record_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        content: ContentHash,
+        result: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        self.change(|state| state.record_effect(lease, step, content, result))
+    }
+
+    async fn withdraw_effect(&self, lease: Lease, step: StepName) -> Result<bool, StoreError> {
+        self.change(|state| state.withdraw_effect(lease, &step))
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryStore {
+    async fn unrelayed(&self, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(self.look()?.outbox.iter().take(limit).cloned().collect())
+    }
+
+    async fn relayed(&self, position: u64) -> Result<(), StoreError> {
+        self.change(|state| state.outbox.retain(|event| event.position > position))
+    }
+}
+
+#[async_trait]
+impl DesiredStates for MemoryStore {
+    async fn desired(&self) -> Result<Vec<(NodePath, DesiredState)>, StoreError> {
+        Ok(self.look()?.desired.iter().map(|(path, desired)| (path.clone(), *desired)).collect())
+    }
+
+    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
+        self.change(|state| {
+            state.desired.insert(path, desired);
+        })
+    }
+}
+
+#[async_trait]
+impl AppRows for MemoryStore {
+    async fn migrate_app(
+        &self,
+        _app: AppName,
+        _migrations: &'static [AppMigration],
+    ) -> Result<(), StoreError> {
+        Err(StoreError::CapabilityMissing(Capability::AppWrites))
+    }
+
+    async fn query_app(&self, _sql: &str, _params: Vec<SqlValue>) -> Result<Vec<SqlRow>, StoreError> {
+        Err(StoreError::CapabilityMissing(Capability::AppWrites))
+    }
+
+    async fn write_app(&self, _write: AppWrite) -> Result<(), EnqueueError> {
+        Err(EnqueueError::CapabilityMissing(Capability::AppWrites))
+    }
+}

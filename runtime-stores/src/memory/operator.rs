@@ -1,0 +1,93 @@
+//! Operators' commands and the ledger of effects.
+
+use runtime_core::error::ErrorCode;
+use runtime_core::lifecycle::transition;
+use runtime_core::name::StepName;
+use runtime_core::store::{ContentHash, EffectBegun, EffectClass, SteerError, TaskCommand};
+use runtime_core::task::{Lease, Task, TaskId, TaskState};
+
+use super::state::{State, view};
+use crate::content;
+
+impl State {
+    pub(super) fn steer(&mut self, id: TaskId, command: TaskCommand) -> Result<TaskState, SteerError> {
+        let mut task = self.find(id).cloned().ok_or(SteerError::NotFound(id))?;
+        let unknown_effect = waits_for_effect(&task);
+        let next = transition(view(&task), content::event_of(command, unknown_effect))?;
+        let row = id.row();
+        match (command, unknown_effect) {
+            (TaskCommand::Approve, true) => {
+                let unknown = self.effects.iter_mut().filter(|((owner, _), _)| *owner == row);
+                unknown
+                    .filter(|(_, (_, result))| result.is_none())
+                    .for_each(|(_, (_, result))| *result = Some(b"null".to_vec()));
+            }
+            (TaskCommand::Reject, true) => {
+                self.effects.retain(|(owner, _), (_, result)| *owner != row || result.is_some());
+            }
+            (TaskCommand::Approve, false) => task.approved = true,
+            (TaskCommand::Reject | TaskCommand::Retry | TaskCommand::Cancel, _) => {}
+        }
+        if task.state.is_finished() {
+            task.finished_at = None;
+            task.approved = false;
+            task.deadline = task.deadline.filter(|deadline| *deadline > self.now);
+            task.run_at = self.now;
+        }
+        Ok(self.place(task, next))
+    }
+
+    pub(super) fn begin_effect(
+        &mut self,
+        lease: Lease,
+        step: StepName,
+        class: EffectClass,
+        content: ContentHash,
+    ) -> EffectBegun {
+        if self.leased(lease).is_none() {
+            return EffectBegun::Stale;
+        }
+        let key = (lease.task.row(), step);
+        match self.effects.get(&key) {
+            Some((known, _)) if *known != content => EffectBegun::Conflict,
+            Some((_, Some(result))) => EffectBegun::Known { result: result.clone() },
+            Some((_, None)) => EffectBegun::Unknown,
+            None => {
+                if class == EffectClass::Unkeyed {
+                    self.effects.insert(key, (content, None));
+                }
+                EffectBegun::Fresh
+            }
+        }
+    }
+
+    pub(super) fn record_effect(
+        &mut self,
+        lease: Lease,
+        step: StepName,
+        content: ContentHash,
+        result: Vec<u8>,
+    ) -> bool {
+        if self.leased(lease).is_none() {
+            return false;
+        }
+        self.effects.insert((lease.task.row(), step), (content, Some(result)));
+        true
+    }
+
+    pub(super) fn withdraw_effect(&mut self, lease: Lease, step: &StepName) -> bool {
+        if self.leased(lease).is_none() {
+            return false;
+        }
+        let key = (lease.task.row(), step.clone());
+        if self.effects.get(&key).is_some_and(|(_, result)| result.is_none()) {
+            self.effects.remove(&key);
+        }
+        true
+    }
+}
+
+fn waits_for_effect(task: &Task) -> bool {
+    task.state == TaskState::Parked
+        && task.last_error.as_ref().is_some_and(|error| error.code == ErrorCode::EffectUnknown)
+}

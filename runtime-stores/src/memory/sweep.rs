@@ -1,0 +1,78 @@
+//! What happens by itself: due times, leases that run out, deadlines, forgetting.
+
+use runtime_core::lifecycle::{LifecycleEvent, transition};
+use runtime_core::store::Swept;
+use runtime_core::task::{Task, TaskState};
+
+use super::state::{State, view};
+
+impl State {
+    pub(super) fn sweep(&mut self) -> Swept {
+        let now = self.now;
+        let due = self.live_that(|task| task.state == TaskState::Scheduled && task.run_at <= now);
+        let promoted = due.len();
+        due.into_iter().for_each(|task| self.happen(task, LifecycleEvent::Due));
+
+        let expired = self.live_that(|task| task.holder.as_ref().is_some_and(|(_, until)| *until <= now));
+        let expired_leases = expired.len();
+        expired.into_iter().for_each(|task| self.lose_lease(task));
+
+        let late = self.live_that(|task| {
+            matches!(task.state, TaskState::Scheduled | TaskState::Ready)
+                && task.deadline.is_some_and(|deadline| deadline <= now)
+        });
+        let past_deadline = late.len();
+        late.into_iter().for_each(|task| self.happen(task, LifecycleEvent::Expired));
+
+        let forgotten = self.trim();
+        if self.hold_back.ran_out(now.as_millisecond()) {
+            self.wake_everybody();
+        }
+        let next_due = self
+            .live
+            .values()
+            .filter(|task| task.state == TaskState::Scheduled)
+            .map(|task| task.run_at)
+            .min();
+        Swept { promoted, expired_leases, past_deadline, forgotten, next_due }
+    }
+
+    fn live_that(&self, fits: impl Fn(&Task) -> bool) -> Vec<Task> {
+        self.live.values().filter(|task| fits(task)).cloned().collect()
+    }
+
+    fn happen(&mut self, task: Task, event: LifecycleEvent<'_>) {
+        if let Ok(next) = transition(view(&task), event) {
+            self.place(task, next);
+        }
+    }
+
+    /// Forgets what history need not keep. Those created first go first.
+    fn trim(&mut self) -> usize {
+        let (keep_finished, at_most, keep_keys) = self.retention.in_millis();
+        let cutoff = self.now.as_millisecond().saturating_sub(keep_finished);
+        let kept = u64::try_from(self.finished.len()).unwrap_or(u64::MAX);
+        let mut surplus = kept.saturating_sub(at_most);
+        let mut old = Vec::new();
+        for (row, task) in &self.finished {
+            let finished_at = task.finished_at.map_or(0, |at| at.as_millisecond());
+            if surplus > 0 || finished_at <= cutoff {
+                surplus = surplus.saturating_sub(1);
+                old.push((*row, finished_at));
+            }
+        }
+        for (row, finished_at) in &old {
+            let Some(task) = self.remove(*row) else { continue };
+            self.ended.remove(row);
+            self.effects.retain(|(owner, _), _| owner != row);
+            let until = finished_at.saturating_add(keep_keys);
+            let until = jiff::Timestamp::from_millisecond(until).unwrap_or(jiff::Timestamp::MAX);
+            if let Some(known) = self.keys.values_mut().find(|known| known.id == task.id) {
+                known.outlived = Some((task.state, until));
+            }
+        }
+        let now = self.now;
+        self.keys.retain(|_, known| known.outlived.is_none_or(|(_, until)| until > now));
+        old.len()
+    }
+}
