@@ -7,6 +7,7 @@
 //! The server knows the tree only as [`runtime_core::control::Control`]: it converts, asks, converts back. There is no
 //! authentication yet, so it listens on loopback addresses alone.
 
+pub mod cli;
 mod client;
 mod connection;
 mod convert;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime_core::control::{Overview, SystemInfo};
+use runtime_core::control::{EventStatus, Overview, SystemInfo};
 use runtime_core::store::Capability;
 use runtime_proto::v1;
 
@@ -21,7 +21,8 @@ pub(crate) fn system_info(info: &SystemInfo) -> v1::SystemInfo {
 }
 
 /// How it is, for the wire.
-pub(crate) fn overview(overview: &Overview) -> v1::Overview {
+pub(crate) fn overview(mut overview: Overview, events: &EventStatus) -> v1::Overview {
+    overview.queues.sort_by(|a, b| a.queue.cmp(&b.queue));
     let app = |(app, state): &(_, _)| v1::AppOverview { name: app_name(app), health: Some(health(state)) };
     v1::Overview {
         health: Some(health(&overview.health)),
@@ -30,6 +31,7 @@ pub(crate) fn overview(overview: &Overview) -> v1::Overview {
         nodes: overview.nodes,
         restarts: overview.restarts,
         queues: overview.queues.iter().map(queue).collect(),
+        events: Some(v1::EventStatus { integrated: events.integrated, relayed: events.relayed }),
     }
 }
 

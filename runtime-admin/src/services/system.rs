@@ -30,6 +30,7 @@ impl SystemService for System {
     ) -> Result<Response<v1::GetOverviewResponse>, Status> {
         let door = self.0.for_call(request.metadata());
         let overview = door.ask(&Resource::system(), |reply| Command::GetOverview { reply }).await?;
-        Ok(Response::new(v1::GetOverviewResponse { overview: Some(convert::overview(&overview)) }))
+        let events = door.ask(&Resource::system(), |reply| Command::GetEventStatus { reply }).await?;
+        Ok(Response::new(v1::GetOverviewResponse { overview: Some(convert::overview(overview, &events)) }))
     }
 }

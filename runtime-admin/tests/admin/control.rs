@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::{
-    Command, CommandError, Control, NodeCommand, Overview, Reply, SystemInfo, TaskDetail,
+    Command, CommandError, Control, EventStatus, NodeCommand, Overview, Reply, SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
@@ -107,6 +107,9 @@ impl World {
         match command {
             Command::GetInfo { reply } => reply.send(Ok(info())),
             Command::GetOverview { reply } => reply.send(Ok(self.overview.clone())),
+            Command::GetEventStatus { reply } => {
+                reply.send(Ok(EventStatus { integrated: true, relayed: 1_203 }))
+            }
             Command::GetTree { root, reply } => reply.send(self.tree(&root)),
             Command::GetNode { path, reply } => reply.send(self.node(&path).cloned()),
             Command::SteerNode { path, command, reply } => reply.send(self.steer_node(&path, command)),

@@ -1,6 +1,7 @@
 //! The admin plane over a real loopback connection with the real client, in front of a tree held in memory.
 
 mod api;
+mod cli;
 mod control;
 mod health;
 mod limits;

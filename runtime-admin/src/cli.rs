@@ -1,0 +1,98 @@
+//! `runtimectl`: sees and steers a running tree from the command line.
+//!
+//! Nouns, then verbs: `runtimectl node pause shop/workers/settle`. It is a function, so that apps can offer it and tests can
+//! hold its output still: everything from outside (streams, environment, time) comes in with [`Surroundings`].
+
+mod args;
+mod exit;
+mod failure;
+mod json;
+mod nodes;
+mod output;
+mod queues;
+mod system;
+mod table;
+mod tasks;
+mod tree;
+mod words;
+mod workers;
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
+use std::time::Duration;
+
+use clap::Parser;
+use runtime_core::clock::Clock;
+
+pub use exit::Exit;
+
+use crate::client::{AdminClient, DEFAULT_ENDPOINT};
+use args::{Args, Noun};
+use failure::Failure;
+use output::Output;
+
+/// The variable that names the endpoint when no flag does.
+pub const ENDPOINT_VARIABLE: &str = "RUNTIMECTL_ENDPOINT";
+
+/// What a run of `runtimectl` touches outside of the tree.
+pub struct Surroundings<'a> {
+    /// Where answers go.
+    pub stdout: &'a mut dyn Write,
+    /// Where errors go, and what is about to be changed.
+    pub stderr: &'a mut dyn Write,
+    /// Whether `stdout` is a terminal: colours are for terminals only.
+    pub terminal: bool,
+    /// Looks up an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// What ages are counted from.
+    pub clock: &'a dyn Clock,
+}
+
+/// Runs one command line, its program name included.
+pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
+    let Surroundings { stdout, stderr, terminal, variable, clock } = around;
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            let help = !error.use_stderr();
+            let text = error.render().to_string();
+            let stream = if help { stdout } else { stderr };
+            return match stream.write_all(text.as_bytes()) {
+                Ok(()) if help => Exit::Ok,
+                Ok(()) => Exit::Usage,
+                Err(_) => Exit::Unexpected,
+            };
+        }
+    };
+    let colours = terminal && variable("NO_COLOR").is_none_or(|value| value.is_empty());
+    let endpoint = args
+        .endpoint
+        .clone()
+        .or_else(|| variable(ENDPOINT_VARIABLE))
+        .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    let mut output = Output { stdout, stderr, format: args.output, colours, now: clock.now(), endpoint };
+    match carry_out(args, &mut output).await {
+        Ok(exit) => exit,
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
+        Err(failure) => {
+            // Whoever closed stderr reads the exit code alone.
+            drop(failure.explain(output.stderr));
+            failure.exit()
+        }
+    }
+}
+
+async fn carry_out(args: Args, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let client = AdminClient::connect(&output.endpoint).await?;
+    let client = client.with_timeout(Duration::from_secs(args.timeout_secs.get().into()));
+    match args.noun {
+        Noun::Tree { path } => tree::show(&path, &client, output).await?,
+        Noun::Node { verb } => nodes::run(verb, &client, output).await?,
+        Noun::Queue { verb } => queues::run(verb, &client, output).await?,
+        Noun::Task { verb } => tasks::run(verb, &client, output).await?,
+        Noun::Worker { verb } => workers::run(verb, &client, output).await?,
+        Noun::Info => system::info(&client, output).await?,
+        Noun::Overview { check } => return system::overview(check, &client, output).await,
+    }
+    Ok(Exit::Ok)
+}

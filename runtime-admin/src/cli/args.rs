@@ -1,0 +1,305 @@
+//! The command line.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use runtime_core::name::{CorrelationId, IdempotencyKey, QueueName, Scope, Tenant, WorkerName};
+use runtime_core::node::NodePath;
+use runtime_core::task::TaskId;
+
+/// See and steer a running tree.
+#[derive(Debug, Parser)]
+#[command(name = "runtimectl", version, after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// Admin server [default: http://127.0.0.1:7070]
+    #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
+    pub(super) endpoint: Option<String>,
+    /// Form: table (default), wide, json, jsonl, name
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM",
+        hide_possible_values = true,
+        hide_default_value = true,
+        help_heading = COMMON
+    )]
+    pub(super) output: Format,
+    /// How long to wait for an answer
+    #[arg(long, global = true, default_value = "30", value_name = "SECONDS", help_heading = COMMON)]
+    pub(super) timeout_secs: NonZeroU32,
+    #[command(subcommand)]
+    pub(super) noun: Noun,
+}
+
+const COMMON: &str = "Common options";
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 ok, 1 unexpected, 2 usage, 3 not found, 4 conflict or
+precondition, 5 not permitted, 6 cannot connect, 7 deadline, 8 partial,
+9 check failed, 130 interrupted.
+
+Environment: RUNTIMECTL_ENDPOINT names the admin server when --endpoint does
+not; NO_COLOR turns colours off.";
+
+const FILTER_HELP: &str = "\
+A filter joins comparisons by AND. field=value is equality, field:value a
+prefix; a value with spaces goes in double quotes. Fields: state, app, queue,
+handler, tenant, scope, code.";
+
+/// Form of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    /// For people, within 80 columns.
+    #[default]
+    Table,
+    /// For people, every column.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Jsonl,
+    /// Resource names alone.
+    Name,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Noun {
+    /// Show the live tree
+    Tree {
+        /// Topmost node to show
+        #[arg(default_value = "/", value_parser = node_path)]
+        path: NodePath,
+    },
+    /// Look at nodes and steer them
+    Node {
+        #[command(subcommand)]
+        verb: NodeVerb,
+    },
+    /// Look at queues
+    Queue {
+        #[command(subcommand)]
+        verb: QueueVerb,
+    },
+    /// Look at tasks and steer them
+    Task {
+        #[command(subcommand)]
+        verb: TaskVerb,
+    },
+    /// Look at workers and run one now
+    Worker {
+        #[command(subcommand)]
+        verb: WorkerVerb,
+    },
+    /// Who is this?
+    Info,
+    /// How is it?
+    Overview {
+        /// Exit with 9 when the whole is unhealthy
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// A node: an absolute path, or short for its path under /engine/apps.
+#[derive(Debug, clap::Args)]
+pub(super) struct NodeTarget {
+    /// Absolute, or short for one under /engine/apps: shop/workers/settle
+    #[arg(value_parser = node_path)]
+    pub(super) path: NodePath,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeVerb {
+    /// List nodes
+    List {
+        /// Only this one and those under it
+        #[arg(default_value = "/", value_parser = node_path)]
+        path: NodePath,
+    },
+    /// Show one node
+    Get(NodeTarget),
+    /// Bring a node up, and want it running
+    Start(NodeTarget),
+    /// Stop a node in order, and want it stopped
+    Stop(NodeTarget),
+    /// Stop a node in order and start it again
+    Restart(NodeTarget),
+    /// Take no new work, and want the node paused
+    Pause(NodeTarget),
+    /// Go on, and want the node running
+    Resume(NodeTarget),
+    /// Finish what the node has, then stop it
+    Drain(NodeTarget),
+    /// Change the number of slots of a worker
+    Resize {
+        #[command(flatten)]
+        target: NodeTarget,
+        /// Slots from now on
+        slots: NonZeroUsize,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum QueueVerb {
+    /// List queues
+    List,
+    /// Show the figures of one queue
+    Stats {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskVerb {
+    /// List tasks, newest first
+    #[command(after_help = FILTER_HELP)]
+    List {
+        /// Only these, such as: state=parked AND scope:store=
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
+        filter: String,
+        /// Most tasks to list
+        #[arg(long, default_value = "50", value_name = "COUNT")]
+        limit: NonZeroUsize,
+    },
+    /// Show one task with its attempts
+    Get(TaskTarget),
+    /// Make a task
+    Enqueue(Box<EnqueueArgs>),
+    /// Run a dead, cancelled or waiting task again, or now
+    Retry(TaskTarget),
+    /// Decide over a parked task
+    #[command(group = clap::ArgGroup::new("decision").required(true))]
+    Resolve {
+        #[command(flatten)]
+        target: TaskTarget,
+        /// It may go on; an unknown effect did happen
+        #[arg(long, group = "decision")]
+        approve: bool,
+        /// It may not go on; an unknown effect did not happen, run it again
+        #[arg(long, group = "decision")]
+        reject: bool,
+    },
+    /// End a task that is not under way
+    Cancel(TaskTarget),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TaskTarget {
+    /// The task
+    #[arg(value_parser = task)]
+    pub(super) id: TaskId,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("input").required(true))]
+pub(super) struct EnqueueArgs {
+    /// The worker whose app, queue and handler the task is for
+    #[arg(value_parser = worker)]
+    pub(super) worker: WorkerName,
+    /// Input, a JSON document
+    #[arg(long, group = "input", value_name = "JSON")]
+    pub(super) payload: Option<String>,
+    /// File with the input; - is the standard input
+    #[arg(long, group = "input", value_name = "FILE")]
+    pub(super) payload_file: Option<PathBuf>,
+    /// Whose work it is
+    #[arg(long)]
+    pub(super) tenant: Option<Tenant>,
+    /// The part of the world it concerns
+    #[arg(long)]
+    pub(super) scope: Option<Scope>,
+    /// Lower goes first
+    #[arg(long, default_value = "0", allow_negative_numbers = true)]
+    pub(super) priority: i16,
+    /// Idempotency key: same key, same task
+    #[arg(long)]
+    pub(super) key: Option<IdempotencyKey>,
+    /// Not before, such as 2030-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(super) run_at: Option<Timestamp>,
+    /// Dead when not done by this time
+    #[arg(long, value_name = "TIME")]
+    pub(super) deadline: Option<Timestamp>,
+    /// Attempts in all [default: the platform's]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) max_attempts: Option<NonZeroU32>,
+    /// What a chain of tasks has in common
+    #[arg(long, value_name = "ID")]
+    pub(super) correlation: Option<CorrelationId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorkerVerb {
+    /// List workers
+    List,
+    /// Run one ready task of a worker now
+    #[command(group = clap::ArgGroup::new("selection").required(true))]
+    Run {
+        /// The worker
+        #[arg(value_parser = worker)]
+        worker: WorkerName,
+        /// This task
+        #[arg(long, group = "selection", value_parser = task, value_name = "ID")]
+        task: Option<TaskId>,
+        /// A ready task of this scope
+        #[arg(long, group = "selection")]
+        scope: Option<Scope>,
+        /// What the run is to be found under
+        #[arg(long, value_name = "ID")]
+        correlation: Option<CorrelationId>,
+    },
+}
+
+/// A path, a resource name, or short for a path under /engine/apps.
+fn node_path(text: &str) -> Result<NodePath, String> {
+    let path = match text.strip_prefix("nodes/") {
+        Some(rest) => format!("/{rest}"),
+        None if text.starts_with('/') => text.to_owned(),
+        None => format!("/engine/apps/{text}"),
+    };
+    path.parse().map_err(|error: runtime_core::node::InvalidNodePath| error.to_string())
+}
+
+fn queue(text: &str) -> Result<QueueName, String> {
+    QueueName::new(text.strip_prefix("queues/").unwrap_or(text)).map_err(|error| error.to_string())
+}
+
+fn worker(text: &str) -> Result<WorkerName, String> {
+    WorkerName::new(text.strip_prefix("workers/").unwrap_or(text)).map_err(|error| error.to_string())
+}
+
+fn task(text: &str) -> Result<TaskId, String> {
+    let id = text.strip_prefix("tasks/").unwrap_or(text);
+    id.parse().map_err(|error: runtime_core::task::InvalidTaskId| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_node_goes_by_its_path_its_name_or_short() {
+        for text in [
+            "shop/workers/settle",
+            "/engine/apps/shop/workers/settle",
+            "nodes/engine/apps/shop/workers/settle",
+        ] {
+            assert_eq!(node_path(text).unwrap().as_str(), "/engine/apps/shop/workers/settle");
+        }
+        assert!(node_path("nodes/").unwrap().is_root());
+        assert!(node_path("a//b").is_err());
+        assert!(node_path("").is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! What went wrong, told on stderr, and the exit code that says so to scripts.
+
+use std::error::Error;
+use std::io::{self, Write};
+
+use tonic::Code;
+
+use super::exit::Exit;
+use super::words::clean;
+use crate::client::ClientError;
+
+/// A command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The call failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The answer could not be written.
+    #[error("cannot write the answer")]
+    Output(#[from] io::Error),
+    /// The input could not be read.
+    #[error("cannot read {file}")]
+    Input {
+        /// The file.
+        file: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No worker goes by that name.
+    #[error("no worker {0}")]
+    NoWorker(String),
+}
+
+impl Failure {
+    /// What a script gets to know.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Client(error) => exit_of(error),
+            Self::Output(_) => Exit::Unexpected,
+            Self::Input { .. } => Exit::Usage,
+            Self::NoWorker(_) => Exit::NotFound,
+        }
+    }
+
+    /// What a person gets to know.
+    pub(super) fn explain(&self, stderr: &mut dyn Write) -> io::Result<()> {
+        let code = match self {
+            Self::Client(error) => error.code(),
+            _ => None,
+        };
+        let mark = code.map(|code| format!(" ({code} {})", code.name())).unwrap_or_default();
+        writeln!(stderr, "error: {}{mark}", clean(&self.to_string()))?;
+        if let Some(cause) = root_cause(self) {
+            writeln!(stderr, "cause: {}", clean(&cause.to_string()))?;
+        }
+        match (self, code) {
+            (Self::Client(ClientError::Connect { .. }), _) => {
+                writeln!(
+                    stderr,
+                    "hint: is the runtime running? --endpoint or RUNTIMECTL_ENDPOINT names another address"
+                )
+            }
+            (_, Some(code)) => writeln!(stderr, "hint: docs/errors/{code}.md"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn exit_of(error: &ClientError) -> Exit {
+    match error {
+        ClientError::InvalidEndpoint(_) => Exit::Usage,
+        ClientError::Connect { .. } | ClientError::ConnectionLost(_) => Exit::CannotConnect,
+        ClientError::DeadlineExceeded => Exit::Deadline,
+        ClientError::Incomplete(_) => Exit::Unexpected,
+        ClientError::Refused(refusal) => match refusal.canonical {
+            Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
+            Code::NotFound => Exit::NotFound,
+            Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted | Code::ResourceExhausted => {
+                Exit::Conflict
+            }
+            Code::PermissionDenied | Code::Unauthenticated => Exit::NotPermitted,
+            Code::Unavailable => Exit::CannotConnect,
+            Code::DeadlineExceeded => Exit::Deadline,
+            Code::Ok
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss => Exit::Unexpected,
+        },
+    }
+}
+
+/// The deepest cause below `error`, which is the one that says something.
+fn root_cause(error: &dyn Error) -> Option<&dyn Error> {
+    let mut cause = error.source()?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause)
+}

@@ -1,0 +1,81 @@
+//! Where answers go, in the form that was asked for.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use prost::{Message, Name};
+
+use super::args::Format;
+use super::json;
+use super::table::{Sheet, Table};
+
+/// The streams of a run, and what shapes the text on them.
+pub(super) struct Output<'a> {
+    pub(super) stdout: &'a mut dyn Write,
+    pub(super) stderr: &'a mut dyn Write,
+    pub(super) format: Format,
+    pub(super) colours: bool,
+    pub(super) now: Timestamp,
+    pub(super) endpoint: String,
+}
+
+impl Output<'_> {
+    /// Prints a list: `whole` is the API's answer that holds `items`.
+    pub(super) fn list<L, I>(
+        &mut self,
+        whole: &L,
+        items: &[I],
+        name: impl Fn(&I) -> &str,
+        table: impl FnOnce(Timestamp) -> Table,
+    ) -> io::Result<()>
+    where
+        L: Message + Name,
+        I: Message + Name,
+    {
+        match self.format {
+            Format::Table => write!(self.stdout, "{}", table(self.now).render(false, self.colours)),
+            Format::Wide => write!(self.stdout, "{}", table(self.now).render(true, self.colours)),
+            Format::Json => writeln!(self.stdout, "{}", json::pretty(whole)),
+            Format::Jsonl => items.iter().try_for_each(|item| writeln!(self.stdout, "{}", json::line(item))),
+            Format::Name => items.iter().try_for_each(|item| writeln!(self.stdout, "{}", name(item))),
+        }
+    }
+
+    /// Prints one thing.
+    pub(super) fn one<I>(
+        &mut self,
+        item: &I,
+        name: &str,
+        text: impl FnOnce(Timestamp, bool) -> String,
+    ) -> io::Result<()>
+    where
+        I: Message + Name,
+    {
+        match self.format {
+            Format::Table => write!(self.stdout, "{}", text(self.now, false)),
+            Format::Wide => write!(self.stdout, "{}", text(self.now, true)),
+            Format::Json => writeln!(self.stdout, "{}", json::pretty(item)),
+            Format::Jsonl => writeln!(self.stdout, "{}", json::line(item)),
+            Format::Name => writeln!(self.stdout, "{name}"),
+        }
+    }
+
+    /// Prints one thing as a sheet.
+    pub(super) fn sheet<I>(
+        &mut self,
+        item: &I,
+        name: &str,
+        sheet: impl FnOnce(Timestamp) -> Sheet,
+    ) -> io::Result<()>
+    where
+        I: Message + Name,
+    {
+        let colours = self.colours;
+        self.one(item, name, |now, _| sheet(now).render(colours))
+    }
+
+    /// Says on stderr what is about to be changed, and where.
+    pub(super) fn announce(&mut self, verb: &str, target: &str) -> io::Result<()> {
+        writeln!(self.stderr, "{verb} {target} at {}", self.endpoint)
+    }
+}

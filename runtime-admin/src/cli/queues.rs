@@ -1,0 +1,86 @@
+//! `runtimectl queue …`.
+
+use jiff::Timestamp;
+use runtime_proto::v1;
+
+use super::args::QueueVerb;
+use super::failure::Failure;
+use super::output::Output;
+use super::table::{Cell, Column, Sheet, Table};
+use super::words::{age, count, moment, short_name};
+use crate::client::AdminClient;
+use crate::convert::queue_name;
+
+pub(super) async fn run(
+    verb: QueueVerb,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    match verb {
+        QueueVerb::List => {
+            let whole =
+                v1::ListQueuesResponse { queues: client.queues().await?, next_page_token: String::new() };
+            output.list(&whole, &whole.queues, |queue| &queue.name, |now| table(&whole.queues, now))?;
+        }
+        QueueVerb::Stats { queue } => {
+            let stats = client.queue_stats(&queue).await?;
+            output.sheet(&stats, &queue_name(&queue), |now| sheet(queue.as_str(), &stats, now))?;
+        }
+    }
+    Ok(())
+}
+
+/// Queues with their depth; AGE is that of the oldest ready task.
+pub(super) fn table(queues: &[v1::Queue], now: Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::text("NAME").gives(),
+        Column::figure("SCHEDULED"),
+        Column::figure("READY"),
+        Column::figure("LEASED"),
+        Column::figure("PARKED"),
+        Column::figure("DEAD"),
+        Column::figure("DONE"),
+        Column::figure("CANCELLED").wide(),
+        Column::figure("LIVE").wide(),
+        Column::figure("CAPACITY").wide(),
+        Column::figure("AGE"),
+    ]);
+    for queue in queues {
+        let stats = queue.stats.unwrap_or_default();
+        let counts = stats.counts.unwrap_or_default();
+        table.row([
+            short_name(&queue.name).into(),
+            count(counts.scheduled).into(),
+            count(counts.ready).into(),
+            count(counts.leased).into(),
+            worth_a_look(counts.parked, Cell::warn),
+            worth_a_look(counts.dead, Cell::bad),
+            count(counts.done).into(),
+            count(counts.cancelled).into(),
+            count(stats.live).into(),
+            count(stats.capacity).into(),
+            age(stats.oldest_ready_at.as_ref(), now).into(),
+        ]);
+    }
+    table
+}
+
+fn sheet(name: &str, stats: &v1::QueueStats, now: Timestamp) -> Sheet {
+    let counts = stats.counts.unwrap_or_default();
+    let mut sheet = Sheet::default();
+    sheet.line("Name", name);
+    sheet.line("Live", format!("{} of {}", count(stats.live), count(stats.capacity)));
+    sheet.line("Oldest ready", moment(stats.oldest_ready_at.as_ref(), now));
+    sheet.line("Scheduled", count(counts.scheduled));
+    sheet.line("Ready", count(counts.ready));
+    sheet.line("Leased", count(counts.leased));
+    sheet.line("Parked", worth_a_look(counts.parked, Cell::warn));
+    sheet.line("Done", count(counts.done));
+    sheet.line("Dead", worth_a_look(counts.dead, Cell::bad));
+    sheet.line("Cancelled", count(counts.cancelled));
+    sheet
+}
+
+fn worth_a_look(number: u64, tone: fn(String) -> Cell) -> Cell {
+    if number == 0 { Cell::plain("0") } else { tone(count(number)) }
+}

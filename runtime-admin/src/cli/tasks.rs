@@ -1,0 +1,257 @@
+//! `runtimectl task …`.
+
+use std::io::Read;
+
+use jiff::Timestamp;
+use runtime_core::store::TaskCommand;
+use runtime_core::task::TaskId;
+use runtime_proto::v1;
+
+use super::args::{EnqueueArgs, TaskVerb};
+use super::failure::Failure;
+use super::output::Output;
+use super::table::{Column, Sheet, Table};
+use super::words::{age, clean, count, duration, moment, or_none, short_name, task_state};
+use crate::client::AdminClient;
+use crate::convert::{timestamp, worker_name};
+
+pub(super) async fn run(
+    verb: TaskVerb,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    match verb {
+        TaskVerb::List { filter, limit } => list(&filter, limit.get(), client, output).await,
+        TaskVerb::Get(target) => get(target.id, client, output).await,
+        TaskVerb::Enqueue(args) => enqueue(*args, client, output).await,
+        TaskVerb::Retry(target) => steer(target.id, "retry", TaskCommand::Retry, client, output).await,
+        TaskVerb::Resolve { target, approve, .. } => {
+            let (word, command) =
+                if approve { ("approve", TaskCommand::Approve) } else { ("reject", TaskCommand::Reject) };
+            steer(target.id, word, command, client, output).await
+        }
+        TaskVerb::Cancel(target) => steer(target.id, "cancel", TaskCommand::Cancel, client, output).await,
+    }
+}
+
+async fn list(
+    filter: &str,
+    limit: usize,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let tasks = client.tasks(filter, limit).await?;
+    if tasks.len() == limit {
+        writeln!(output.stderr, "listed the newest {limit}; --limit changes that")?;
+    }
+    let whole = v1::ListTasksResponse { tasks, next_page_token: String::new() };
+    output.list(&whole, &whole.tasks, |task| &task.name, |now| table(&whole.tasks, now))?;
+    Ok(())
+}
+
+async fn get(id: TaskId, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+    let detail = client.task(id).await?;
+    let task = detail.task.clone().unwrap_or_default();
+    let colours = output.colours;
+    output.one(&detail, &task.name, |now, wide| {
+        let mut text = sheet(&task, now).render(colours);
+        if !detail.attempts.is_empty() {
+            text.push('\n');
+            text.push_str(&attempts(&detail.attempts, now).render(wide, colours));
+        }
+        text
+    })?;
+    Ok(())
+}
+
+async fn steer(
+    id: TaskId,
+    word: &str,
+    command: TaskCommand,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    output.announce(word, &format!("task {id}"))?;
+    client.steer_task(id, command).await?;
+    let task = client.task(id).await?.task.unwrap_or_default();
+    show(&task, output)
+}
+
+async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+    let payload = payload(&args)?;
+    let wanted = worker_name(&args.worker);
+    let workers = client.workers().await?;
+    let worker = workers
+        .into_iter()
+        .find(|worker| worker.name == wanted)
+        .ok_or_else(|| Failure::NoWorker(args.worker.to_string()))?;
+    output.announce("enqueue", &format!("a task for worker {}", args.worker))?;
+    let answer = client
+        .enqueue(v1::EnqueueTaskRequest {
+            app: worker.app,
+            queue: worker.queue,
+            handler: worker.handler,
+            payload,
+            schema_version: 0,
+            tenant: text(args.tenant),
+            scope: text(args.scope),
+            priority: args.priority.into(),
+            idempotency_key: text(args.key),
+            ordering_key: String::new(),
+            run_at: args.run_at.map(timestamp),
+            deadline: args.deadline.map(timestamp),
+            max_attempts: args.max_attempts.map_or(0, Into::into),
+            correlation_id: text(args.correlation),
+        })
+        .await?;
+    output.one(&answer, &answer.name, |_, _| {
+        let mut sheet = Sheet::default();
+        sheet.line("Name", short_name(&answer.name));
+        if answer.duplicate {
+            sheet.line("Duplicate", "yes: the key was known, nothing was made");
+            sheet.line("State", task_state(answer.state()));
+        }
+        sheet.render(false)
+    })?;
+    Ok(())
+}
+
+fn payload(args: &EnqueueArgs) -> Result<Vec<u8>, Failure> {
+    let Some(file) = &args.payload_file else {
+        return Ok(args.payload.clone().unwrap_or_default().into_bytes());
+    };
+    let read = if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    read.map_err(|source| Failure::Input { file: file.display().to_string(), source })
+}
+
+fn text(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn show(task: &v1::Task, output: &mut Output<'_>) -> Result<(), Failure> {
+    let colours = output.colours;
+    output.one(task, &task.name, |now, wide| table(std::slice::from_ref(task), now).render(wide, colours))?;
+    Ok(())
+}
+
+fn table(tasks: &[v1::Task], now: Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::text("NAME"),
+        Column::text("STATE"),
+        Column::text("HANDLER").gives(),
+        Column::text("APP").wide(),
+        Column::text("QUEUE").wide(),
+        Column::text("TENANT").wide(),
+        Column::text("SCOPE").wide(),
+        Column::figure("ATTEMPT"),
+        Column::text("CODE"),
+        Column::text("ERROR").wide(),
+        Column::figure("AGE"),
+    ]);
+    for task in tasks {
+        let error = task.last_error.clone().unwrap_or_default();
+        table.row([
+            short_name(&task.name).into(),
+            task_state(task.state()),
+            task.handler.clone().into(),
+            short_name(&task.app).into(),
+            short_name(&task.queue).into(),
+            or_none(&task.tenant).into(),
+            or_none(&task.scope).into(),
+            format!("{}/{}", task.attempt, task.max_attempts).into(),
+            or_none(&error.code).into(),
+            or_none(&error.message).into(),
+            age(task.created_at.as_ref(), now).into(),
+        ]);
+    }
+    table
+}
+
+fn attempts(attempts: &[v1::Attempt], now: Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::figure("ATTEMPT"),
+        Column::text("OUTCOME"),
+        Column::text("CODE"),
+        Column::text("INSTANCE").gives(),
+        Column::figure("TOOK"),
+        Column::text("TRACE").wide(),
+        Column::text("ERROR").wide(),
+        Column::figure("AGE"),
+    ]);
+    for attempt in attempts {
+        let error = attempt.error.clone().unwrap_or_default();
+        table.row([
+            attempt.attempt.to_string().into(),
+            clean(&attempt.outcome).into(),
+            or_none(&error.code).into(),
+            clean(&attempt.instance).into(),
+            duration(attempt.took.as_ref()).into(),
+            or_none(&attempt.trace_id).into(),
+            or_none(&error.message).into(),
+            age(attempt.started_at.as_ref(), now).into(),
+        ]);
+    }
+    table
+}
+
+fn sheet(task: &v1::Task, now: Timestamp) -> Sheet {
+    let mut sheet = Sheet::default();
+    sheet.line("Name", short_name(&task.name));
+    sheet.line("State", task_state(task.state()));
+    sheet.line("App", short_name(&task.app));
+    sheet.line("Queue", short_name(&task.queue));
+    sheet.line("Handler", task.handler.as_str());
+    sheet.line("Attempt", format!("{} of {}", task.attempt, task.max_attempts));
+    if let Some(error) = &task.last_error {
+        let kind = if task.state() == v1::TaskState::Parked { "Parked for" } else { "Last error" };
+        sheet.line(kind, format!("{} {}: {}", error.code, error.code_name, clean(&error.message)));
+        optional(&mut sheet, "Error field", &error.field);
+    }
+    if let Some(lease) = &task.lease {
+        sheet.line(
+            "Leased by",
+            format!("{} until {}", clean(&lease.instance), moment(lease.until.as_ref(), now)),
+        );
+    }
+    if let Some(progress) = &task.progress {
+        sheet.line("Progress", format!("{:.0} % {}", progress.fraction * 100.0, clean(&progress.note)));
+    }
+    sheet.line("Created", moment(task.created_at.as_ref(), now));
+    sheet.line("Due", moment(task.run_at.as_ref(), now));
+    if task.deadline.is_some() {
+        sheet.line("Deadline", moment(task.deadline.as_ref(), now));
+    }
+    if task.finished_at.is_some() {
+        sheet.line("Finished", moment(task.finished_at.as_ref(), now));
+    }
+    sheet.line("Priority", task.priority.to_string());
+    optional(&mut sheet, "Tenant", &task.tenant);
+    optional(&mut sheet, "Scope", &task.scope);
+    optional(&mut sheet, "Idempotency", &task.idempotency_key);
+    optional(&mut sheet, "Ordering", &task.ordering_key);
+    optional(&mut sheet, "Correlation", &task.correlation_id);
+    optional(&mut sheet, "Caused by", short_name(&task.caused_by));
+    optional(&mut sheet, "Trace", &task.trace_id);
+    if task.approved {
+        sheet.line("Approved", "yes");
+    }
+    if task.crash_count > 0 {
+        sheet.line("Crashes", task.crash_count.to_string());
+    }
+    sheet.line("Payload", format!("{} bytes, schema {}", count(task.payload_bytes), task.schema_version));
+    if task.output_bytes > 0 {
+        sheet.line("Output", format!("{} bytes", count(task.output_bytes)));
+    }
+    sheet
+}
+
+fn optional(sheet: &mut Sheet, title: &'static str, text: &str) {
+    if !text.is_empty() {
+        sheet.line(title, clean(text));
+    }
+}
