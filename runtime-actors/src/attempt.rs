@@ -39,6 +39,7 @@ pub struct WorkerRun {
 /// One attempt, as its executor and its task share it.
 pub struct Attempt {
     lease: Lease,
+    number: u32,
     cancel: CancellationToken,
     /// Whoever takes the task runs it: an attempt that has not begun can be moved to another pool.
     task: Mutex<Option<LeasedTask>>,
@@ -60,6 +61,7 @@ impl Attempt {
     ) -> Arc<Self> {
         let attempt = Arc::new(Self {
             lease: leased.lease,
+            number: leased.task.attempt,
             cancel: CancellationToken::new(),
             task: Mutex::new(Some(leased)),
             began_ms: AtomicI64::new(NOT_BEGUN),
@@ -124,7 +126,7 @@ impl Attempt {
             ErrorCode::AttemptTimedOut,
             "the handler does not yield; its attempt was fenced off",
         );
-        let outcome = retry(run, 1, error, None);
+        let outcome = retry(run, self.number, error, None);
         if self.submit(run, outcome, None, began, None) {
             self.stuck.store(true, Ordering::Release);
             run.executor.entry().stuck.fetch_add(1, Ordering::Relaxed);
@@ -196,7 +198,6 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
     let _guard = Guard { attempt: &attempt, run: &run, started_at };
 
     let span = span_of(&run, &leased, attempt.correlation.as_ref());
-    let task_attempt = leased.task.attempt;
     let limit = limit_of(&run, &leased, started_at);
     let ctx = Context::new(ContextParts {
         leased,
@@ -207,7 +208,7 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
 
     let (outcome, trace) = async {
         let result = handle(&run, ctx.clone(), limit).await;
-        let outcome = outcome_of(&run, task_attempt, result);
+        let outcome = outcome_of(&run, attempt.number, result);
         report(&outcome, began.elapsed());
         (outcome, run.platform.traces.current())
     }
@@ -279,7 +280,11 @@ fn outcome_of(run: &WorkerRun, attempt: u32, came: Came) -> Option<Outcome> {
     })
 }
 
+/// The next attempt's wait. Attempts end at the smaller of the task's and the worker's maximum; the store knows the task's.
 fn retry(run: &WorkerRun, attempt: u32, error: TaskError, after: Option<Duration>) -> Outcome {
+    if run.descriptor.retry.attempts_left(attempt) == 0 {
+        return Outcome::Reject { error };
+    }
     let after = run.descriptor.retry.delay(attempt, after.or(error.retry_after), rand_unit());
     Outcome::Retry { error, after }
 }

@@ -81,7 +81,10 @@ impl NodeActor for CompletionActor {
             }
             CompletionMsg::ProcessTaskCompletion(reply) => {
                 let platform = self.platform.clone();
-                tokio::spawn(async move { reply.send(Ok(platform.completion.flushed().await)) });
+                tokio::spawn(async move {
+                    platform.completion.flushed().await;
+                    reply.send(Ok(()));
+                });
             }
             CompletionMsg::WriterEnded(error) => return Err(node.fault(error)),
         }

@@ -113,7 +113,7 @@ impl TaskExecutorActor {
 
     /// Starts what can start, asks for what could, and shows both.
     fn go_on(&mut self, node: &NodeContext<ExecutorMsg>) {
-        while let Some(leased) = self.service.next() {
+        while let Some(leased) = self.service.take_next() {
             self.service.started(Attempt::start(&self.run, leased, None));
         }
         if let Some(up_to) = self.service.ask(Instant::now()) {

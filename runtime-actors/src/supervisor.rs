@@ -58,8 +58,10 @@ pub(crate) struct ChildPlan {
     pub(crate) spec: ChildSpec,
     pub(crate) entry: Arc<NodeEntry>,
     spawn: Box<dyn Fn(Spawn) -> Result<Spawned, String> + Send + Sync>,
-    root: Box<dyn Fn(Arc<NodeEntry>) -> BoxFuture<'static, Result<Root, String>> + Send + Sync>,
+    root: Box<dyn Fn(Arc<NodeEntry>) -> StartingRoot + Send + Sync>,
 }
+
+type StartingRoot = BoxFuture<'static, Result<Root, String>>;
 
 struct Spawn {
     entry: Arc<NodeEntry>,
@@ -84,7 +86,7 @@ impl ChildPlan {
         let build = Arc::new(build);
         let as_child = build.clone();
         let spawn = Box::new(move |spawn: Spawn| spawn_node(as_child.clone(), spawn));
-        let root = Box::new(move |entry| Box::pin(spawn_root(build.clone(), entry)) as BoxFuture<'static, _>);
+        let root = Box::new(move |entry| Box::pin(spawn_root(build.clone(), entry)) as StartingRoot);
         Self { spec, entry, spawn, root }
     }
 }

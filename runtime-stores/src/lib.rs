@@ -45,8 +45,10 @@ mod hold_back;
 mod memory;
 mod retention;
 mod sqlite;
+#[cfg(feature = "suite")]
+pub mod suite;
 
 pub use clock::SystemClock;
 pub use memory::MemoryStore;
 pub use retention::Retention;
-pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
+pub use sqlite::{SqliteOptions, SqliteReader, SqliteStore, Synchronous};

@@ -21,6 +21,7 @@ mod owner;
 mod reader;
 mod schema;
 mod settle;
+mod standalone;
 mod statements;
 mod steer;
 mod sweep;
@@ -45,6 +46,7 @@ use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Ta
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use options::{SqliteOptions, Synchronous};
+pub use standalone::SqliteReader;
 
 use fault::Fault;
 use group::{Ask, ToWriter};

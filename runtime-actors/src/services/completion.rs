@@ -61,6 +61,9 @@ pub struct CompletionService {
     watchers: Mutex<HashMap<TaskId, NodeAddress<PumpMsg>>>,
 }
 
+/// Leases whose slots are free, and whether each went well.
+type Freed = Vec<(Lease, bool)>;
+
 #[derive(Clone)]
 struct Batch {
     settlements: Arc<Vec<Settlement>>,
@@ -175,7 +178,7 @@ impl CompletionService {
     /// Tells everyone what became of a batch: one message an executor, however many outcomes.
     fn report(&self, batch: &Batch, results: Vec<Settled>) -> Flushed {
         let mut flushed = Flushed::default();
-        let mut told: Vec<(&NodeAddress<ExecutorMsg>, Vec<(Lease, bool)>)> = Vec::new();
+        let mut told: Vec<(&NodeAddress<ExecutorMsg>, Freed)> = Vec::new();
         for ((settlement, executor), result) in
             batch.settlements.iter().zip(batch.executors.iter()).zip(results)
         {

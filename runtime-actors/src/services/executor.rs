@@ -135,7 +135,7 @@ impl TaskExecutorService {
     }
 
     /// The next task to start, when a slot is free.
-    pub fn next(&mut self) -> Option<LeasedTask> {
+    pub fn take_next(&mut self) -> Option<LeasedTask> {
         if self.free() == 0 || !self.accepting { None } else { self.waiting.pop_front() }
     }
 

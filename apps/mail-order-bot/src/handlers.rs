@@ -1,0 +1,4 @@
+//! The app's handlers: what the platform runs for each task.
+
+pub mod orders;
+pub mod replies;

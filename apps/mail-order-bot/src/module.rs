@@ -1,0 +1,86 @@
+//! What the app consists of: two workers, a source for each mailbox, a schema.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_order_domain::Shop;
+use runtime::prelude::*;
+
+use crate::config::BotConfig;
+use crate::corpus::{bundled_catalogue, bundled_customers};
+use crate::extract::Extractor;
+use crate::handlers::orders::OrderDesk;
+use crate::handlers::replies;
+use crate::post::PostOffice;
+use crate::schema::MIGRATIONS;
+use crate::sources::{self, MailIntake};
+
+/// The app's name, and that of its place in the tree.
+pub const APP: &str = "mail-order-bot";
+
+/// The worker that turns mails into orders.
+pub const ORDERS: &str = "orders";
+
+/// The worker that sends replies.
+pub const REPLIES: &str = "replies";
+
+/// The mail order bot.
+pub struct MailOrders;
+
+impl Module<BotConfig> for MailOrders {
+    fn register(&self, config: &BotConfig, setup: &mut Setup) -> Result<(), SetupError> {
+        setup.migrations(MIGRATIONS);
+        let desk = Arc::new(OrderDesk {
+            shop: shop(config)?,
+            extractor: Extractor::current().map_err(failed("finding the program that reads attachments"))?,
+            replies: setup.route(REPLIES)?,
+        });
+        setup.worker(
+            Worker::named(ORDERS)
+                .responsibility("turns each order mail into one order, one answer or one question to a person")
+                .slots(slots(4))
+                .timeout(Duration::from_secs(60))
+                .effect("create-order", EffectClass::Transactional)
+                .handler(move |ctx, mail| desk.clone().take(ctx, mail)),
+        );
+        let post = Arc::new(PostOffice::open(&config.replies)?);
+        setup.worker(
+            Worker::named(REPLIES)
+                .responsibility("sends each customer the one reply to his mail")
+                .slots(slots(2))
+                .timeout(Duration::from_secs(60))
+                .effect("send", EffectClass::Unkeyed)
+                .handler(move |ctx, reply| replies::send(post.clone(), ctx, reply)),
+        );
+        let route = setup.route(ORDERS)?;
+        for (name, mailbox) in &config.mailboxes {
+            let (intake, mailbox) = (MailIntake::new(route.clone(), name), mailbox.clone());
+            setup.source(name, move || sources::build(&mailbox, &intake))?;
+        }
+        Ok(())
+    }
+}
+
+fn slots(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn shop(config: &BotConfig) -> Result<Shop, SetupError> {
+    let catalogue = read(config.catalogue.as_deref(), bundled_catalogue())?;
+    let customers = read(config.customers.as_deref(), bundled_customers())?;
+    Shop::parse(&catalogue, &customers).map_err(|error| SetupError::Module(error.to_string()))
+}
+
+fn read(file: Option<&Path>, bundled: &str) -> Result<String, SetupError> {
+    match file {
+        None => Ok(bundled.to_owned()),
+        Some(path) => std::fs::read_to_string(path).map_err(failed(format!("reading {}", path.display()))),
+    }
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> SetupError {
+    let doing = doing.into();
+    move |error| SetupError::Failed { doing, cause: Box::new(error) }
+}

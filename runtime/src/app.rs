@@ -1,0 +1,217 @@
+//! An app: a name and the modules it is assembled from.
+//!
+//! ```text
+//! App::named ─▶ .module(M) … ─▶ configuration ─▶ M.register(config, setup) ─▶ the tree ─▶ until a signal
+//! ```
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use runtime_actors::{AppPlan, HealthPlan, SourcePlan};
+use runtime_core::event::EventSubscriber;
+use runtime_core::name::{AppName, HandlerName, InvalidName, QueueName, Route, SourceName};
+use runtime_core::source::Source;
+use runtime_core::store::AppMigration;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::{NoAppConfig, RuntimeConfig};
+use crate::worker::Worker;
+
+/// What an app's own section of the configuration must be.
+pub trait AppConfig:
+    DeserializeOwned + Serialize + JsonSchema + Default + Clone + Send + Sync + 'static
+{
+}
+
+impl<T: DeserializeOwned + Serialize + JsonSchema + Default + Clone + Send + Sync + 'static> AppConfig for T {}
+
+/// A part of an app: it registers sources, workers and what else belongs to one concern.
+pub trait Module<A = NoAppConfig>: Send + Sync + 'static {
+    /// Says what the module consists of. Called once, before anything starts.
+    ///
+    /// # Errors
+    /// When the app's configuration does not allow it to work.
+    fn register(&self, config: &A, setup: &mut Setup) -> Result<(), SetupError>;
+}
+
+/// Why an app cannot be assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A name breaks its rule.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+    /// Two things of one kind have one name.
+    #[error("{what} {name} is registered twice")]
+    Twice {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A worker lacks something that every worker must have.
+    #[error("worker {worker} has no {duty}")]
+    MissingDuty {
+        /// The worker.
+        worker: String,
+        /// What it lacks.
+        duty: &'static str,
+    },
+    /// What the module itself found.
+    #[error("{0}")]
+    Module(String),
+    /// What the module itself met.
+    #[error("{doing}")]
+    Failed {
+        /// What the module was doing.
+        doing: String,
+        /// What happened.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What modules register into.
+pub struct Setup {
+    app: AppName,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) sources: Vec<SourcePlan>,
+    pub(crate) health: Vec<HealthPlan>,
+    pub(crate) subscribers: Vec<Arc<dyn EventSubscriber>>,
+    pub(crate) migrations: &'static [AppMigration],
+}
+
+impl Setup {
+    pub(crate) fn new(app: AppName) -> Self {
+        Self {
+            app,
+            workers: Vec::new(),
+            sources: Vec::new(),
+            health: Vec::new(),
+            subscribers: Vec::new(),
+            migrations: &[],
+        }
+    }
+
+    /// A worker.
+    pub fn worker(&mut self, worker: Worker) {
+        self.workers.push(worker);
+    }
+
+    /// Where tasks for the worker of this name go.
+    ///
+    /// # Errors
+    /// When it is no name.
+    pub fn route(&self, worker: &str) -> Result<Arc<Route>, SetupError> {
+        let (queue, handler) = (QueueName::new(worker)?, HandlerName::new(worker)?);
+        Ok(Arc::new(Route { app: self.app.clone(), queue, handler }))
+    }
+
+    /// A source, made anew whenever its node is restarted.
+    ///
+    /// # Errors
+    /// When its name is none.
+    pub fn source(
+        &mut self,
+        name: &str,
+        build: impl Fn() -> Box<dyn Source> + Send + Sync + 'static,
+    ) -> Result<(), SetupError> {
+        self.sources.push(SourcePlan { name: SourceName::new(name)?, build: Arc::new(build) });
+        Ok(())
+    }
+
+    /// A health reporter.
+    pub fn health(&mut self, plan: HealthPlan) {
+        self.health.push(plan);
+    }
+
+    /// Somebody who hears of the app's facts.
+    pub fn subscribe(&mut self, subscriber: Arc<dyn EventSubscriber>) {
+        self.subscribers.push(subscriber);
+    }
+
+    /// The schema of the app's own tables. One list an app.
+    pub fn migrations(&mut self, migrations: &'static [AppMigration]) {
+        self.migrations = migrations;
+    }
+}
+
+/// An app under assembly; `A` is its own section of the configuration.
+pub struct App<A = NoAppConfig> {
+    name: String,
+    modules: Vec<Box<dyn Module<A>>>,
+    config: PhantomData<fn() -> A>,
+}
+
+impl App {
+    /// An app without settings of its own.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self::configured(name)
+    }
+}
+
+impl<A: AppConfig> App<A> {
+    /// An app with settings of its own.
+    pub fn configured(name: impl Into<String>) -> Self {
+        Self { name: name.into(), modules: Vec::new(), config: PhantomData }
+    }
+
+    /// Adds a module.
+    #[must_use]
+    pub fn module(mut self, module: impl Module<A>) -> Self {
+        self.modules.push(Box::new(module));
+        self
+    }
+
+    /// The app's name.
+    ///
+    /// # Errors
+    /// When it is no name.
+    pub fn name(&self) -> Result<AppName, SetupError> {
+        Ok(AppName::new(&self.name)?)
+    }
+
+    /// Lets the modules register, and checks what they registered against itself and the configuration.
+    ///
+    /// # Errors
+    /// What a module refused, or what does not fit together.
+    pub fn assemble(&self, config: &RuntimeConfig<A>) -> Result<Assembled, SetupError> {
+        let name = self.name()?;
+        let mut setup = Setup::new(name.clone());
+        for module in &self.modules {
+            module.register(&config.app, &mut setup)?;
+        }
+        let Setup { workers, mut sources, health, subscribers, migrations, .. } = setup;
+        let workers: Vec<_> = workers
+            .into_iter()
+            .map(|worker| {
+                let overrides = config.workers.iter().find(|(name, _)| worker.is_named(name.as_str()));
+                worker.plan(&name, overrides.map(|(_, overrides)| overrides))
+            })
+            .collect::<Result<_, _>>()?;
+        unique("worker", workers.iter().map(|worker| worker.descriptor.name.as_str()))?;
+        unique("source", sources.iter().map(|source| source.name.as_str()))?;
+        unique("health reporter", health.iter().map(|reporter| reporter.name.as_str()))?;
+        sources.retain(|source| config.sources.get(&source.name).is_none_or(|settings| settings.enabled));
+        Ok(Assembled { plan: AppPlan { name, workers, sources, health, subscribers }, migrations })
+    }
+}
+
+/// An app whose modules have registered.
+pub struct Assembled {
+    /// What runs.
+    pub plan: AppPlan,
+    /// The schema of its own tables.
+    pub migrations: &'static [AppMigration],
+}
+
+fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), SetupError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(SetupError::Twice { what, name: name.to_owned() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The command line that every app has: run, and look at the configuration.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::app::{App, AppConfig};
+use crate::config::{ConfigSources, Loaded, RuntimeConfig, config_example, config_schema};
+use crate::signals::Exit;
+
+/// Where the configuration comes from, beside the environment (`RUNTIME__SECTION__KEY`).
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// Configuration file (TOML); without it `runtime.toml` is read when it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting, over file and environment; may be given again.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// What can be done with a configuration.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Says whether the configuration is right, or everything that is wrong with it.
+    Check,
+    /// The configuration in force.
+    Show {
+        /// With where each value comes from.
+        #[arg(long)]
+        origins: bool,
+    },
+    /// The JSON schema of the configuration.
+    Schema,
+    /// A commented example with the defaults.
+    Example,
+}
+
+#[derive(Debug, Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs until a signal (the default).
+    Run,
+    /// Looks at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+impl<A: AppConfig> App<A> {
+    /// The whole `main` of an app: reads the command line and does what it says.
+    pub fn run(&self) -> ExitCode {
+        self.run_with(std::env::args_os())
+    }
+
+    /// The same with arguments handed in; the first is the program's name.
+    pub fn run_with(&self, arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+        let name = self.name().map_or_else(|_| "app".to_owned(), |name| name.to_string());
+        let parsed = CommandLine::command()
+            .bin_name(name)
+            .try_get_matches_from(arguments)
+            .and_then(|matches| CommandLine::from_arg_matches(&matches));
+        match parsed {
+            Ok(line) => match line.command.unwrap_or(Verb::Run) {
+                Verb::Run => self.run_until_signal(&line.config),
+                Verb::Config(command) => self.run_config(&line.config, &command),
+            },
+            Err(error) => {
+                drop(error.print());
+                ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+            }
+        }
+    }
+
+    /// Reads the configuration with all its layers.
+    ///
+    /// # Errors
+    /// All problems, printed to standard error already; the exit code to end with.
+    pub fn load(&self, args: &ConfigArgs) -> Result<Loaded<RuntimeConfig<A>>, Exit> {
+        let sources = ConfigSources {
+            file: args.config.clone(),
+            default_file: Some("runtime.toml".into()),
+            env: ConfigSources::process_env(),
+            sets: args.set.clone(),
+            ..ConfigSources::default()
+        };
+        let report = |problems: crate::config::ConfigProblems| {
+            eprintln!("{problems}");
+            Exit::Configuration
+        };
+        let loaded = sources.load::<RuntimeConfig<A>>().map_err(report)?;
+        // Which workers and sources there are is known once the modules have seen their settings.
+        let assembled = self.assemble(&loaded.value).map_err(|error| {
+            eprintln!("error: {error}");
+            Exit::Configuration
+        })?;
+        let workers =
+            assembled.plan.workers.iter().map(|worker| worker.descriptor.name.to_string()).collect();
+        let names = [("workers".to_owned(), workers)].into();
+        ConfigSources { names, ..sources }.load().map_err(report)
+    }
+
+    /// Runs until a signal: the tree on a runtime of its own, apart from the work pool.
+    pub fn run_until_signal(&self, args: &ConfigArgs) -> ExitCode {
+        match self.load(args) {
+            Ok(loaded) => control_runtime()
+                .map_or(Exit::StartUp, |runtime| runtime.block_on(self.serve(loaded.value)))
+                .into(),
+            Err(exit) => exit.into(),
+        }
+    }
+
+    /// Does what a configuration command says.
+    pub fn run_config(&self, args: &ConfigArgs, command: &ConfigCommand) -> ExitCode {
+        match command {
+            ConfigCommand::Schema => println!("{}", config_schema::<RuntimeConfig<A>>()),
+            ConfigCommand::Example => print!("{}", config_example::<RuntimeConfig<A>>()),
+            ConfigCommand::Check | ConfigCommand::Show { .. } => match self.load(args) {
+                Err(exit) => return exit.into(),
+                Ok(loaded) => match command {
+                    ConfigCommand::Show { origins } => print!("{}", loaded.show(*origins)),
+                    _ => println!("ok"),
+                },
+            },
+        }
+        ExitCode::SUCCESS
+    }
+}
+
+/// The runtime of the tree and the admin server.
+///
+/// `None`, with the reason on standard error, when the system gives no threads.
+pub fn control_runtime() -> Option<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| eprintln!("error: no threads for the tree: {error}"))
+        .ok()
+}

@@ -1,0 +1,290 @@
+//! From a configuration to a running tree, and back down in order.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use runtime_actors::{
+    MakeServe, RuntimeCore, RuntimeParts, Serve, StopReport, Timing, WorkPool, default_work_threads,
+};
+use runtime_admin::{AdminServer, AdminServerConfig};
+use runtime_core::clock::Clock;
+use runtime_core::control::{CommandError, Control};
+use runtime_core::limits::StoreLimits;
+use runtime_core::name::InstanceName;
+use runtime_core::store::{Capability, Store, StoreError};
+use runtime_stores::{
+    MemoryStore, Retention, SqliteOptions, SqliteStore, Synchronous as SqliteSynchronous, SystemClock,
+};
+
+use crate::app::{App, AppConfig, Assembled, SetupError};
+use crate::config::{RuntimeConfig, StoreConfig, StoreKind, Synchronous};
+use crate::signals::{Exit, Signal, Signals};
+use crate::telemetry::{Identity, Telemetry, TelemetryError, TelemetryGuard};
+
+/// Why an app did not start. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The modules do not fit together.
+    #[error("the app cannot be assembled")]
+    Setup(#[from] SetupError),
+    /// Logs or traces cannot be set up.
+    #[error("telemetry cannot be set up")]
+    Telemetry(#[from] TelemetryError),
+    /// A folder or a thread cannot be had.
+    #[error("{what}")]
+    System {
+        /// What was to be had.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("{}: the store {} cannot be opened", source.code(), path.display())]
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The tree did not come up.
+    #[error("{}: the tree did not start", .0.code)]
+    Tree(#[source] CommandError),
+}
+
+/// A running app.
+pub struct Running {
+    core: RuntimeCore,
+    store: Arc<dyn Store>,
+    admin: Arc<OnceLock<SocketAddr>>,
+    admin_file: PathBuf,
+}
+
+impl<A: AppConfig> App<A> {
+    /// Opens the store, builds the tree and waits until it is up. Must be called on the runtime that is to drive the tree; handlers get
+    /// threads of their own.
+    ///
+    /// # Errors
+    /// [`StartError`]; whatever had been started is stopped again.
+    pub async fn start(
+        &self,
+        config: &RuntimeConfig<A>,
+        telemetry: &TelemetryGuard,
+    ) -> Result<Running, StartError> {
+        let Assembled { plan, migrations } = self.assemble(config)?;
+        let data_dir = config.runtime.data_dir.clone();
+        let system = |what: String| move |source| StartError::System { what, source };
+        std::fs::create_dir_all(&data_dir)
+            .map_err(system(format!("the data folder {} cannot be made", data_dir.display())))?;
+        let instance = config.runtime.instance.clone().unwrap_or_else(|| made_up(self));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (store, store_name) = open_store(&config.store, config.store_path(), &instance, &clock)?;
+        if !migrations.is_empty() {
+            let failed = |source| StartError::Store { path: config.store_path(), source };
+            if !store.capabilities().contains(&Capability::AppWrites) {
+                return Err(failed(StoreError::CapabilityMissing(Capability::AppWrites)));
+            }
+            store.migrate_app(plan.name.clone(), migrations).await.map_err(failed)?;
+        }
+        let threads = config.work.threads.unwrap_or_else(default_work_threads);
+        let admin = Arc::new(OnceLock::new());
+        let admin_file = admin_file(&data_dir);
+        let serve =
+            config.admin.enabled.then(|| serve_admin(config.admin.listen, admin.clone(), admin_file.clone()));
+        let core = RuntimeCore::new(RuntimeParts {
+            store: store.clone(),
+            store_name: store_name.to_owned(),
+            clock,
+            instance,
+            traces: telemetry.bridge(),
+            pool: WorkPool::start(threads).map_err(system("the work pool cannot be started".to_owned()))?,
+            timing: Timing { grace: Duration::from_secs(config.runtime.grace_secs), ..Timing::default() },
+            apps: vec![plan],
+            admin: serve,
+        })
+        .await
+        .map_err(StartError::Tree)?;
+        Ok(Running { core, store, admin, admin_file })
+    }
+
+    /// Starts telemetry and the app, serves until a signal, and stops in order.
+    pub(crate) async fn serve(&self, config: RuntimeConfig<A>) -> Exit {
+        let telemetry = match self.telemetry(&config) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return refused(&error),
+        };
+        let exit = match self.start(&config, &telemetry).await {
+            Ok(running) => running.until_signal().await,
+            Err(error) => refused(&error),
+        };
+        if let Err(error) = telemetry.shutdown(Duration::from_secs(config.runtime.flush_secs.get())).await {
+            eprintln!("the last traces were not sent: {error}");
+        }
+        exit
+    }
+
+    /// Sets up logs and traces for the process.
+    ///
+    /// # Errors
+    /// What kept them from being set up.
+    pub fn telemetry(&self, config: &RuntimeConfig<A>) -> Result<TelemetryGuard, StartError> {
+        let instance = config.runtime.instance.clone().unwrap_or_else(|| made_up(self));
+        let identity = Identity {
+            service: self.name()?.to_string(),
+            instance: instance.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Telemetry::start(&config.telemetry, &identity)?)
+    }
+}
+
+impl Running {
+    /// The door into the tree.
+    pub fn control(&self) -> Arc<dyn Control> {
+        self.core.control()
+    }
+
+    /// The store, for reads of the app's own rows.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where the admin API listens, when it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.get().copied()
+    }
+
+    /// Serves until a signal, then stops. A second signal ends the process at once.
+    pub async fn until_signal(self) -> Exit {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(source) => {
+                let what = "signals cannot be listened to".to_owned();
+                self.stop().await;
+                return refused(&StartError::System { what, source });
+            }
+        };
+        let mut broken = self.core.broken();
+        tokio::select! {
+            _ = signals.next() => tracing::info!("stopping; a second signal kills"),
+            _ = broken.wait_for(Option::is_some) => tracing::error!("the tree has ended by itself"),
+        }
+        tokio::select! {
+            exit = self.stop() => exit,
+            () = killed(&mut signals) => Exit::Killed,
+        }
+    }
+
+    /// Stops in order and says how it went.
+    pub async fn stop(self) -> Exit {
+        // Whoever looks for a running instance must not find this one any more.
+        drop(std::fs::remove_file(&self.admin_file));
+        match self.core.stop().await {
+            StopReport::Clean => {
+                tracing::info!("stopped");
+                Exit::Clean
+            }
+            StopReport::Abandoned(nodes) => {
+                tracing::error!(?nodes, "stopped; these nodes did not end and were abandoned");
+                Exit::Abandoned
+            }
+            StopReport::Broken(fault) => {
+                tracing::error!(fault, "stopped; the tree broke");
+                Exit::Failed
+            }
+        }
+    }
+}
+
+/// The file in the data folder that says where the running instance can be reached.
+pub fn admin_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin.addr")
+}
+
+async fn killed(signals: &mut Signals) {
+    while signals.next().await != Signal::Kill {}
+}
+
+fn refused(error: &StartError) -> Exit {
+    eprintln!("error: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        eprintln!("  because {next}");
+        cause = next.source();
+    }
+    match error {
+        StartError::Setup(_) => Exit::Configuration,
+        _ => Exit::StartUp,
+    }
+}
+
+fn made_up<A: AppConfig>(app: &App<A>) -> InstanceName {
+    let name = app.name().map_or_else(|_| "app".to_owned(), |name| name.to_string());
+    InstanceName::new(format!("{name}-{}", process::id()))
+        .expect("a name and a number are a valid instance name")
+}
+
+impl<A> RuntimeConfig<A> {
+    /// The file of the SQLite back end.
+    pub fn store_path(&self) -> PathBuf {
+        self.store.path.clone().unwrap_or_else(|| self.runtime.data_dir.join("runtime.db"))
+    }
+}
+
+fn open_store(
+    config: &StoreConfig,
+    path: PathBuf,
+    instance: &InstanceName,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Store>, &'static str), StartError> {
+    let limits = StoreLimits {
+        max_payload_bytes: config.max_payload_bytes.get(),
+        queue_capacity: config.queue_capacity.get(),
+        ..StoreLimits::default()
+    };
+    match config.kind {
+        StoreKind::Memory => Ok((Arc::new(MemoryStore::new(clock.clone(), limits)), "memory")),
+        StoreKind::Sqlite => {
+            let options = SqliteOptions {
+                limits,
+                synchronous: match config.synchronous {
+                    Synchronous::Full => SqliteSynchronous::Full,
+                    Synchronous::NormalMayLoseAcknowledgedTasks => {
+                        SqliteSynchronous::NormalLosesLastCommitsOnPowerCut
+                    }
+                },
+                retention: Retention {
+                    keep_finished_for: Duration::from_hours(24 * u64::from(config.history_retention_days)),
+                    ..Retention::default()
+                },
+                ..SqliteOptions::new(path.clone(), instance.clone(), clock.clone())
+            };
+            let store = SqliteStore::open(options).map_err(|source| StartError::Store { path, source })?;
+            Ok((Arc::new(store), "sqlite"))
+        }
+    }
+}
+
+/// The admin server as the tree's node runs it: bind, note the address where sub-commands find it, serve.
+fn serve_admin(listen: SocketAddr, address: Arc<OnceLock<SocketAddr>>, file: PathBuf) -> MakeServe {
+    Box::new(move |control| -> Serve {
+        Arc::new(move |stop, listening| {
+            let (control, address, file) = (control.clone(), address.clone(), file.clone());
+            Box::pin(async move {
+                // A restarted node takes the port it had.
+                let listen = address.get().copied().unwrap_or(listen);
+                let server = AdminServer { config: AdminServerConfig::new(listen), control };
+                let bound = server.bind().await.map_err(|error| error.to_string())?;
+                let bound_to = *address.get_or_init(|| bound.address());
+                std::fs::write(&file, bound_to.to_string()).map_err(|error| error.to_string())?;
+                tracing::info!(address = %bound_to, "admin API listens");
+                listening();
+                bound.serve(stop.cancelled_owned()).await.map_err(|error| error.to_string())
+            })
+        })
+    })
+}
