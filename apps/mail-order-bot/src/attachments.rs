@@ -102,10 +102,11 @@ fn claimed_kind(attachment: &Attachment) -> Kind {
         ("ods", _) | (_, "application/vnd.oasis.opendocument.spreadsheet") => Kind::Readable(Format::Ods),
         ("pdf", _) | (_, "application/pdf") => Kind::Readable(Format::Pdf),
         (
-            "xls" | "doc" | "docx" | "odt" | "rtf" | "xml" | "json" | "zip" | "7z" | "rar" | "xlsb" | "pages"
-            | "numbers",
+            "gz" | "xls" | "doc" | "docx" | "odt" | "rtf" | "xml" | "json" | "zip" | "7z" | "rar" | "xlsb"
+            | "pages" | "numbers",
             _,
         ) => Kind::Obstacle(ObstacleCode::Unsupported),
+        (_, "application/ms-tnef" | "application/vnd.ms-tnef") => Kind::Obstacle(ObstacleCode::Unsupported),
         ("txt", _) | (_, "text/plain") => Kind::Readable(Format::Text),
         // A container whose parts cannot be told apart.
         (_, media_type) if media_type.starts_with("multipart/") => Kind::Obstacle(ObstacleCode::Unreadable),

@@ -167,7 +167,10 @@ impl Extractor {
             Format::Text => vec![Content::Text(text(candidate))],
             Format::Csv => {
                 let table = csv::read(&candidate.bytes, candidate.charset.as_deref());
-                vec![Content::Table(table.ok_or(ExtractError::Document(ObstacleCode::Unreadable))?)]
+                vec![Content::Table(table.map_err(|code| match code {
+                    ObstacleCode::ExtractOutput => ExtractError::Output,
+                    code => ExtractError::Document(code),
+                })?)]
             }
             Format::Xlsx | Format::Ods | Format::Pdf => self.extract_in_child(candidate).await?,
         };
@@ -244,6 +247,9 @@ impl Said {
         if self.status.success() {
             let broken = |_| ExtractError::Document(ObstacleCode::Unreadable);
             return serde_json::from_slice(&self.output).map_err(broken);
+        }
+        if self.status.code() == Some(i32::from(child::NOT_BEGUN)) {
+            return Err(ExtractError::Process(io::Error::other(self.complaint.trim().to_owned())));
         }
         if let Some(failure) = self.status.code().and_then(child::Failure::from_exit_code) {
             return Err(match failure {

@@ -110,6 +110,23 @@ fn changed_mails_always_get_a_verdict() {
 }
 
 #[test]
+fn the_largest_mails_are_read_in_one_pass() {
+    let World { shop, extractor, runtime } = setup();
+    let styles = "<style></style><script>x</script>".repeat(30_000);
+    let lines = "TEA-100 4 500 4 501\n".repeat(30_000);
+    let one_line = format!("please send 10 x TEA-100 {}", "1 999 ".repeat(200_000));
+    let bodies = [("html", styles.as_str()), ("plain", &lines), ("plain", &one_line)];
+    for (kind, body) in bodies {
+        let head = "From: jane@oldpost.example\r\nSubject: Order\r\n";
+        let raw = format!("{head}Content-Type: text/{kind}; charset=utf-8\r\n\r\n{body}");
+        let reading =
+            runtime.block_on(read_order(raw.as_bytes(), &shop, &extractor)).expect("no passing fault");
+        assert_ne!(reading.verdict.code(), "order");
+        assert!(reading.reply.is_none_or(|reply| reply.body.len() < 50_000), "a reply stays readable");
+    }
+}
+
+#[test]
 fn headers_as_deep_as_they_like_are_counted_first() {
     let many =
         |line: &str, count: usize| format!("From: a@b.example\r\n{}\r\nx", line.repeat(count)).into_bytes();

@@ -13,7 +13,7 @@ use crate::table::Cell;
 use crate::unit::Unit;
 
 /// Most lines of one order.
-const MAX_LINES: usize = 2_000;
+pub(crate) const MAX_LINES: usize = 1_000;
 
 /// What became of a draft. It is good when there are neither problems nor contradictions; `lines` then holds every
 /// line of the draft.
@@ -243,7 +243,7 @@ fn amount_of(field: &Field, mark: Option<DecimalMark>, ours: Currency) -> Option
 
 fn repeated_articles(draft: &OrderDraft, ours: Currency) -> Vec<Contradiction> {
     let mut by_sku: BTreeMap<Sku, Vec<&DraftLine>> = BTreeMap::new();
-    for line in &draft.lines {
+    for line in draft.lines.iter().take(MAX_LINES) {
         if let Some(sku) = sku_of(line) {
             by_sku.entry(sku).or_default().push(line);
         }

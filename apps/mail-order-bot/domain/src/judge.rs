@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Checked, check, quantity_claim, sku_of};
+use crate::check::{Checked, MAX_LINES, check, quantity_claim, sku_of};
 use crate::draft::OrderDraft;
 use crate::intent::{Intent, intent_of};
 use crate::number::Decimal;
@@ -166,7 +166,7 @@ impl Shop {
     fn knows_any(&self, draft: &OrderDraft) -> bool {
         let known =
             |sku: &Sku| self.catalogue.product(sku).is_some() || self.catalogue.suggestion(sku).is_some();
-        draft.lines.iter().filter_map(sku_of).any(|sku| known(&sku))
+        draft.lines.iter().take(MAX_LINES).filter_map(sku_of).any(|sku| known(&sku))
     }
 
     /// Checks every document. Several may hold the order only when they order the same.

@@ -17,6 +17,9 @@ use crate::problem::{Contradiction, LineProblem, ProblemKind};
 use crate::shop::Shop;
 use crate::verdict::{Disposition, Verdict};
 
+/// Most causes that one reply names; nobody reads more.
+const MAX_CAUSES: usize = 100;
+
 /// A reply to a customer, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyText {
@@ -61,6 +64,8 @@ trait Voice {
     fn refusal(&self) -> &'static str;
     /// Says what the customer can do about it.
     fn what_to_do(&self) -> &'static str;
+    /// Stands for the causes that are left out.
+    fn and_more(&self, count: usize) -> String;
     fn place(&self, at: &LineRef, column: Option<&ColumnRef>) -> String;
     fn problem(&self, kind: &ProblemKind) -> String;
     fn contradiction(&self, contradiction: &Contradiction) -> String;
@@ -99,7 +104,12 @@ fn body(voice: &dyn Voice, customer: &Customer, verdict: &Verdict) -> Option<Str
             return None;
         }
     };
-    let causes: Vec<_> = causes.into_iter().map(|cause: String| format!("- {cause}")).collect();
+    let more = causes.len().saturating_sub(MAX_CAUSES);
+    let mut causes: Vec<_> =
+        causes.into_iter().take(MAX_CAUSES).map(|cause: String| format!("- {cause}")).collect();
+    if more > 0 {
+        causes.push(format!("- {}", voice.and_more(more)));
+    }
     let parts = [
         voice.greeting(&customer.name),
         voice.refusal().to_owned(),

@@ -48,8 +48,12 @@ struct Style {
 fn style(language: Language) -> Style {
     let (titles, total) = match language {
         Language::En => (["Item no.", "Description", "Qty", "Unit", "Unit price", "Line total"], "Total"),
-        Language::De => (["Art.-Nr.", "Bezeichnung", "Menge", "Einheit", "Einzelpreis", "Gesamtpreis"], "Summe"),
-        Language::Fr => (["Référence", "Désignation", "Quantité", "Unité", "Prix unitaire", "Montant"], "Total HT"),
+        Language::De => {
+            (["Art.-Nr.", "Bezeichnung", "Menge", "Einheit", "Einzelpreis", "Gesamtpreis"], "Summe")
+        }
+        Language::Fr => {
+            (["Référence", "Désignation", "Quantité", "Unité", "Prix unitaire", "Montant"], "Total HT")
+        }
         Language::Es => (["Código", "Descripción", "Cantidad", "Unidad", "Precio", "Importe"], "Total"),
         Language::It => (["Codice", "Descrizione", "Quantità", "U.M.", "Prezzo", "Importo"], "Totale"),
     };
@@ -107,7 +111,12 @@ fn as_table(rows: &[Vec<String>]) -> Table {
 }
 
 fn letter(document: Document) -> Letter {
-    Letter { sender: "ann@cafe.example".into(), subject: "Order".into(), documents: vec![document], ..Letter::default() }
+    Letter {
+        sender: "ann@cafe.example".into(),
+        subject: "Order".into(),
+        documents: vec![document],
+        ..Letter::default()
+    }
 }
 
 fn ordered(verdict: &Verdict) -> Option<Vec<(String, u32)>> {
@@ -218,7 +227,11 @@ fn the_first_question_that_fails_decides() {
     let with = |code| Letter { obstacles: vec![broken(code)], ..base.clone() };
     assert_eq!(code(&with(ObstacleCode::Unreadable)), "unreadable_attachment", "it might say something else");
     assert_eq!(code(&with(ObstacleCode::TooLarge)), "refused_attachment");
-    assert_eq!(code(&with(ObstacleCode::Unsupported)), "order", "letters and pictures beside an order are common");
+    assert_eq!(
+        code(&with(ObstacleCode::Unsupported)),
+        "order",
+        "letters and pictures beside an order are common"
+    );
     let stranger = Letter { sender: "x@y.example".into(), ..with(ObstacleCode::Unreadable) };
     assert_eq!(shop().reply(&stranger, &shop().judge(&stranger)), None, "strangers are never written to");
 }

@@ -21,7 +21,10 @@ pub(super) enum Failure {
     Memory,
 }
 
-/// Exit codes of a child; 1 and 2 are left to everything that is not this table.
+/// Exit code of a child that did not begin: its limits could not be set, or it was called wrongly.
+pub(super) const NOT_BEGUN: u8 = 2;
+
+/// Exit codes of a child that gave up.
 const EXIT_CODES: [(Failure, u8); 5] = [
     (Failure::Document(ObstacleCode::Unreadable), 10),
     (Failure::Document(ObstacleCode::Encrypted), 11),
@@ -46,11 +49,11 @@ impl Failure {
 pub fn child_main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     let Some(task) = Task::parse(arguments) else {
         eprintln!("usage: extract-child --format xlsx|ods|pdf --memory-bytes N --cpu-secs N");
-        return ExitCode::from(2);
+        return ExitCode::from(NOT_BEGUN);
     };
     if let Err(error) = task.limit_yourself() {
         eprintln!("the limits cannot be set: {error}");
-        return ExitCode::from(1);
+        return ExitCode::from(NOT_BEGUN);
     }
     match task.run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,11 +94,11 @@ impl Task {
 
     /// No more memory and processor time than given, no core file, nothing written to any file.
     fn limit_yourself(self) -> std::io::Result<()> {
-        Resource::AS.set(self.memory_bytes, self.memory_bytes)?;
+        lower(Resource::AS, self.memory_bytes, 0)?;
         // The soft limit comes with a signal of its own; the hard one is the end.
-        Resource::CPU.set(self.cpu_secs, self.cpu_secs + 1)?;
-        Resource::CORE.set(0, 0)?;
-        Resource::FSIZE.set(0, 0)
+        lower(Resource::CPU, self.cpu_secs, 1)?;
+        lower(Resource::CORE, 0, 0)?;
+        lower(Resource::FSIZE, 0, 0)
     }
 
     fn run(self) -> Result<(), Failure> {
@@ -119,6 +122,12 @@ impl Task {
         };
         contents.map_err(Failure::Document)
     }
+}
+
+/// Lowers a limit; where somebody already set a lower one, that one stays.
+fn lower(resource: Resource, soft: u64, grace: u64) -> std::io::Result<()> {
+    let (_, most) = resource.get()?;
+    resource.set(soft.min(most), soft.saturating_add(grace).min(most))
 }
 
 /// A reader that panics met something it did not expect, or asked for more memory than there can be.

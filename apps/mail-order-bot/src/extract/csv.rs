@@ -2,7 +2,7 @@
 //! no more memory than a small multiple of that.
 
 use csv::ReaderBuilder;
-use mail_order_domain::{Cell, Row, Table};
+use mail_order_domain::{Cell, ObstacleCode, Row, Table};
 
 use super::charset;
 
@@ -10,40 +10,51 @@ const DELIMITERS: [u8; 4] = [b';', b',', b'\t', b'|'];
 /// How many lines are looked at to find the delimiter.
 const SAMPLE_LINES: usize = 50;
 
-/// Reads bytes as a table; `None` when they are not text.
-#[must_use]
-pub(super) fn read(bytes: &[u8], declared_charset: Option<&str>) -> Option<Table> {
+/// Most cells a table may have; an order has a few thousand.
+const MAX_CELLS: usize = 200_000;
+
+/// Reads bytes as a table.
+///
+/// # Errors
+/// They are not text, or hold more cells than an order can have.
+pub(super) fn read(bytes: &[u8], declared_charset: Option<&str>) -> Result<Table, ObstacleCode> {
     let text = charset::decode(bytes, declared_charset);
     if text.contains('\0') {
-        return None;
+        return Err(ObstacleCode::Unreadable);
     }
-    let delimiter = delimiter(&text);
+    let mut rows = records(&text, delimiter(&text))?;
     // `sep=;` on the first line is for Excel, and counts as a line.
-    let mut rows = records(&text, delimiter);
     rows.retain(|row| {
         !matches!(row.cells.first(), Some(Cell::Text(text)) if row.number == 1 && text.starts_with("sep="))
-            && row.cells.iter().any(|cell| !cell.is_empty())
     });
-    Some(Table { sheet: None, rows })
+    Ok(Table { sheet: None, rows })
 }
 
-fn records(text: &str, delimiter: u8) -> Vec<Row> {
+/// The rows that are not blank.
+fn records(text: &str, delimiter: u8) -> Result<Vec<Row>, ObstacleCode> {
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
         .flexible(true)
         .from_reader(text.as_bytes());
     let (mut line, mut counted) = (1_u32, 0);
-    let mut rows = Vec::new();
+    let (mut rows, mut cells) = (Vec::new(), 0);
     for record in reader.records().filter_map(Result::ok) {
         // The reader's own position lies before the line ends that it skipped.
         let begin = record.position().map_or(counted, |position| position.byte() as usize);
         let blank = text[begin..].bytes().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         line += text[counted..begin + blank].bytes().map(|byte| u32::from(byte == b'\n')).sum::<u32>();
         counted = begin + blank;
+        if record.iter().all(|field| field.trim().is_empty()) {
+            continue;
+        }
+        cells += record.len();
+        if cells > MAX_CELLS {
+            return Err(ObstacleCode::ExtractOutput);
+        }
         rows.push(Row { number: line, cells: record.iter().map(Cell::text).collect() });
     }
-    rows
+    Ok(rows)
 }
 
 /// The delimiter that parts most lines into the same number of fields, more than one. `,` may be a decimal mark, so
@@ -54,7 +65,8 @@ fn delimiter(text: &str) -> u8 {
     }
     let sample: String = text.split_inclusive('\n').take(SAMPLE_LINES).collect();
     let score = |delimiter: u8| {
-        let widths: Vec<_> = records(&sample, delimiter).iter().map(|row| row.cells.len()).collect();
+        let widths: Vec<_> =
+            records(&sample, delimiter).unwrap_or_default().iter().map(|row| row.cells.len()).collect();
         let same = |width: usize| widths.iter().filter(|other| **other == width).count();
         widths.iter().filter(|width| **width > 1).map(|width| (same(*width), *width)).max()
     };
@@ -102,7 +114,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_has_no_more_cells_than_an_order_can_have() {
+        let wide = [b"a".as_slice(), &vec![b';'; 1 << 20]].concat();
+        assert_eq!(read(&wide, None), Err(ObstacleCode::ExtractOutput));
+        assert_eq!(
+            read(&vec![b';'; 1 << 20], None).map(|table| table.rows.len()),
+            Ok(0),
+            "blank rows do not count"
+        );
+    }
+
+    #[test]
     fn binary_is_not_text() {
-        assert_eq!(read(b"PK\x03\x04\0\0\0\0\x08", None), None);
+        assert_eq!(read(b"PK\x03\x04\0\0\0\0\x08", None), Err(ObstacleCode::Unreadable));
     }
 }

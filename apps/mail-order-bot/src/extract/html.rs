@@ -40,8 +40,11 @@ pub fn to_text(html: &str) -> String {
 /// What follows the end of an element whose content is no text.
 fn behind<'a>(rest: &'a str, element: &str) -> &'a str {
     let closing = format!("</{element}");
-    let lower = rest.to_ascii_lowercase();
-    let Some(at) = lower.find(&closing) else { return "" };
+    let is_closing = |at: &usize| {
+        let tag = rest.as_bytes().get(*at..*at + closing.len());
+        tag.is_some_and(|tag| tag.eq_ignore_ascii_case(closing.as_bytes()))
+    };
+    let Some(at) = rest.match_indices("</").map(|(at, _)| at).find(is_closing) else { return "" };
     rest[at..].find('>').map_or("", |end| &rest[at + end + 1..])
 }
 

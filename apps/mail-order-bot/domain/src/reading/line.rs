@@ -33,12 +33,21 @@ enum Token<'a> {
     Word(&'a str),
 }
 
+/// Longest line that is looked at closely, in bytes; people and programs break lines long before.
+const MAX_LINE_BYTES: usize = 2_000;
+
 /// The order lines of one line of text: one for each article it names.
 pub(super) fn read(text: &str, at: &LineRef) -> Vec<DraftLine> {
     let text = without_bullet(text);
     let names = text.split_whitespace().map(bare).filter(|word| Sku::is_shape_of(word)).count();
     match names {
         0 => Vec::new(),
+        // Too long to say which number belongs to which article: the customer is asked about the first.
+        _ if text.len() > MAX_LINE_BYTES => {
+            let first = text.split_whitespace().map(bare).find(|word| Sku::is_shape_of(word));
+            let sku = first.map(|sku| Field { cell: Cell::text(sku), column: None });
+            vec![DraftLine { sku, ..DraftLine::at(at.clone()) }]
+        }
         1 => read_segment(text, at).into_iter().collect(),
         _ => segments(text).filter_map(|segment| read_segment(segment, at)).collect(),
     }
@@ -324,6 +333,12 @@ mod tests {
         assert_eq!(read_one("TEA-100 from lot 12 of 40").map(|line| line[1].clone()), Some(String::new()));
         assert_eq!(read_one("we liked TEA-100 a lot"), None);
         assert_eq!(read_one("10 boxes of tea"), None);
+    }
+
+    #[test]
+    fn a_line_without_end_is_asked_about() {
+        let endless = format!("10 x TEA-100 {}", "4 500 ".repeat(100_000));
+        assert_eq!(read_one(&endless), Some(["TEA-100", "", "", "", ""].map(str::to_owned)));
     }
 
     #[test]

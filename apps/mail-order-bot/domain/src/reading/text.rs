@@ -5,6 +5,9 @@ use super::{Place, line, table};
 use crate::draft::{Field, LineRef, OrderDraft};
 use crate::table::{Cell, Row};
 
+/// Longest line that may be one of headings, in bytes.
+const MAX_HEADING_BYTES: usize = 2_000;
+
 /// What a text says about orders.
 pub(super) struct TextReading {
     pub(super) draft: OrderDraft,
@@ -45,6 +48,9 @@ pub(super) fn read(text: &str, at: Place<'_>) -> TextReading {
 
 /// A table inside text: a line of headings and the lines below it that are parted in the same way.
 fn pasted_table(lines: &[(&str, u32)], at: Place<'_>) -> Option<(OrderDraft, usize)> {
+    if lines.first()?.0.len() > MAX_HEADING_BYTES {
+        return None;
+    }
     for separator in ["\t", ";", "|", "  "] {
         let split =
             |(content, number): &(&str, u32)| Row { number: *number, cells: cells(content, separator) };

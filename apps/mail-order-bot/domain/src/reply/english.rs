@@ -73,6 +73,10 @@ impl Voice for English {
         "Please correct this and send the whole order again."
     }
 
+    fn and_more(&self, count: usize) -> String {
+        format!("and {count} more")
+    }
+
     fn place(&self, at: &LineRef, column: Option<&ColumnRef>) -> String {
         let place = match (&at.document, &at.sheet) {
             (Some(document), Some(sheet)) => format!("\"{document}\", sheet \"{sheet}\", row {}", at.line),

@@ -73,6 +73,10 @@ impl Voice for German {
         "Bitte berichtigen Sie das und senden Sie die ganze Bestellung noch einmal."
     }
 
+    fn and_more(&self, count: usize) -> String {
+        format!("und {count} weitere")
+    }
+
     fn place(&self, at: &LineRef, column: Option<&ColumnRef>) -> String {
         let place = match (&at.document, &at.sheet) {
             (Some(document), Some(sheet)) => format!("„{document}“, Blatt „{sheet}“, Zeile {}", at.line),
