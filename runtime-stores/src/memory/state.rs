@@ -229,7 +229,7 @@ impl State {
     pub(super) fn place(&mut self, mut task: Task, next: Transition) -> TaskState {
         self.remove(task.id.row());
         if task.state == TaskState::Scheduled && next.state == TaskState::Ready {
-            task.run_at = task.run_at.min(self.now);
+            task.run_at = self.now;
         }
         let was_alone = task.state == TaskState::Leased && runs_alone(task.crash_count);
         task.state = next.state;

@@ -1,0 +1,508 @@
+//! The conformance suite: what every back end promises, as cases that run against it.
+//!
+//! A back end is done when it passes; a bug found in one back end becomes a case for all. Every case names the promise of the store
+//! ports that it proves (by the number under which the design lists it) and the capabilities without which it cannot run.
+//!
+//! ```ignore
+//! runtime_stores::conformance!(memory, MemoryBackend);
+//! ```
+
+mod app_rows;
+mod bounds;
+mod durable;
+mod effects;
+mod keys;
+mod leases;
+mod looking;
+mod settling;
+mod steering;
+mod suspects;
+mod time;
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use runtime_core::clock::Clock;
+use runtime_core::error::TaskError;
+use runtime_core::limits::StoreLimits;
+use runtime_core::name::{AppName, HandlerName, IdempotencyKey, InstanceName, QueueName, Route};
+use runtime_core::outcome::{Outcome, Settled, Settlement};
+use runtime_core::store::{Capability, EnqueueError, Enqueued, LeaseAsk, Store, StoreError};
+use runtime_core::task::{Lease, LeasedTask, NewTask, Task, TaskId, TaskState};
+
+use crate::retention::Retention;
+
+/// What a case asks of a store before it is opened.
+#[derive(Clone)]
+pub struct Setup {
+    /// The store's clock.
+    pub clock: Arc<ManualClock>,
+    /// What the store accepts.
+    pub limits: StoreLimits,
+    /// How long it keeps what is finished.
+    pub retention: Retention,
+    /// Who opens it.
+    pub instance: InstanceName,
+}
+
+/// A back end under test.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Opens the store. The first call makes an empty one; later calls open what the one before left.
+    async fn open(&mut self, setup: &Setup) -> Result<Arc<dyn Store>, StoreError>;
+}
+
+/// Time that moves only when told.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// Some moment.
+    pub fn new() -> Self {
+        Self(AtomicI64::new(1_790_000_000_000))
+    }
+
+    /// Moves on.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).expect("a test's wait fits"), Ordering::SeqCst);
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).expect("a test's time is valid")
+    }
+}
+
+type CaseFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One promise, as a test.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// What holds, as a sentence.
+    pub name: &'static str,
+    /// Which promises of the ports it proves.
+    pub promises: &'static [u8],
+    /// What the back end must be able to do.
+    pub needs: &'static [Capability],
+    run: fn(World) -> CaseFuture,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Case")
+            .field("name", &self.name)
+            .field("promises", &self.promises)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the case of this name against a new store. A case whose capability the store lacks has nothing to prove and passes.
+///
+/// # Panics
+/// When the promise does not hold, or no case has this name.
+pub async fn run_case(name: &str, backend: impl Backend + 'static) {
+    let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no case {name}"));
+    let world = World::new(Box::new(backend)).await;
+    let has = world.store.capabilities();
+    if let Some(missing) = case.needs.iter().find(|capability| !has.contains(capability)) {
+        println!("skipped: this back end lacks {missing:?}");
+        return;
+    }
+    (case.run)(world).await;
+}
+
+/// A store and its surroundings.
+pub(crate) struct World {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) setup: Setup,
+    backend: Box<dyn Backend>,
+}
+
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+impl World {
+    async fn new(mut backend: Box<dyn Backend>) -> Self {
+        let setup = Setup {
+            clock: Arc::default(),
+            limits: StoreLimits { max_payload_bytes: 4096, max_batch: 500, queue_capacity: 300 },
+            retention: Retention {
+                keep_finished_for: Duration::from_secs(3_600),
+                keep_finished_at_most: 50,
+                keep_keys_for: Duration::from_secs(7_200),
+            },
+            instance: instance("one"),
+        };
+        let store = backend.open(&setup).await.expect("an empty store opens");
+        Self { store, setup, backend }
+    }
+
+    /// The process dies; `next` opens what it left.
+    pub(crate) async fn crash_into(self, next: &str) -> Self {
+        let Self { store, mut setup, mut backend } = self;
+        drop(store);
+        setup.instance = instance(next);
+        let store = backend.open(&setup).await.expect("what a dead process left opens");
+        Self { store, setup, backend }
+    }
+
+    /// The process ends in order; `next` opens what it left.
+    pub(crate) async fn close_into(self, next: &str) -> Self {
+        self.store.close().await.expect("the store closes");
+        self.crash_into(next).await
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.setup.clock.now()
+    }
+
+    pub(crate) fn later(&self, by: Duration) -> Timestamp {
+        self.now() + jiff::SignedDuration::try_from(by).expect("a test's wait fits")
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.setup.clock.advance(by);
+    }
+
+    pub(crate) async fn put(&self, task: NewTask) -> Result<Enqueued, EnqueueError> {
+        let mut answers = self.store.enqueue(vec![task]).await.expect("the store answers");
+        assert_eq!(answers.len(), 1, "one answer a task");
+        answers.remove(0)
+    }
+
+    pub(crate) async fn put_new(&self, task: NewTask) -> TaskId {
+        match self.put(task).await {
+            Ok(Enqueued::Accepted { id }) => id,
+            other => panic!("expected a new task, got {other:?}"),
+        }
+    }
+
+    pub(crate) async fn lease_as(&self, holder: &str, from: &str, up_to: usize) -> Vec<LeasedTask> {
+        let ask =
+            LeaseAsk { queue: queue(from), instance: instance(holder), up_to, lease_for: LEASE, task: None };
+        self.store.lease(ask).await.expect("the store answers")
+    }
+
+    pub(crate) async fn lease(&self, up_to: usize) -> Vec<LeasedTask> {
+        let holder = self.setup.instance.clone();
+        self.lease_as(holder.as_str(), "work", up_to).await
+    }
+
+    pub(crate) async fn lease_one(&self) -> LeasedTask {
+        let mut leased = self.lease(1).await;
+        assert_eq!(leased.len(), 1, "a task is ready");
+        leased.remove(0)
+    }
+
+    pub(crate) async fn settle(&self, lease: Lease, outcome: Outcome) -> Settled {
+        self.settle_all(vec![self.settlement(lease, outcome)]).await.remove(0)
+    }
+
+    pub(crate) async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Settled> {
+        let asked = settlements.len();
+        let settled = self.store.settle(Arc::new(settlements)).await.expect("the store answers");
+        assert_eq!(settled.len(), asked, "one answer a settlement");
+        settled
+    }
+
+    pub(crate) fn settlement(&self, lease: Lease, outcome: Outcome) -> Settlement {
+        Settlement {
+            lease,
+            outcome,
+            with: None,
+            started_at: self.now(),
+            took: Duration::from_millis(7),
+            trace: None,
+        }
+    }
+
+    pub(crate) async fn find(&self, id: TaskId) -> Option<Task> {
+        self.store.get(vec![id]).await.expect("the store answers").remove(0)
+    }
+
+    pub(crate) async fn get(&self, id: TaskId) -> Task {
+        self.find(id).await.expect("the task is known")
+    }
+
+    pub(crate) async fn state(&self, id: TaskId) -> TaskState {
+        self.get(id).await.state
+    }
+
+    pub(crate) async fn count(&self, of: &str, state: TaskState) -> u64 {
+        let stats = self.store.queue_stats().await.expect("the store answers");
+        stats.iter().find(|stats| stats.queue == queue(of)).map_or(0, |stats| stats.counts.of(state))
+    }
+}
+
+pub(crate) fn queue(name: &str) -> QueueName {
+    QueueName::new(name).expect("a test's name is valid")
+}
+
+pub(crate) fn instance(name: &str) -> InstanceName {
+    InstanceName::new(name).expect("a test's name is valid")
+}
+
+pub(crate) fn route_to(name: &str) -> Arc<Route> {
+    let app = AppName::new("shop").expect("a test's name is valid");
+    Arc::new(Route {
+        app,
+        queue: queue(name),
+        handler: HandlerName::new("handle").expect("a test's name is valid"),
+    })
+}
+
+pub(crate) fn task_to(name: &str, number: u32) -> NewTask {
+    NewTask::new(route_to(name), format!("{{\"n\":{number}}}").into_bytes())
+}
+
+pub(crate) fn task(number: u32) -> NewTask {
+    task_to("work", number)
+}
+
+pub(crate) fn keyed(number: u32, key: &str) -> NewTask {
+    task(number).keyed(IdempotencyKey::new(key).expect("a test's key is valid"))
+}
+
+pub(crate) fn done() -> Outcome {
+    Outcome::Done { output: b"{}".to_vec() }
+}
+
+pub(crate) fn retry_after(after: Duration) -> Outcome {
+    Outcome::Retry { error: TaskError::retryable("not yet"), after }
+}
+
+pub(crate) fn attempts(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("a test asks for an attempt")
+}
+
+pub(crate) fn applied(state: TaskState) -> Settled {
+    Settled::Applied { state, follow_ups: Vec::new() }
+}
+
+/// Declares the cases, once, for the list and for the macro that makes tests of them.
+macro_rules! cases {
+    ($($module:ident { $($name:ident: $promises:tt $needs:tt;)* })*) => {
+        /// Every case.
+        pub const CASES: &[Case] = &[$($(Case {
+            name: stringify!($name),
+            promises: &$promises,
+            needs: &$needs,
+            run: |world| Box::pin($module::$name(world)),
+        },)*)*];
+    };
+}
+
+use Capability::{AppWrites, Durable};
+
+cases! {
+    leases {
+        a_lease_raises_the_epoch_and_counts_the_attempt: [2] [];
+        two_asks_never_get_the_same_task: [2] [];
+        a_late_write_of_a_lost_lease_changes_nothing_and_says_so: [2] [];
+        an_unknown_lease_is_stale: [2] [];
+        an_extended_lease_outlives_its_first_term: [3] [];
+        a_lease_that_ran_out_is_swept_and_not_counted_as_an_attempt: [3] [];
+        claims_go_by_priority_and_then_by_age: [2] [];
+        one_named_task_can_be_leased: [2] [];
+        a_checkpoint_stays_for_the_next_attempt: [2] [];
+        a_task_past_its_deadline_is_not_leased_but_dies: [2] [];
+    }
+    settling {
+        each_outcome_leads_where_the_lifecycle_says: [4] [];
+        what_rides_along_commits_with_the_outcome: [4] [];
+        a_refused_follow_up_undoes_its_member_alone: [4] [];
+        what_rides_along_is_ignored_unless_done: [4] [];
+        a_failed_attempt_is_remembered: [4] [];
+        settling_twice_is_stale: [2, 4] [];
+        a_retry_without_a_wait_is_ready_at_once: [4] [];
+    }
+    keys {
+        the_same_key_is_the_same_task: [6] [];
+        the_same_key_with_other_content_is_an_error: [6] [];
+        a_key_belongs_to_its_queue: [6] [];
+        a_key_outlives_its_task_and_its_history: [6, 8] [];
+        a_key_is_forgotten_when_its_time_is_over: [6, 8] [];
+        a_known_key_is_no_new_task_for_a_full_queue: [6, 8] [];
+        a_call_that_fails_whole_leaves_no_key: [5, 6] [];
+    }
+    bounds {
+        a_full_queue_refuses_from_outside_and_takes_follow_ups: [8] [];
+        a_full_queue_takes_again_what_fits: [8] [];
+        an_oversize_payload_is_refused_alone: [9] [];
+        an_oversize_output_or_checkpoint_is_refused: [9] [];
+        an_oversize_batch_is_refused_whole: [9] [];
+        an_ordering_key_is_refused_where_none_are_kept: [7, 9] [];
+    }
+    suspects {
+        a_task_that_dies_three_times_with_its_process_is_poison: [8] [];
+        an_innocent_beside_a_killer_is_never_blamed: [8] [];
+        nothing_is_leased_beside_a_lone_suspect: [8] [];
+        a_suspect_comes_to_run_and_others_are_not_stalled_for_ever: [8] [];
+        whoever_survives_an_attempt_is_no_longer_suspect: [8] [];
+    }
+    steering {
+        a_dead_task_is_replayed_under_its_id: [4] [];
+        a_parked_task_goes_on_when_approved_and_ends_when_rejected: [4] [];
+        an_unknown_effect_is_resolved_by_a_person: [4] [];
+        commands_that_do_not_fit_are_refused: [4] [];
+        a_cancelled_task_is_not_leased: [4] [];
+    }
+    effects {
+        a_result_is_returned_instead_of_running_again: [4] [];
+        an_unkeyed_effect_without_result_is_unknown: [4] [];
+        the_same_step_with_other_content_is_a_conflict: [4] [];
+        a_withdrawn_intent_may_run_again: [4] [];
+        the_ledger_needs_a_live_lease: [2, 4] [];
+        facts_are_relayed_in_commit_order: [4] [];
+        desired_states_are_kept: [4] [];
+    }
+    looking {
+        a_task_reads_back_as_it_was_asked_for: [1] [];
+        lists_are_newest_first_and_paged: [9] [];
+        filters_fit_every_given_field: [9] [];
+        counts_follow_every_move: [8] [];
+        history_keeps_what_retention_says: [8] [];
+        ids_of_other_stores_are_unknown: [2] [];
+    }
+    time {
+        a_scheduled_task_waits_for_its_time: [3] [];
+        a_sweep_says_what_is_due_next: [3] [];
+        a_deadline_ends_what_waits: [3] [];
+        waiters_are_woken_when_a_task_becomes_ready: [3] [];
+        a_nearer_due_time_is_announced: [3] [];
+        a_closed_store_says_so: [1] [];
+    }
+    durable {
+        what_was_acknowledged_is_there_after_a_crash: [1, 4] [Durable];
+        the_next_owner_releases_leases_at_once: [3, 8] [Durable];
+        a_lease_of_a_dead_owner_is_stale: [2, 3] [Durable];
+        row_numbers_are_never_given_twice: [1] [Durable];
+        counts_are_right_after_a_restart: [8] [Durable];
+        keys_effects_facts_and_wishes_survive: [1, 4, 6] [Durable];
+    }
+    app_rows {
+        app_rows_commit_with_the_settlement: [4, 5] [AppWrites];
+        a_failing_app_write_undoes_its_member_alone: [5] [AppWrites];
+        a_panicking_app_write_undoes_its_member_alone: [5] [AppWrites];
+        an_endless_app_write_is_interrupted: [5] [AppWrites];
+        an_app_write_cannot_end_the_transaction_or_touch_the_platforms_tables: [5] [AppWrites];
+        tasks_and_app_rows_come_together_or_not_at_all: [5] [AppWrites];
+        app_writes_run_although_every_task_is_known: [5, 6] [AppWrites];
+        app_migrations_are_atomic_and_refuse_a_newer_schema: [10] [AppWrites];
+    }
+}
+
+/// Makes one test of every case of the [suite](crate::suite), in a module of this name. The second argument is an expression that makes a
+/// new [`Backend`](crate::suite::Backend) each time.
+#[macro_export]
+macro_rules! conformance {
+    ($module:ident, $backend:expr) => {
+        mod $module {
+            #[allow(unused_imports, reason = "the expression may name things of the outer module, or none")]
+            use super::*;
+
+            $crate::conformance!(@cases $backend;
+                a_lease_raises_the_epoch_and_counts_the_attempt
+                two_asks_never_get_the_same_task
+                a_late_write_of_a_lost_lease_changes_nothing_and_says_so
+                an_unknown_lease_is_stale
+                an_extended_lease_outlives_its_first_term
+                a_lease_that_ran_out_is_swept_and_not_counted_as_an_attempt
+                claims_go_by_priority_and_then_by_age
+                one_named_task_can_be_leased
+                a_checkpoint_stays_for_the_next_attempt
+                a_task_past_its_deadline_is_not_leased_but_dies
+                each_outcome_leads_where_the_lifecycle_says
+                what_rides_along_commits_with_the_outcome
+                a_refused_follow_up_undoes_its_member_alone
+                what_rides_along_is_ignored_unless_done
+                a_failed_attempt_is_remembered
+                settling_twice_is_stale
+                a_retry_without_a_wait_is_ready_at_once
+                the_same_key_is_the_same_task
+                the_same_key_with_other_content_is_an_error
+                a_key_belongs_to_its_queue
+                a_key_outlives_its_task_and_its_history
+                a_key_is_forgotten_when_its_time_is_over
+                a_known_key_is_no_new_task_for_a_full_queue
+                a_call_that_fails_whole_leaves_no_key
+                a_full_queue_refuses_from_outside_and_takes_follow_ups
+                a_full_queue_takes_again_what_fits
+                an_oversize_payload_is_refused_alone
+                an_oversize_output_or_checkpoint_is_refused
+                an_oversize_batch_is_refused_whole
+                an_ordering_key_is_refused_where_none_are_kept
+                a_task_that_dies_three_times_with_its_process_is_poison
+                an_innocent_beside_a_killer_is_never_blamed
+                nothing_is_leased_beside_a_lone_suspect
+                a_suspect_comes_to_run_and_others_are_not_stalled_for_ever
+                whoever_survives_an_attempt_is_no_longer_suspect
+                a_dead_task_is_replayed_under_its_id
+                a_parked_task_goes_on_when_approved_and_ends_when_rejected
+                an_unknown_effect_is_resolved_by_a_person
+                commands_that_do_not_fit_are_refused
+                a_cancelled_task_is_not_leased
+                a_result_is_returned_instead_of_running_again
+                an_unkeyed_effect_without_result_is_unknown
+                the_same_step_with_other_content_is_a_conflict
+                a_withdrawn_intent_may_run_again
+                the_ledger_needs_a_live_lease
+                facts_are_relayed_in_commit_order
+                desired_states_are_kept
+                a_task_reads_back_as_it_was_asked_for
+                lists_are_newest_first_and_paged
+                filters_fit_every_given_field
+                counts_follow_every_move
+                history_keeps_what_retention_says
+                ids_of_other_stores_are_unknown
+                a_scheduled_task_waits_for_its_time
+                a_sweep_says_what_is_due_next
+                a_deadline_ends_what_waits
+                waiters_are_woken_when_a_task_becomes_ready
+                a_nearer_due_time_is_announced
+                a_closed_store_says_so
+                what_was_acknowledged_is_there_after_a_crash
+                the_next_owner_releases_leases_at_once
+                a_lease_of_a_dead_owner_is_stale
+                row_numbers_are_never_given_twice
+                counts_are_right_after_a_restart
+                keys_effects_facts_and_wishes_survive
+                app_rows_commit_with_the_settlement
+                a_failing_app_write_undoes_its_member_alone
+                a_panicking_app_write_undoes_its_member_alone
+                an_endless_app_write_is_interrupted
+                an_app_write_cannot_end_the_transaction_or_touch_the_platforms_tables
+                tasks_and_app_rows_come_together_or_not_at_all
+                app_writes_run_although_every_task_is_known
+                app_migrations_are_atomic_and_refuse_a_newer_schema
+            );
+        }
+    };
+    (@cases $backend:expr; $($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                $crate::suite::run_case(stringify!($name), $backend).await;
+            }
+        )*
+
+        #[test]
+        fn every_case_is_run() {
+            let run: &[&str] = &[$(stringify!($name)),*];
+            let all: Vec<&str> = $crate::suite::CASES.iter().map(|case| case.name).collect();
+            assert_eq!(run, all);
+        }
+    };
+}
