@@ -26,6 +26,7 @@ pub(crate) struct HealthWatcher {
     reporter: HealthReporter,
     every: Duration,
     apps: BTreeSet<String>,
+    silent: bool,
 }
 
 impl HealthWatcher {
@@ -35,6 +36,7 @@ impl HealthWatcher {
             reporter,
             every: every.max(Duration::from_millis(1)),
             apps: BTreeSet::new(),
+            silent: false,
         }
     }
 
@@ -51,9 +53,15 @@ impl HealthWatcher {
     /// Looks once.
     pub(crate) async fn look(&mut self) {
         match self.door.answer(|reply| Command::GetOverview { reply }).await {
-            Ok(overview) => self.report(&overview).await,
+            Ok(overview) => {
+                self.silent = false;
+                self.report(&overview).await;
+            }
             Err(error) => {
-                tracing::warn!(error_code = %error.code, %error, "the tree does not say how it is");
+                if !self.silent {
+                    tracing::warn!(error_code = %error.code, %error, "the tree does not say how it is");
+                }
+                self.silent = true;
                 self.report_silence().await;
             }
         }

@@ -1,7 +1,8 @@
 //! Serves the admin API on a loopback address, within limits.
 //!
 //! tonic's own defaults are open-ended, so every limit is set here: connections (those past the limit wait in the kernel's
-//! backlog), streams of a connection, message size both ways, time of a request, and the time a stop may take.
+//! backlog) and how soon they must begin to speak, streams of a connection, message size both ways, time of a request, and the
+//! time a stop may take.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::connection;
+use crate::connection::Acceptor;
 use crate::door::Door;
 use crate::error::AdminError;
 use crate::health::HealthWatcher;
@@ -46,6 +47,8 @@ pub struct AdminServerConfig {
     pub listen: SocketAddr,
     /// Most connections at once.
     pub max_connections: usize,
+    /// How long a connection may take to begin to speak.
+    pub handshake_timeout: Duration,
     /// How long a request waits for the tree's answer, unless its caller has less patience.
     pub request_timeout: Duration,
     /// How often the health services are brought up to date.
@@ -60,6 +63,7 @@ impl AdminServerConfig {
         Self {
             listen,
             max_connections: 512,
+            handshake_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             health_interval: Duration::from_secs(1),
             stop_grace: Duration::from_secs(3),
@@ -130,6 +134,8 @@ impl BoundAdminServer {
         let cut = CancellationToken::new();
         let _cut_when_dropped = cut.clone().drop_guard();
         let stopping = CancellationToken::new();
+        let acceptor =
+            Acceptor::new(self.listener, config.max_connections, config.handshake_timeout, cut.clone());
         let serving = Server::builder()
             .max_concurrent_streams(STREAMS_PER_CONNECTION)
             .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
@@ -140,10 +146,7 @@ impl BoundAdminServer {
             .add_service(sized!(TaskServiceServer, Tasks(door.clone())))
             .add_service(sized!(WorkerServiceServer, Workers(door)))
             .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES))
-            .serve_with_incoming_shutdown(
-                connection::accept(self.listener, config.max_connections, cut.clone()),
-                stopping.cancelled(),
-            );
+            .serve_with_incoming_shutdown(acceptor.connections(), stopping.cancelled());
         tokio::pin!(serving);
 
         tokio::select! {

@@ -31,6 +31,7 @@ impl Tasks {
     ) -> Result<v1::TaskState, Status> {
         let (id, about) = convert::task_from_wire(name)?;
         let door = self.0.for_call(metadata);
+        tracing::info!(task = %id, ?command, "an operator steers a task");
         let state = door.ask(&about, |reply| Command::SteerTask { id, command, reply }).await?;
         Ok(convert::task_state(state))
     }

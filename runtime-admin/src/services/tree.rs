@@ -27,6 +27,7 @@ impl Tree {
     ) -> Result<Option<v1::Node>, Status> {
         let (path, about) = convert::node_from_wire(name)?;
         let door = self.0.for_call(metadata);
+        tracing::info!(node = %path, ?command, "an operator steers a node");
         let node = door.ask(&about, |reply| Command::SteerNode { path, command, reply }).await?;
         Ok(Some(convert::node(&node)))
     }

@@ -58,6 +58,7 @@ impl WorkerService for Workers {
             None => convert::parsed("correlation_id", &format!("run-{task}"))?,
         };
         let correlation_id = correlation.to_string();
+        tracing::info!(%worker, %task, correlation_id, "an operator runs a worker");
         door.ask(&about, |reply| Command::RunWorker { worker, task, correlation, reply }).await?;
         Ok(Response::new(v1::RunWorkerResponse { task: convert::task_name(task), correlation_id }))
     }

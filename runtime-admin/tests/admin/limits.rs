@@ -8,7 +8,12 @@ use runtime_admin::{
 };
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use crate::control::{InMemoryControl, Mood};
@@ -46,8 +51,7 @@ async fn a_silent_tree_is_a_deadline_exceeded() {
     let error = served.client.info().await.unwrap_err();
     assert!(matches!(error, ClientError::DeadlineExceeded), "{error:?}");
 
-    let channel =
-        tonic::transport::Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
+    let channel = Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
     let mut system = v1::system_service_client::SystemServiceClient::new(channel);
     let status = system.get_info(v1::GetInfoRequest {}).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
@@ -95,6 +99,43 @@ async fn connections_past_the_limit_wait_their_turn() {
     assert!(!second.is_finished());
     drop(served.client);
     second.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    let mut config = config();
+    (config.max_connections, config.handshake_timeout) = (2, Duration::from_millis(30));
+    let served = setup_with(config, InMemoryControl::new()).await;
+    served.client.info().await.unwrap();
+    let mut mute = TcpStream::connect(served.address).await.unwrap();
+    let mut bytes = Vec::new();
+    // It ends, whatever the server said before.
+    drop(mute.read_to_end(&mut bytes).await);
+    served.client.info().await.unwrap();
+    AdminClient::connect(&served.address.to_string()).await.unwrap().info().await.unwrap();
+}
+
+#[tokio::test]
+async fn streams_past_the_limit_of_a_connection_wait_their_turn() {
+    let served = setup().await;
+    let channel = Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        let request = HealthCheckRequest { service: String::new() };
+        streams.push(HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner());
+    }
+    let system = v1::system_service_client::SystemServiceClient::new(channel);
+    let mut waiting = tokio::spawn({
+        let mut system = system.clone();
+        async move { system.get_info(v1::GetInfoRequest {}).await }
+    });
+    served.client.info().await.expect("another connection has streams of its own");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err(),
+        "no stream is free"
+    );
+    drop(streams.pop());
+    waiting.await.unwrap().unwrap();
 }
 
 #[tokio::test]
