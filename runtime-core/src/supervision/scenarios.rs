@@ -268,6 +268,17 @@ const SCENARIOS: &[Scenario] = &[
          fault a#1 four => a stopped, finish gave up: one .. three",
     ),
     scenario(
+        "the end of the window belongs to it",
+        OneForOne,
+        "a",
+        "start         => spawn a#1
+         fault a#1 one => a backing_off for 100ms
+         backoff a#1   => spawn a#2
+         fault a#2 two => a backing_off for 200ms
+         backoff a#2   => spawn a#3
+         @10s fault a#3 three => a stopped, finish gave up: one .. three",
+    ),
+    scenario(
         "restarts that are further apart than the window are borne for ever",
         OneForOne,
         "a",
@@ -293,6 +304,18 @@ const SCENARIOS: &[Scenario] = &[
          fault a#1   => a backing_off for 100ms
          fault b#1   => b backing_off for 100ms
          backoff b#1 => spawn b#2",
+    ),
+    scenario(
+        "one for one waits in the first start for nobody who was ready once",
+        OneForOne,
+        "a b c",
+        "start     => spawn a#1
+         ready a#1 => a ready, spawn b#1
+         fault a#1 => a backing_off for 100ms
+         ready b#1 => b ready, spawn c#1
+         ready c#1 => c ready
+         backoff a#1 => spawn a#2
+         ready a#2 => a ready, all ready",
     ),
     scenario(
         "rest for one stops the younger siblings right to left and starts them again left to right",
@@ -395,6 +418,17 @@ const SCENARIOS: &[Scenario] = &[
          backoff a#1 =>",
     ),
     scenario(
+        "an operator's start makes the next restart a first one",
+        OneForOne,
+        "a",
+        "start       => spawn a#1
+         fault a#1   => a backing_off for 100ms
+         backoff a#1 => spawn a#2
+         fault a#2   => a backing_off for 200ms
+         start a     => spawn a#3
+         @20s fault a#3 => a backing_off for 100ms",
+    ),
+    scenario(
         "a child can be stopped before its turn has come",
         OneForOne,
         "a b c",
@@ -485,6 +519,33 @@ const SCENARIOS: &[Scenario] = &[
          add c     => spawn c#1",
     ),
     scenario(
+        "under one for one a child that is added after the first start waits for nobody",
+        OneForOne,
+        "a",
+        "start     => spawn a#1
+         ready a#1 => a ready, all ready
+         add b     => spawn b#1
+         add c     => spawn c#1",
+    ),
+    scenario(
+        "a removal cannot be taken back, and holds when the supervisor ends",
+        OneForOne,
+        "a b c",
+        "start     => spawn a#1
+         ready a#1 => a ready, spawn b#1
+         ready b#1 => b ready, spawn c#1
+         ready c#1 => c ready, all ready
+         remove b  => ask b#1
+         stop b    =>
+         end b#1   => b stopped
+         stop b    =>
+         remove a  => ask a#1
+         stop      => ask c#1
+         end a#1   => a stopped
+         stop a    =>
+         end c#1   => c stopped, finish stopped",
+    ),
+    scenario(
         "a child that is removed is stopped and forgotten, and its successor cannot be taken for it",
         OneForOne,
         "a b",
@@ -514,7 +575,7 @@ const SCENARIOS: &[Scenario] = &[
          end b#1   => b stopped
          stop      => ask a#1
          add c     =>
-         start c   =>
+         stop c    =>
          start b   => b stopped
          restart a =>
          start a   =>

@@ -53,8 +53,8 @@ impl SupervisorCore {
     }
 
     pub(super) fn restart_child(&mut self, at: usize) {
-        if self.children[at].is_staying() && !self.is_ending() {
-            let child = &mut self.children[at];
+        let child = &mut self.children[at];
+        if child.is_staying() {
             child.failures = 0;
             child.leaving = true;
             child.fate = Fate::StartedAgain;
