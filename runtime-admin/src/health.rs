@@ -1,12 +1,14 @@
 //! `grpc.health.v1`, derived from the tree: `""` is the whole, `liveness` says whether the tree answers at all, and each app
 //! goes by its name.
 //!
-//! What the tree does not confirm does not read as serving: a runtime whose tree is silent is not healthy.
+//! A runtime that is stopping lives but serves nothing. What the tree does not confirm does not read as serving: a runtime whose tree is silent is not healthy.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::time::Duration;
 
 use runtime_core::control::{Command, Overview};
+use runtime_core::error::ErrorCode;
 use runtime_core::node::Health;
 use tokio::time::{MissedTickBehavior, interval};
 use tonic_health::ServingStatus;
@@ -57,19 +59,22 @@ impl HealthWatcher {
                 self.silent = false;
                 self.report(&overview).await;
             }
+            Err(error) if error.code == ErrorCode::ShuttingDown => {
+                self.report_nothing_served(true).await;
+            }
             Err(error) => {
                 if !self.silent {
                     tracing::warn!(error_code = %error.code, %error, "the tree does not say how it is");
                 }
                 self.silent = true;
-                self.report_silence().await;
+                self.report_nothing_served(false).await;
             }
         }
     }
 
     /// Nothing is served any more.
     pub(crate) async fn stop(&mut self) {
-        self.report_silence().await;
+        self.report_nothing_served(false).await;
     }
 
     async fn report(&mut self, overview: &Overview) {
@@ -85,8 +90,9 @@ impl HealthWatcher {
         }
     }
 
-    async fn report_silence(&self) {
-        for service in ["", LIVENESS].into_iter().chain(self.apps.iter().map(String::as_str)) {
+    async fn report_nothing_served(&self, alive: bool) {
+        self.say(LIVENESS, alive).await;
+        for service in iter::once("").chain(self.apps.iter().map(String::as_str)) {
             self.say(service, false).await;
         }
     }

@@ -65,8 +65,8 @@ impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
         match (status.code(), &info) {
-            // The client's own timer reports CANCELLED, the server's answer to a caller in a hurry DEADLINE_EXCEEDED.
-            (Code::DeadlineExceeded, _) | (Code::Cancelled, None) => Self::DeadlineExceeded,
+            // The client's own timer reports CANCELLED. What the server has to say about a late answer is kept.
+            (Code::DeadlineExceeded | Code::Cancelled, None) => Self::DeadlineExceeded,
             (Code::Unavailable, None) => Self::ConnectionLost(status.message().to_owned()),
             (canonical, _) => Self::Refused(Refusal {
                 canonical,

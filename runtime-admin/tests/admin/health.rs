@@ -65,11 +65,11 @@ async fn health_flips_with_the_tree_and_back() {
 }
 
 #[tokio::test]
-async fn a_tree_that_refuses_does_not_read_as_alive() {
+async fn a_tree_that_cannot_answer_does_not_read_as_alive() {
     let served = setup().await;
     let mut alive = Watch::of(&served, LIVENESS).await;
     alive.until(Serving).await;
-    let refusal = CommandError::new(ErrorCode::ShuttingDown, "stopping");
+    let refusal = CommandError::new(ErrorCode::NoAnswer, "the commands node is restarting");
     served.control.change(|world| world.mood = Mood::Refusing(refusal));
     alive.until(NotServing).await;
     assert_eq!(served.client.health("shop").await.unwrap(), NotServing);
@@ -82,6 +82,18 @@ async fn a_stopping_runtime_lives_but_serves_nothing() {
     served.control.change(|world| world.overview.stopping = true);
     whole.until(NotServing).await;
     assert_eq!(served.client.health(LIVENESS).await.unwrap(), Serving);
+}
+
+#[tokio::test]
+async fn a_closed_door_lives_but_serves_nothing() {
+    let served = setup().await;
+    let mut shop = Watch::of(&served, "shop").await;
+    shop.until(Serving).await;
+    let refusal = CommandError::new(ErrorCode::ShuttingDown, "no more commands");
+    served.control.change(|world| world.mood = Mood::Refusing(refusal));
+    shop.until(NotServing).await;
+    assert_eq!(served.client.health(LIVENESS).await.unwrap(), Serving);
+    assert_eq!(served.client.health("").await.unwrap(), NotServing);
 }
 
 #[tokio::test]
