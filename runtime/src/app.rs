@@ -104,8 +104,16 @@ impl Setup {
     /// # Errors
     /// When it is no name.
     pub fn route(&self, worker: &str) -> Result<Arc<Route>, SetupError> {
-        let (queue, handler) = (QueueName::new(worker)?, HandlerName::new(worker)?);
-        Ok(Arc::new(Route { app: self.app.clone(), queue, handler }))
+        Self::route_of(self.app.as_str(), worker)
+    }
+
+    /// The same for any app: for producers outside of it.
+    ///
+    /// # Errors
+    /// When one of them is no name.
+    pub fn route_of(app: &str, worker: &str) -> Result<Arc<Route>, SetupError> {
+        let (app, queue, handler) = (AppName::new(app)?, QueueName::new(worker)?, HandlerName::new(worker)?);
+        Ok(Arc::new(Route { app, queue, handler }))
     }
 
     /// A source, made anew whenever its node is restarted.

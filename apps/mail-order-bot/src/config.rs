@@ -8,7 +8,7 @@ use runtime::config::SecretRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sources::SourceConfig;
+use crate::sources::{AccountName, MaildirConfig, SourceConfig};
 
 /// What the mail order bot has to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,10 +31,14 @@ impl Default for BotConfig {
         Self {
             catalogue: None,
             customers: None,
-            mailboxes: [("inbox".to_owned(), SourceConfig::maildir("data/mail"))].into(),
+            mailboxes: [("inbox".to_owned(), SourceConfig::Maildir(inbox()))].into(),
             replies: RepliesConfig::default(),
         }
     }
+}
+
+fn inbox() -> MaildirConfig {
+    MaildirConfig::new(AccountName::new("inbox").expect("a valid name"), "data/mail")
 }
 
 /// How customers are answered.

@@ -25,6 +25,9 @@ type DemoError = Box<dyn std::error::Error + Send + Sync>;
 /// Runs the demo in this folder; what it leaves there can be looked at afterwards.
 pub fn demo(app: &App<BotConfig>, args: &ConfigArgs, folder: &Path) -> Exit {
     let args = in_folder(args, folder);
+    if let Err(error) = Maildir::create(inbox_of(folder)) {
+        return complain(&error);
+    }
     let loaded = match app.load(&args) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
@@ -60,16 +63,23 @@ pub fn demo(app: &App<BotConfig>, args: &ConfigArgs, folder: &Path) -> Exit {
 fn in_folder(args: &ConfigArgs, folder: &Path) -> ConfigArgs {
     let mut args = args.clone();
     let path = |name: &str| format!("{:?}", folder.join(name));
+    let inbox = inbox_of(folder);
     args.set.extend([
         format!("runtime.data_dir={}", path("data")),
         "admin.listen=\"127.0.0.1:0\"".to_owned(),
-        format!("app.mailboxes={{ inbox = {{ kind = \"maildir\", path = {} }} }}", path("mail")),
+        format!(
+            "app.mailboxes={{ inbox = {{ kind = \"maildir\", account = \"inbox\", path = {inbox:?} }} }}"
+        ),
         format!("app.replies.transport={{ kind = \"spool\", path = {} }}", path("outgoing")),
     ]);
     if !args.set.iter().any(|set| set.starts_with("telemetry.log_filter")) {
         args.set.push("telemetry.log_filter=error".to_owned());
     }
     args
+}
+
+fn inbox_of(folder: &Path) -> PathBuf {
+    folder.join("mail")
 }
 
 /// `false` when a mail is not accounted for.
@@ -83,11 +93,11 @@ async fn show(running: &Running, folder: &Path) -> Result<bool, DemoError> {
 
     let paused = client.steer_node(&worker, NodeCommand::Pause).await?;
     println!("Paused {worker}: it is {:?} now, and mails wait.", paused.state());
-    let inbox = folder.join("mail");
+    let inbox = Maildir::open(inbox_of(folder))?;
     for (_, raw) in mails {
-        Maildir::deliver(&inbox, raw)?;
+        inbox.deliver(raw)?;
     }
-    while client.queue_stats(&queue).await?.ready < mails.len() as u64 {
+    while ready(&client, &queue).await? < mails.len() as u64 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     println!("{} mails lie in the Maildir; each is a durable task.\n", mails.len());
@@ -105,19 +115,27 @@ async fn show(running: &Running, folder: &Path) -> Result<bool, DemoError> {
     println!("The tree\n\n{}", tree_table(&client).await?);
 
     let counts = count(&tasks);
-    let (done, parked, dead) = (counts.of(TaskState::Done), counts.of(TaskState::Parked), counts.of(TaskState::Dead));
+    let (done, parked, dead) =
+        (counts.of(TaskState::Done), counts.of(TaskState::Parked), counts.of(TaskState::Dead));
     println!(
         "{} mails: {done} done, {parked} wait for a person, {dead} dead; {} orders; {} ms from resume to idle.",
         mails.len(),
         found.len(),
         took.as_millis(),
     );
-    println!("Everything lies in {}: the store, the mails (Processed), the replies (outgoing).", folder.display());
+    println!(
+        "Everything lies in {}: the store, the mails (Processed), the replies (outgoing).",
+        folder.display()
+    );
     let accounted = done + parked == mails.len() as u64 && tasks.len() == mails.len();
     if !accounted {
         eprintln!("error: not every mail came to an end it should have");
     }
     Ok(accounted)
+}
+
+async fn ready(client: &AdminClient, queue: &QueueName) -> Result<u64, DemoError> {
+    Ok(client.queue_stats(queue).await?.counts.map_or(0, |counts| counts.ready))
 }
 
 async fn all_tasks(store: &(impl TaskReader + ?Sized), queue: QueueName) -> Result<Vec<Task>, DemoError> {
@@ -151,7 +169,8 @@ fn outcomes_table(tasks: &[Task]) -> String {
     let mut rows: Vec<Vec<String>> = tasks
         .iter()
         .map(|task| {
-            let hash = serde_json::from_slice::<IncomingMail>(&task.payload).ok().and_then(|mail| mail.content);
+            let hash =
+                serde_json::from_slice::<IncomingMail>(&task.payload).ok().and_then(|mail| mail.content);
             let name = hash.and_then(|hash| names.get_mut(&hash)?.pop()).unwrap_or("?");
             vec![name.to_owned(), task.state.to_string(), outcome(task)]
         })
@@ -164,7 +183,8 @@ fn outcome(task: &Task) -> String {
     if let Some(error) = task.last_error.as_ref().filter(|_| task.output.is_none()) {
         return format!("{}: {}", error.code, error.message.chars().take(100).collect::<String>());
     }
-    let Some(outcome) = task.output.as_deref().and_then(|output| serde_json::from_slice::<MailOutcome>(output).ok())
+    let Some(outcome) =
+        task.output.as_deref().and_then(|output| serde_json::from_slice::<MailOutcome>(output).ok())
     else {
         return String::new();
     };

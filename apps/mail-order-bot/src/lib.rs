@@ -10,10 +10,18 @@
 //! limits; what comes out is a verdict of the domain crate, which knows nothing of mails.
 
 pub mod attachments;
+pub mod config;
 pub mod corpus;
+pub mod demo;
 pub mod extract;
+pub mod handlers;
 pub mod mime;
+pub mod module;
+pub mod orders;
+pub mod sources;
 
+mod post;
 mod read_order;
+mod schema;
 
 pub use crate::read_order::{ReadError, Reading, read_order};

@@ -15,7 +15,6 @@ use crate::handlers::orders::OrderDesk;
 use crate::handlers::replies;
 use crate::post::PostOffice;
 use crate::schema::MIGRATIONS;
-use crate::sources::{self, MailIntake};
 
 /// The app's name, and that of its place in the tree.
 pub const APP: &str = "mail-order-bot";
@@ -39,7 +38,9 @@ impl Module<BotConfig> for MailOrders {
         });
         setup.worker(
             Worker::named(ORDERS)
-                .responsibility("turns each order mail into one order, one answer or one question to a person")
+                .responsibility(
+                    "turns each order mail into one order, one answer or one question to a person",
+                )
                 .slots(slots(4))
                 .timeout(Duration::from_secs(60))
                 .effect("create-order", EffectClass::Transactional)
@@ -56,8 +57,8 @@ impl Module<BotConfig> for MailOrders {
         );
         let route = setup.route(ORDERS)?;
         for (name, mailbox) in &config.mailboxes {
-            let (intake, mailbox) = (MailIntake::new(route.clone(), name), mailbox.clone());
-            setup.source(name, move || sources::build(&mailbox, &intake))?;
+            let (route, mailbox) = (route.clone(), mailbox.clone());
+            setup.source(name, move || mailbox.build(route.clone()))?;
         }
         Ok(())
     }

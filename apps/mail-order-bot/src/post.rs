@@ -1,7 +1,6 @@
 //! How replies leave: into a Maildir, or to a mail server.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -27,7 +26,7 @@ pub struct PostOffice {
 }
 
 enum Transport {
-    Spool(PathBuf),
+    Spool(Maildir),
     Smtp(Box<Smtp>),
 }
 
@@ -44,27 +43,37 @@ impl PostOffice {
     /// # Errors
     /// An address that is none, a secret that cannot be read, a server without TLS that is not on this machine.
     pub fn open(config: &RepliesConfig) -> Result<Self, SetupError> {
-        let refused = |what: &str, error: &dyn std::fmt::Display| SetupError::Module(format!("{what}: {error}"));
+        let refused =
+            |what: &str, error: &dyn std::fmt::Display| SetupError::Module(format!("{what}: {error}"));
         let from = config.from.parse().map_err(|error| refused("app.replies.from", &error))?;
         let transport = match &config.transport {
             TransportConfig::Spool { path } => {
-                Maildir::create(path).map_err(|error| refused("app.replies.transport.path", &error))?;
-                Transport::Spool(path.clone())
+                let spool =
+                    Maildir::create(path).map_err(|error| refused("app.replies.transport.path", &error))?;
+                Transport::Spool(spool)
             }
             TransportConfig::Smtp { host, port, tls, user, password } => {
-                let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+                let loopback =
+                    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
                 if *tls == SmtpTls::NoneLoopbackOnly && !loopback {
                     let text = format!("{host} is not on this machine, so the connection needs TLS");
                     return Err(SetupError::Module(format!("app.replies.transport.tls: {text}")));
                 }
                 let credentials = match (user, password) {
                     (Some(user), Some(password)) => {
-                        let secret = password.resolve().map_err(|error| refused("app.replies.transport.password", &error))?;
+                        let secret = password
+                            .resolve()
+                            .map_err(|error| refused("app.replies.transport.password", &error))?;
                         Some(Credentials::new(user.clone(), secret.expose_secret().to_owned()))
                     }
                     _ => None,
                 };
-                Transport::Smtp(Box::new(Smtp { host: host.clone(), port: port.get(), tls: *tls, credentials }))
+                Transport::Smtp(Box::new(Smtp {
+                    host: host.clone(),
+                    port: port.get(),
+                    tls: *tls,
+                    credentials,
+                }))
             }
         };
         Ok(Self { from, transport })
@@ -80,13 +89,14 @@ impl PostOffice {
     /// # Errors
     /// [`EffectFailed::NotHappened`] when it certainly did not leave, [`EffectFailed::Unknown`] when nobody can tell.
     pub async fn send(&self, reply: &Reply, message_id: &str) -> Result<(), EffectFailed> {
-        let to: Address = reply.to.parse().map_err(|error| never(format!("{:?} is no address: {error}", reply.to)))?;
+        let to: Address =
+            reply.to.parse().map_err(|error| never(format!("{:?} is no address: {error}", reply.to)))?;
         let message = self.write(reply, to, message_id).map_err(|error| never(error.to_string()))?;
         match &self.transport {
-            Transport::Spool(path) => {
-                let (path, bytes) = (path.clone(), message.formatted());
+            Transport::Spool(spool) => {
+                let (spool, bytes) = (spool.clone(), message.formatted());
                 // A mail that is not renamed into `new` does not exist: a failure is certain.
-                let delivered = tokio::task::spawn_blocking(move || Maildir::deliver(&path, &bytes)).await;
+                let delivered = tokio::task::spawn_blocking(move || spool.deliver(&bytes)).await;
                 match delivered {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(error)) => Err(EffectFailed::NotHappened(TaskError::retryable(error.to_string()))),
@@ -104,7 +114,10 @@ impl PostOffice {
             .subject(reply.subject.clone())
             .message_id(Some(format!("<{message_id}>")))
             // RFC 3834: whoever answers automatically says so, and is not answered automatically.
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-replied".to_owned()));
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-replied".to_owned(),
+            ));
         if let Some(answered) = &reply.in_reply_to {
             message = message.in_reply_to(format!("<{answered}>")).references(format!("<{answered}>"));
         }
@@ -119,7 +132,8 @@ impl PostOffice {
 
 impl Smtp {
     async fn send(&self, message: &Message) -> Result<(), EffectFailed> {
-        let mut connection = self.connect().await.map_err(|error| EffectFailed::NotHappened(passing(&error)))?;
+        let mut connection =
+            self.connect().await.map_err(|error| EffectFailed::NotHappened(passing(&error)))?;
         // From here on the server may have the mail although we did not hear so.
         let sent = connection.send(message.envelope(), &message.formatted()).await;
         connection.abort().await;

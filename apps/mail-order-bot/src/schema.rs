@@ -3,7 +3,7 @@
 use runtime::prelude::AppMigration;
 
 /// The app's schema, oldest step first.
-pub const MIGRATIONS: &[AppMigration] = &[AppMigration {
+pub(crate) const MIGRATIONS: &[AppMigration] = &[AppMigration {
     name: "mails and orders",
     sql: "
         -- Raw mails, kept once by the hash of their bytes.

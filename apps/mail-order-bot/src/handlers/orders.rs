@@ -120,16 +120,21 @@ impl OrderDesk {
             body: reply.body.clone(),
             in_reply_to: reading.message_id.clone(),
         };
-        let task = NewTask::with_input(self.replies.clone(), &reply).map_err(|error| NotDone::reject(error.to_string()))?;
+        let task = NewTask::with_input(self.replies.clone(), &reply)
+            .map_err(|error| NotDone::reject(error.to_string()))?;
         // One reply a mail, whatever happens.
-        let key = IdempotencyKey::new(format!("reply to {}", ctx.task().id)).map_err(|error| NotDone::reject(error.to_string()))?;
+        let key = IdempotencyKey::new(format!("reply to {}", ctx.task().id))
+            .map_err(|error| NotDone::reject(error.to_string()))?;
         Ok(task.keyed(key))
     }
 
     /// A mail that was too large to be taken in: nothing of it is known but that it is there.
     fn oversize(&self, ctx: &Context, mail: &IncomingMail) -> HandlerResult<MailOutcome> {
         if !ctx.approved() {
-            return Err(question(format!("a mail of {} bytes is larger than the limit and was not read", mail.size)));
+            return Err(question(format!(
+                "a mail of {} bytes is larger than the limit and was not read",
+                mail.size
+            )));
         }
         Ok(MailOutcome {
             verdict: "oversize".to_owned(),
@@ -164,7 +169,12 @@ fn outcome(reading: &Reading, answered: bool) -> MailOutcome {
 }
 
 fn duplicate(reading: Reading, of: String) -> MailOutcome {
-    MailOutcome { verdict: "duplicate".to_owned(), order: None, duplicate_of: Some(of), ..outcome(&reading, false) }
+    MailOutcome {
+        verdict: "duplicate".to_owned(),
+        order: None,
+        duplicate_of: Some(of),
+        ..outcome(&reading, false)
+    }
 }
 
 async fn raw_mail(ctx: &Context, hash: &str) -> Result<Vec<u8>, NotDone> {

@@ -37,6 +37,8 @@ pub struct Sent {
 pub async fn send(post: Arc<PostOffice>, ctx: Context, reply: Reply) -> HandlerResult<Option<Sent>> {
     let step = StepName::new("send").map_err(|error| NotDone::reject(error.to_string()))?;
     let message_id = format!("{}@{}", ctx.task().id, post.domain());
-    ctx.unkeyed(step, &reply, || async { post.send(&reply, &message_id).await.map(|()| Some(Sent { message_id: message_id.clone() })) })
-        .await
+    ctx.unkeyed(step, &reply, || async {
+        post.send(&reply, &message_id).await.map(|()| Some(Sent { message_id: message_id.clone() }))
+    })
+    .await
 }

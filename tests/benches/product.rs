@@ -1,0 +1,191 @@
+//! The product as an app sees it: through its public API and with its defaults.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use runtime::config::{NoAppConfig, RuntimeConfig};
+use runtime::core::control::{Command, NodeCommand, ask};
+use runtime::core::node::NodePath;
+use runtime::prelude::*;
+use runtime::telemetry::TelemetryGuard;
+use runtime::{App, Running};
+use tokio::sync::Notify;
+
+/// Slots of the bench's worker.
+pub const SLOTS: usize = 512;
+
+/// The narrow payload of the specification: `{"id":n}`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Narrow {
+    /// Its number.
+    pub id: u64,
+}
+
+/// What the handler counts and tells.
+#[derive(Default)]
+pub struct Seen {
+    count: AtomicU64,
+    goal: AtomicU64,
+    reached: Notify,
+    started: Mutex<Vec<Instant>>,
+    timed: std::sync::atomic::AtomicBool,
+}
+
+impl Seen {
+    fn one(&self) {
+        if self.timed.load(Ordering::Relaxed) {
+            self.started.lock().expect("no panic while held").push(Instant::now());
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) + 1 == self.goal.load(Ordering::Relaxed) {
+            self.reached.notify_one();
+        }
+    }
+}
+
+struct Bench(Arc<Seen>);
+
+impl Module for Bench {
+    fn register(&self, _config: &NoAppConfig, setup: &mut Setup) -> Result<(), SetupError> {
+        let seen = self.0.clone();
+        setup.worker(
+            Worker::named("noop")
+                .responsibility("does nothing, as fast as the platform lets it")
+                .slots(SLOTS.try_into().expect("not zero"))
+                .handler(move |_ctx, _input: Narrow| {
+                    seen.one();
+                    std::future::ready(Ok(()))
+                }),
+        );
+        Ok(())
+    }
+}
+
+/// A running app with one worker that does nothing.
+pub struct Product {
+    running: Running,
+    seen: Arc<Seen>,
+    route: Arc<Route>,
+    worker: NodePath,
+}
+
+impl Product {
+    /// Starts it in this folder.
+    pub async fn start(folder: &Path, telemetry: &TelemetryGuard) -> Self {
+        let seen = Arc::new(Seen::default());
+        let app = App::named("bench").module(Bench(seen.clone()));
+        let mut config = RuntimeConfig::<NoAppConfig>::default();
+        config.runtime.data_dir = folder.to_owned();
+        config.admin.listen = ([127, 0, 0, 1], 0).into();
+        let running = app.start(&config, telemetry).await.expect("the bench app starts");
+        let route = Setup::route_of("bench", "noop").expect("valid names");
+        let worker = "/engine/apps/bench/workers/noop".parse().expect("a path");
+        Self { running, seen, route, worker }
+    }
+
+    fn task(&self, id: u64) -> NewTask {
+        NewTask::new(self.route.clone(), format!("{{\"id\":{id}}}").into_bytes())
+    }
+
+    /// Pauses or resumes the worker.
+    pub async fn steer(&self, command: NodeCommand) {
+        let path = self.worker.clone();
+        ask(&*self.running.control(), |reply| Command::SteerNode { path, command, reply }).await.expect("steered");
+    }
+
+    /// Enqueues `count` tasks, `batch` a call; tasks a second.
+    pub async fn bulk(&self, count: u64, batch: u64) -> f64 {
+        let began = Instant::now();
+        let mut id = 0;
+        while id < count {
+            let tasks = (id..(id + batch).min(count)).map(|id| self.task(id)).collect();
+            let answers = self.running.store().enqueue(tasks).await.expect("enqueued");
+            assert!(answers.iter().all(Result::is_ok), "every task is taken");
+            id += batch;
+        }
+        rate(count, began.elapsed())
+    }
+
+    /// `producers` enqueue one task a call until `count` are in; tasks a second.
+    pub async fn enqueue(&self, count: u64, producers: u64) -> f64 {
+        let began = Instant::now();
+        let each = count / producers;
+        let producers: Vec<_> = (0..producers)
+            .map(|producer| {
+                let store = self.running.store().clone();
+                let tasks: Vec<_> = (0..each).map(|id| self.task(producer * each + id)).collect();
+                tokio::spawn(async move {
+                    for task in tasks {
+                        store.enqueue(vec![task]).await.expect("enqueued").pop().expect("an answer").expect("taken");
+                    }
+                    each
+                })
+            })
+            .collect();
+        let mut total = 0;
+        for producer in producers {
+            total += producer.await.expect("no panic");
+        }
+        rate(total, began.elapsed())
+    }
+
+    /// Resumes the worker and measures `count` handler runs; then waits until all is settled, when `to_the_end`.
+    pub async fn work_off(&self, count: u64, to_the_end: bool) -> f64 {
+        self.seen.count.store(0, Ordering::Relaxed);
+        self.seen.goal.store(count, Ordering::Relaxed);
+        let began = Instant::now();
+        self.steer(NodeCommand::Resume).await;
+        self.seen.reached.notified().await;
+        if to_the_end {
+            ask(&*self.running.control(), |reply| Command::AwaitIdle { reply }).await.expect("idle");
+        }
+        rate(count, began.elapsed())
+    }
+
+    /// Time from the return of an enqueue to the start of the handler, `count` times, sorted.
+    pub async fn latency(&self, count: usize) -> Vec<Duration> {
+        self.seen.timed.store(true, Ordering::Relaxed);
+        let mut waits = Vec::with_capacity(count);
+        for id in 0..count {
+            self.seen.count.store(0, Ordering::Relaxed);
+            self.seen.goal.store(1, Ordering::Relaxed);
+            self.running.store().enqueue(vec![self.task(id as u64)]).await.expect("enqueued");
+            let returned = Instant::now();
+            self.seen.reached.notified().await;
+            let started = self.seen.started.lock().expect("no panic while held").pop().expect("it started");
+            waits.push(started.saturating_duration_since(returned));
+            // The next one finds an idle worker.
+            ask(&*self.running.control(), |reply| Command::AwaitIdle { reply }).await.expect("idle");
+        }
+        self.seen.timed.store(false, Ordering::Relaxed);
+        waits.sort();
+        waits
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a bench")]
+fn rate(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+/// Processor time of this process so far, in seconds.
+pub fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Fields 14 and 15 after the name in parentheses: user and system time in ticks of 1/100 s.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+/// Resident memory of this process, in MiB.
+pub fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+}
