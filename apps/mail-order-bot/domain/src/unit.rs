@@ -161,7 +161,7 @@ const NAMES: [(Unit, &str, &[&str]); 11] = [
     (
         Unit::Gram,
         "gram",
-        &["g", "gr", "gram", "grams", "gramm", "gramme", "grammes", "gramo", "gramos", "grammi"],
+        &["g", "gr", "gram", "grams", "gramm", "gramme", "grammes", "gramo", "gramos", "grammo", "grammi"],
     ),
     (
         Unit::Kilogram,
@@ -173,6 +173,7 @@ const NAMES: [(Unit, &str, &[&str]); 11] = [
             "kilos",
             "kilogram",
             "kilograms",
+            "chilogrammo",
             "kilogramm",
             "kilogramme",
             "kilogramo",
@@ -207,24 +208,28 @@ impl Unit {
         NAMES.iter().find(|(_, known, _)| *known == code).map(|(unit, _, _)| *unit)
     }
 
-    /// The word for a reader; German for [`Language::De`], English otherwise.
+    /// The word for a reader, in the singular.
     #[must_use]
     pub fn to_text(self, language: Language) -> &'static str {
-        if language != Language::De {
-            return self.code();
-        }
-        match self {
-            Self::Piece => "Stück",
-            Self::Pack => "Packung",
-            Self::Box => "Karton",
-            Self::Bottle => "Flasche",
-            Self::Crate => "Kiste",
-            Self::Pallet => "Palette",
-            Self::Dozen => "Dutzend",
-            Self::Gram => "Gramm",
-            Self::Kilogram => "Kilogramm",
-            Self::Litre => "Liter",
-            Self::Metre => "Meter",
+        let [en, de, fr, es, it] = match self {
+            Self::Piece => ["piece", "Stück", "pièce", "pieza", "pezzo"],
+            Self::Pack => ["pack", "Packung", "paquet", "paquete", "confezione"],
+            Self::Box => ["box", "Karton", "boîte", "caja", "scatola"],
+            Self::Bottle => ["bottle", "Flasche", "bouteille", "botella", "bottiglia"],
+            Self::Crate => ["crate", "Kiste", "caisse", "cajón", "cassa"],
+            Self::Pallet => ["pallet", "Palette", "palette", "palé", "bancale"],
+            Self::Dozen => ["dozen", "Dutzend", "douzaine", "docena", "dozzina"],
+            Self::Gram => ["gram", "Gramm", "gramme", "gramo", "grammo"],
+            Self::Kilogram => ["kilogram", "Kilogramm", "kilogramme", "kilogramo", "chilogrammo"],
+            Self::Litre => ["litre", "Liter", "litre", "litro", "litro"],
+            Self::Metre => ["metre", "Meter", "mètre", "metro", "metro"],
+        };
+        match language {
+            Language::En => en,
+            Language::De => de,
+            Language::Fr => fr,
+            Language::Es => es,
+            Language::It => it,
         }
     }
 }
@@ -255,6 +260,16 @@ mod tests {
             assert_eq!(Unit::from_word(word), Some(unit), "{word}");
         }
         assert_eq!(Unit::from_word("barrels"), None);
+    }
+
+    #[test]
+    fn what_replies_call_a_unit_is_understood_in_orders() {
+        for (unit, _, _) in NAMES {
+            for language in Language::ALL {
+                let word = unit.to_text(language);
+                assert_eq!(Unit::from_word(word), Some(unit), "{word}");
+            }
+        }
     }
 
     #[test]

@@ -1,32 +1,13 @@
 //! English.
 
 use super::Voice;
-use crate::draft::{ColumnRef, LineRef};
+use crate::draft::ColumnRef;
 use crate::judge::ObstacleCode;
 use crate::language::Language;
-use crate::money::Money;
-use crate::order::Order;
-use crate::problem::{Claim, Contradiction, ProblemKind};
+use crate::problem::{Contradiction, ProblemKind};
 use crate::reading::Column;
 
 pub(super) struct English;
-
-fn money(amount: Money) -> String {
-    amount.to_text(Language::En)
-}
-
-fn document(name: Option<&str>) -> String {
-    name.map_or_else(|| "the text of your mail".to_owned(), |name| format!("\"{name}\""))
-}
-
-impl English {
-    fn claims(&self, claims: &[Claim]) -> String {
-        let said = |text: &str| if text.is_empty() { "nothing".to_owned() } else { format!("\"{text}\"") };
-        let claims =
-            claims.iter().map(|claim| format!("{} in {}", said(&claim.text), self.place(&claim.at, None)));
-        claims.collect::<Vec<_>>().join(", ")
-    }
-}
 
 impl Voice for English {
     fn language(&self) -> Language {
@@ -45,24 +26,16 @@ impl Voice for English {
         "Kind regards\nYour order desk"
     }
 
-    fn confirmation(&self, order: &Order) -> String {
-        let lines = order.lines.iter().map(|line| {
-            format!(
-                "  {} x {} {} ({}) at {} = {}",
-                line.quantity,
-                line.sku,
-                line.name,
-                line.unit.to_text(Language::En),
-                money(line.unit_price),
-                money(line.total)
-            )
-        });
-        let lines: Vec<_> = lines.collect();
-        format!(
-            "thank you for your order. We have booked it as follows:\n\n{}\n\n  Total, net: {}",
-            lines.join("\n"),
-            money(order.total)
-        )
+    fn booked(&self) -> &'static str {
+        "thank you for your order. We have booked it as follows:"
+    }
+
+    fn each(&self) -> &'static str {
+        "at"
+    }
+
+    fn total(&self) -> &'static str {
+        "Total, net"
     }
 
     fn refusal(&self) -> &'static str {
@@ -77,16 +50,39 @@ impl Voice for English {
         format!("and {count} more")
     }
 
-    fn place(&self, at: &LineRef, column: Option<&ColumnRef>) -> String {
-        let place = match (&at.document, &at.sheet) {
-            (Some(document), Some(sheet)) => format!("\"{document}\", sheet \"{sheet}\", row {}", at.line),
-            (Some(document), None) => format!("\"{document}\", line {}", at.line),
-            (None, _) => format!("your mail, line {}", at.line),
-        };
-        column.map_or_else(|| place.clone(), |column| format!("{place}, column {column}"))
+    fn quoted(&self, text: &str) -> String {
+        format!("\"{text}\"")
+    }
+
+    fn nothing(&self) -> &'static str {
+        "nothing"
+    }
+
+    fn said_in(&self, said: &str, place: &str) -> String {
+        format!("{said} in {place}")
+    }
+
+    fn mail_text(&self) -> &'static str {
+        "the text of your mail"
+    }
+
+    fn mail_line(&self, line: u32) -> String {
+        format!("your mail, line {line}")
+    }
+
+    fn document_line(&self, document: &str, sheet: Option<&str>, line: u32) -> String {
+        match sheet.map(|sheet| self.quoted(sheet)) {
+            Some(sheet) => format!("{document}, sheet {sheet}, row {line}"),
+            None => format!("{document}, line {line}"),
+        }
+    }
+
+    fn column(&self, column: &ColumnRef) -> String {
+        format!("column {column}")
     }
 
     fn problem(&self, kind: &ProblemKind) -> String {
+        let quoted = |given: &str| self.quoted(given);
         match kind {
             ProblemKind::MissingColumn { needed } => {
                 let needed = match needed {
@@ -100,39 +96,57 @@ impl Voice for English {
                 format!("the table has no column with {needed}")
             }
             ProblemKind::MissingSku => "the article code is missing".into(),
-            ProblemKind::UnknownSku { given, suggestion: Some(sku) } => {
-                format!("we have no article \"{given}\"; did you mean {sku}?")
+            ProblemKind::UnknownSku { given, suggestion } => {
+                let given = quoted(given);
+                match suggestion {
+                    Some(sku) => format!("we have no article {given}; did you mean {sku}?"),
+                    None => format!("we have no article {given}"),
+                }
             }
-            ProblemKind::UnknownSku { given, suggestion: None } => format!("we have no article \"{given}\""),
             ProblemKind::MissingQuantity => "the quantity is missing or unclear".into(),
-            ProblemKind::QuantityNotANumber { given } => format!("the quantity \"{given}\" is not a number"),
+            ProblemKind::QuantityNotANumber { given } => {
+                let given = quoted(given);
+                format!("the quantity {given} is not a number")
+            }
             ProblemKind::QuantityAmbiguous { given } => {
-                format!(
-                    "the quantity \"{given}\" can be read in two ways; please write it without a separator"
-                )
+                let given = quoted(given);
+                format!("the quantity {given} can be read in two ways; please write it without a separator")
             }
             ProblemKind::QuantityFraction { given } => {
-                format!("the quantity \"{given}\" is not a whole number")
+                let given = quoted(given);
+                format!("the quantity {given} is not a whole number")
             }
             ProblemKind::QuantityNotPositive { given } => {
-                format!("the quantity \"{given}\" is not above zero")
+                let given = quoted(given);
+                format!("the quantity {given} is not above zero")
             }
             ProblemKind::QuantityBelowMinimum { given, minimum, unit } => {
-                format!("\"{given}\" is below the smallest quantity of {minimum} ({unit})")
+                let (given, unit) = (quoted(given), self.unit(*unit));
+                format!("{given} is below the smallest quantity of {minimum} ({unit})")
             }
             ProblemKind::QuantityAboveMaximum { given, maximum, unit } => {
-                format!("\"{given}\" is above the largest quantity of {maximum} ({unit})")
+                let (given, unit) = (quoted(given), self.unit(*unit));
+                format!("{given} is above the largest quantity of {maximum} ({unit})")
             }
             ProblemKind::QuantityNotMultiple { given, multiple, unit } => {
-                format!("\"{given}\" is not a multiple of {multiple} ({unit})")
+                let (given, unit) = (quoted(given), self.unit(*unit));
+                format!("{given} is not a multiple of {multiple} ({unit})")
             }
-            ProblemKind::UnknownUnit { given } => format!("we do not know the unit \"{given}\""),
+            ProblemKind::UnknownUnit { given } => {
+                let given = quoted(given);
+                format!("we do not know the unit {given}")
+            }
             ProblemKind::WrongUnit { given, sold_in } => {
-                format!("the unit is \"{given}\", but we sell this article by the {sold_in}")
+                let (given, sold_in) = (self.unit(*given), self.unit(*sold_in));
+                format!("the unit is {given}, but we sell this article by the {sold_in}")
             }
-            ProblemKind::PriceNotANumber { given } => format!("the price \"{given}\" cannot be read"),
+            ProblemKind::PriceNotANumber { given } => {
+                let given = quoted(given);
+                format!("the price {given} cannot be read")
+            }
             ProblemKind::PriceDiffers { given, ours } => {
-                format!("the price \"{given}\" is not ours, which is {}", money(*ours))
+                let (given, ours) = (quoted(given), self.money(*ours));
+                format!("the price {given} is not ours, which is {ours}")
             }
             ProblemKind::WrongCurrency { given, ours } => {
                 format!("the price is in {given}, but we sell in {ours}")
@@ -141,45 +155,37 @@ impl Voice for English {
         }
     }
 
-    fn contradiction(&self, contradiction: &Contradiction) -> String {
+    fn disagreement(&self, contradiction: &Contradiction) -> &'static str {
         match contradiction {
-            Contradiction::Quantities { sku, claims } => {
-                format!("{sku} is ordered in different quantities: {}", self.claims(claims))
-            }
-            Contradiction::Units { sku, claims } => {
-                format!("{sku} is ordered in different units: {}", self.claims(claims))
-            }
-            Contradiction::Prices { sku, claims } => {
-                format!("{sku} is ordered at different prices: {}", self.claims(claims))
-            }
-            Contradiction::Repeated { sku, claims } => format!(
-                "{sku} is listed more than once, and we cannot tell whether you want it more than once: {}",
-                self.claims(claims)
-            ),
-            Contradiction::LineTotal { at, sku, claimed, computed } => format!(
-                "{} ({sku}): the line total is given as \"{claimed}\", but quantity times price is {}",
-                self.place(at, None),
-                money(*computed)
-            ),
-            Contradiction::OrderTotal { at, claimed, computed } => format!(
-                "{}: the total is given as \"{claimed}\", but the lines add up to {}",
-                self.place(at, None),
-                money(*computed)
-            ),
-            Contradiction::Documents { one, other } => {
-                format!(
-                    "{} and {} order different things",
-                    document(one.as_deref()),
-                    document(other.as_deref())
-                )
+            Contradiction::Quantities { .. } => "is ordered in different quantities",
+            Contradiction::Units { .. } => "is ordered in different units",
+            Contradiction::Prices { .. } => "is ordered at different prices",
+            Contradiction::Repeated { .. }
+            | Contradiction::LineTotal { .. }
+            | Contradiction::OrderTotal { .. }
+            | Contradiction::Documents { .. } => {
+                "is listed more than once, and we cannot tell whether you want it more than once"
             }
         }
+    }
+
+    fn line_total(&self, claimed: &str, computed: &str) -> String {
+        format!("the line total is given as {claimed}, but quantity times price is {computed}")
+    }
+
+    fn order_total(&self, claimed: &str, computed: &str) -> String {
+        format!("the total is given as {claimed}, but the lines add up to {computed}")
+    }
+
+    fn documents(&self, one: &str, other: &str) -> String {
+        format!("{one} and {other} order different things")
     }
 
     fn obstacle(&self, attachment: &str, code: ObstacleCode) -> String {
         let why = match code {
             ObstacleCode::Unsupported => {
-                "is of a kind we do not read; please send CSV, XLSX, ODS or PDF, or write the lines into the mail"
+                "is of a kind we do not read; please send CSV, XLSX, ODS or PDF, or write the lines into \
+                 the mail"
             }
             ObstacleCode::Unreadable => "is damaged or not what its name says",
             ObstacleCode::NoText => "holds no text that we can read, perhaps because it was scanned",
@@ -191,6 +197,6 @@ impl Voice for English {
             ObstacleCode::TooMany => "is one of too many attachments",
             ObstacleCode::ExpansionLimit => "unpacks to more than an order can hold, so we did not open it",
         };
-        format!("the attachment \"{attachment}\" {why}")
+        format!("the attachment {attachment} {why}")
     }
 }

@@ -1,32 +1,13 @@
 //! German.
 
 use super::Voice;
-use crate::draft::{ColumnRef, LineRef};
+use crate::draft::ColumnRef;
 use crate::judge::ObstacleCode;
 use crate::language::Language;
-use crate::money::Money;
-use crate::order::Order;
-use crate::problem::{Claim, Contradiction, ProblemKind};
+use crate::problem::{Contradiction, ProblemKind};
 use crate::reading::Column;
 
 pub(super) struct German;
-
-fn money(amount: Money) -> String {
-    amount.to_text(Language::De)
-}
-
-fn document(name: Option<&str>) -> String {
-    name.map_or_else(|| "der Text Ihrer Mail".to_owned(), |name| format!("„{name}“"))
-}
-
-impl German {
-    fn claims(&self, claims: &[Claim]) -> String {
-        let said = |text: &str| if text.is_empty() { "nichts".to_owned() } else { format!("„{text}“") };
-        let claims =
-            claims.iter().map(|claim| format!("{} in {}", said(&claim.text), self.place(&claim.at, None)));
-        claims.collect::<Vec<_>>().join(", ")
-    }
-}
 
 impl Voice for German {
     fn language(&self) -> Language {
@@ -45,24 +26,16 @@ impl Voice for German {
         "Freundliche Grüße\nIhre Bestellannahme"
     }
 
-    fn confirmation(&self, order: &Order) -> String {
-        let lines = order.lines.iter().map(|line| {
-            format!(
-                "  {} x {} {} ({}) zu {} = {}",
-                line.quantity,
-                line.sku,
-                line.name,
-                line.unit.to_text(Language::De),
-                money(line.unit_price),
-                money(line.total)
-            )
-        });
-        let lines: Vec<_> = lines.collect();
-        format!(
-            "vielen Dank für Ihre Bestellung. Wir haben sie so gebucht:\n\n{}\n\n  Summe netto: {}",
-            lines.join("\n"),
-            money(order.total)
-        )
+    fn booked(&self) -> &'static str {
+        "vielen Dank für Ihre Bestellung. Wir haben sie so gebucht:"
+    }
+
+    fn each(&self) -> &'static str {
+        "zu"
+    }
+
+    fn total(&self) -> &'static str {
+        "Summe netto"
     }
 
     fn refusal(&self) -> &'static str {
@@ -77,17 +50,39 @@ impl Voice for German {
         format!("und {count} weitere")
     }
 
-    fn place(&self, at: &LineRef, column: Option<&ColumnRef>) -> String {
-        let place = match (&at.document, &at.sheet) {
-            (Some(document), Some(sheet)) => format!("„{document}“, Blatt „{sheet}“, Zeile {}", at.line),
-            (Some(document), None) => format!("„{document}“, Zeile {}", at.line),
-            (None, _) => format!("Ihre Mail, Zeile {}", at.line),
-        };
-        column.map_or_else(|| place.clone(), |column| format!("{place}, Spalte {column}"))
+    fn quoted(&self, text: &str) -> String {
+        format!("„{text}“")
+    }
+
+    fn nothing(&self) -> &'static str {
+        "nichts"
+    }
+
+    fn said_in(&self, said: &str, place: &str) -> String {
+        format!("{said} in {place}")
+    }
+
+    fn mail_text(&self) -> &'static str {
+        "der Text Ihrer Mail"
+    }
+
+    fn mail_line(&self, line: u32) -> String {
+        format!("Ihre Mail, Zeile {line}")
+    }
+
+    fn document_line(&self, document: &str, sheet: Option<&str>, line: u32) -> String {
+        match sheet.map(|sheet| self.quoted(sheet)) {
+            Some(sheet) => format!("{document}, Blatt {sheet}, Zeile {line}"),
+            None => format!("{document}, Zeile {line}"),
+        }
+    }
+
+    fn column(&self, column: &ColumnRef) -> String {
+        format!("Spalte {column}")
     }
 
     fn problem(&self, kind: &ProblemKind) -> String {
-        let unit = |unit: &crate::unit::Unit| unit.to_text(Language::De);
+        let quoted = |given: &str| self.quoted(given);
         match kind {
             ProblemKind::MissingColumn { needed } => {
                 let needed = match needed {
@@ -101,41 +96,62 @@ impl Voice for German {
                 format!("die Tabelle hat keine Spalte mit {needed}")
             }
             ProblemKind::MissingSku => "die Artikelnummer fehlt".into(),
-            ProblemKind::UnknownSku { given, suggestion: Some(sku) } => {
-                format!("den Artikel „{given}“ führen wir nicht; meinten Sie {sku}?")
-            }
-            ProblemKind::UnknownSku { given, suggestion: None } => {
-                format!("den Artikel „{given}“ führen wir nicht")
+            ProblemKind::UnknownSku { given, suggestion } => {
+                let given = quoted(given);
+                match suggestion {
+                    Some(sku) => format!("den Artikel {given} führen wir nicht; meinten Sie {sku}?"),
+                    None => format!("den Artikel {given} führen wir nicht"),
+                }
             }
             ProblemKind::MissingQuantity => "die Menge fehlt oder ist unklar".into(),
-            ProblemKind::QuantityNotANumber { given } => format!("die Menge „{given}“ ist keine Zahl"),
+            ProblemKind::QuantityNotANumber { given } => {
+                let given = quoted(given);
+                format!("die Menge {given} ist keine Zahl")
+            }
             ProblemKind::QuantityAmbiguous { given } => {
+                let given = quoted(given);
                 format!(
-                    "die Menge „{given}“ lässt sich auf zwei Arten lesen; bitte ohne Trennzeichen schreiben"
+                    "die Menge {given} lässt sich auf zwei Arten lesen; bitte ohne Trennzeichen schreiben"
                 )
             }
-            ProblemKind::QuantityFraction { given } => format!("die Menge „{given}“ ist keine ganze Zahl"),
+            ProblemKind::QuantityFraction { given } => {
+                let given = quoted(given);
+                format!("die Menge {given} ist keine ganze Zahl")
+            }
             ProblemKind::QuantityNotPositive { given } => {
-                format!("die Menge „{given}“ ist nicht größer als null")
+                let given = quoted(given);
+                format!("die Menge {given} ist nicht größer als null")
             }
-            ProblemKind::QuantityBelowMinimum { given, minimum, unit: counted } => {
-                format!("„{given}“ liegt unter der Mindestmenge von {minimum} ({})", unit(counted))
+            ProblemKind::QuantityBelowMinimum { given, minimum, unit } => {
+                let (given, unit) = (quoted(given), self.unit(*unit));
+                format!("{given} liegt unter der Mindestmenge von {minimum} ({unit})")
             }
-            ProblemKind::QuantityAboveMaximum { given, maximum, unit: counted } => {
-                format!("„{given}“ liegt über der Höchstmenge von {maximum} ({})", unit(counted))
+            ProblemKind::QuantityAboveMaximum { given, maximum, unit } => {
+                let (given, unit) = (quoted(given), self.unit(*unit));
+                format!("{given} liegt über der Höchstmenge von {maximum} ({unit})")
             }
-            ProblemKind::QuantityNotMultiple { given, multiple, unit: counted } => {
-                format!("„{given}“ ist kein Vielfaches von {multiple} ({})", unit(counted))
+            ProblemKind::QuantityNotMultiple { given, multiple, unit } => {
+                let (given, unit) = (quoted(given), self.unit(*unit));
+                format!("{given} ist kein Vielfaches von {multiple} ({unit})")
             }
-            ProblemKind::UnknownUnit { given } => format!("die Einheit „{given}“ kennen wir nicht"),
-            ProblemKind::WrongUnit { given, sold_in } => format!(
-                "als Einheit ist {} angegeben, wir verkaufen diesen Artikel aber in der Einheit {}",
-                unit(given),
-                unit(sold_in)
-            ),
-            ProblemKind::PriceNotANumber { given } => format!("der Preis „{given}“ ist nicht lesbar"),
+            ProblemKind::UnknownUnit { given } => {
+                let given = quoted(given);
+                format!("die Einheit {given} kennen wir nicht")
+            }
+            ProblemKind::WrongUnit { given, sold_in } => {
+                let (given, sold_in) = (self.unit(*given), self.unit(*sold_in));
+                format!(
+                    "als Einheit ist {given} angegeben, wir verkaufen diesen Artikel aber in der Einheit \
+                     {sold_in}"
+                )
+            }
+            ProblemKind::PriceNotANumber { given } => {
+                let given = quoted(given);
+                format!("der Preis {given} ist nicht lesbar")
+            }
             ProblemKind::PriceDiffers { given, ours } => {
-                format!("der Preis „{given}“ ist nicht unserer; er beträgt {}", money(*ours))
+                let (given, ours) = (quoted(given), self.money(*ours));
+                format!("der Preis {given} ist nicht unserer; er beträgt {ours}")
             }
             ProblemKind::WrongCurrency { given, ours } => {
                 format!("der Preis ist in {given} angegeben, wir verkaufen in {ours}")
@@ -146,46 +162,37 @@ impl Voice for German {
         }
     }
 
-    fn contradiction(&self, contradiction: &Contradiction) -> String {
+    fn disagreement(&self, contradiction: &Contradiction) -> &'static str {
         match contradiction {
-            Contradiction::Quantities { sku, claims } => {
-                format!("{sku} ist in verschiedenen Mengen bestellt: {}", self.claims(claims))
-            }
-            Contradiction::Units { sku, claims } => {
-                format!("{sku} ist in verschiedenen Einheiten bestellt: {}", self.claims(claims))
-            }
-            Contradiction::Prices { sku, claims } => {
-                format!("{sku} ist zu verschiedenen Preisen bestellt: {}", self.claims(claims))
-            }
-            Contradiction::Repeated { sku, claims } => format!(
-                "{sku} steht mehrfach da, und es ist unklar, ob Sie es mehrfach möchten: {}",
-                self.claims(claims)
-            ),
-            Contradiction::LineTotal { at, sku, claimed, computed } => format!(
-                "{} ({sku}): als Zeilensumme steht „{claimed}“, Menge mal Preis ergibt aber {}",
-                self.place(at, None),
-                money(*computed)
-            ),
-            Contradiction::OrderTotal { at, claimed, computed } => format!(
-                "{}: als Summe steht „{claimed}“, die Zeilen ergeben aber {}",
-                self.place(at, None),
-                money(*computed)
-            ),
-            Contradiction::Documents { one, other } => {
-                format!(
-                    "{} und {} bestellen Verschiedenes",
-                    document(one.as_deref()),
-                    document(other.as_deref())
-                )
+            Contradiction::Quantities { .. } => "ist in verschiedenen Mengen bestellt",
+            Contradiction::Units { .. } => "ist in verschiedenen Einheiten bestellt",
+            Contradiction::Prices { .. } => "ist zu verschiedenen Preisen bestellt",
+            Contradiction::Repeated { .. }
+            | Contradiction::LineTotal { .. }
+            | Contradiction::OrderTotal { .. }
+            | Contradiction::Documents { .. } => {
+                "steht mehrfach da, und es ist unklar, ob Sie es mehrfach möchten"
             }
         }
+    }
+
+    fn line_total(&self, claimed: &str, computed: &str) -> String {
+        format!("als Zeilensumme steht {claimed}, Menge mal Preis ergibt aber {computed}")
+    }
+
+    fn order_total(&self, claimed: &str, computed: &str) -> String {
+        format!("als Summe steht {claimed}, die Zeilen ergeben aber {computed}")
+    }
+
+    fn documents(&self, one: &str, other: &str) -> String {
+        format!("{one} und {other} bestellen Verschiedenes")
     }
 
     fn obstacle(&self, attachment: &str, code: ObstacleCode) -> String {
         let why = match code {
             ObstacleCode::Unsupported => {
-                "ist von einer Art, die wir nicht lesen; bitte senden Sie CSV, XLSX, ODS oder PDF, oder schreiben Sie \
-                 die Zeilen in die Mail"
+                "ist von einer Art, die wir nicht lesen; bitte senden Sie CSV, XLSX, ODS oder PDF, oder \
+                 schreiben Sie die Zeilen in die Mail"
             }
             ObstacleCode::Unreadable => "ist beschädigt oder nicht das, was ihr Name sagt",
             ObstacleCode::NoText => "enthält keinen lesbaren Text, vielleicht weil sie eingescannt ist",
@@ -199,6 +206,6 @@ impl Voice for German {
                 "ist entpackt größer, als eine Bestellung sein kann; wir haben sie nicht geöffnet"
             }
         };
-        format!("die Anlage „{attachment}“ {why}")
+        format!("die Anlage {attachment} {why}")
     }
 }
