@@ -14,18 +14,18 @@ use runtime::{App, Running};
 use tokio::sync::Notify;
 
 /// Slots of the bench's worker.
-pub const SLOTS: usize = 512;
+pub(crate) const SLOTS: usize = 512;
 
 /// The narrow payload of the specification: `{"id":n}`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Narrow {
+pub(crate) struct Narrow {
     /// Its number.
     pub id: u64,
 }
 
 /// What the handler counts and tells.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     count: AtomicU64,
     goal: AtomicU64,
     reached: Notify,
@@ -63,7 +63,7 @@ impl Module for Bench {
 }
 
 /// A running app with one worker that does nothing.
-pub struct Product {
+pub(crate) struct Product {
     running: Running,
     seen: Arc<Seen>,
     route: Arc<Route>,
@@ -72,7 +72,7 @@ pub struct Product {
 
 impl Product {
     /// Starts it in this folder.
-    pub async fn start(folder: &Path, telemetry: &TelemetryGuard) -> Self {
+    pub(crate) async fn start(folder: &Path, telemetry: &TelemetryGuard) -> Self {
         let seen = Arc::new(Seen::default());
         let app = App::named("bench").module(Bench(seen.clone()));
         let mut config = RuntimeConfig::<NoAppConfig>::default();
@@ -89,13 +89,15 @@ impl Product {
     }
 
     /// Pauses or resumes the worker.
-    pub async fn steer(&self, command: NodeCommand) {
+    pub(crate) async fn steer(&self, command: NodeCommand) {
         let path = self.worker.clone();
-        ask(&*self.running.control(), |reply| Command::SteerNode { path, command, reply }).await.expect("steered");
+        ask(&*self.running.control(), |reply| Command::SteerNode { path, command, reply })
+            .await
+            .expect("steered");
     }
 
     /// Enqueues `count` tasks, `batch` a call; tasks a second.
-    pub async fn bulk(&self, count: u64, batch: u64) -> f64 {
+    pub(crate) async fn bulk(&self, count: u64, batch: u64) -> f64 {
         let began = Instant::now();
         let mut id = 0;
         while id < count {
@@ -108,7 +110,7 @@ impl Product {
     }
 
     /// `producers` enqueue one task a call until `count` are in; tasks a second.
-    pub async fn enqueue(&self, count: u64, producers: u64) -> f64 {
+    pub(crate) async fn enqueue(&self, count: u64, producers: u64) -> f64 {
         let began = Instant::now();
         let each = count / producers;
         let producers: Vec<_> = (0..producers)
@@ -117,7 +119,13 @@ impl Product {
                 let tasks: Vec<_> = (0..each).map(|id| self.task(producer * each + id)).collect();
                 tokio::spawn(async move {
                     for task in tasks {
-                        store.enqueue(vec![task]).await.expect("enqueued").pop().expect("an answer").expect("taken");
+                        store
+                            .enqueue(vec![task])
+                            .await
+                            .expect("enqueued")
+                            .pop()
+                            .expect("an answer")
+                            .expect("taken");
                     }
                     each
                 })
@@ -131,7 +139,7 @@ impl Product {
     }
 
     /// Resumes the worker and measures `count` handler runs; then waits until all is settled, when `to_the_end`.
-    pub async fn work_off(&self, count: u64, to_the_end: bool) -> f64 {
+    pub(crate) async fn work_off(&self, count: u64, to_the_end: bool) -> f64 {
         self.seen.count.store(0, Ordering::Relaxed);
         self.seen.goal.store(count, Ordering::Relaxed);
         let began = Instant::now();
@@ -144,7 +152,7 @@ impl Product {
     }
 
     /// Time from the return of an enqueue to the start of the handler, `count` times, sorted.
-    pub async fn latency(&self, count: usize) -> Vec<Duration> {
+    pub(crate) async fn latency(&self, count: usize) -> Vec<Duration> {
         self.seen.timed.store(true, Ordering::Relaxed);
         let mut waits = Vec::with_capacity(count);
         for id in 0..count {
@@ -164,7 +172,7 @@ impl Product {
     }
 
     /// Stops it.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.running.stop().await;
     }
 }
@@ -175,16 +183,17 @@ fn rate(count: u64, took: Duration) -> f64 {
 }
 
 /// Processor time of this process so far, in seconds.
-pub fn cpu_seconds() -> f64 {
+pub(crate) fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // Fields 14 and 15 after the name in parentheses: user and system time in ticks of 1/100 s.
     let after = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    let ticks: f64 =
+        after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
     ticks / 100.0
 }
 
 /// Resident memory of this process, in MiB.
-pub fn resident_mib() -> f64 {
+pub(crate) fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0

@@ -1,0 +1,221 @@
+//! The product beside its limits, in one run: `cargo xtask bench [--quick]`.
+//!
+//! Three things are measured in interleaved rounds, and their medians and ratios printed: the product through its public API with its
+//! defaults (history, events, telemetry on), the same rows in the tightest loop through the same driver, and the narrow row that a
+//! queue could do with at the least.
+
+#[path = "../../runtime-stores/benches/bare.rs"]
+mod bare;
+mod product;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bare::{Bare, Shape};
+use product::{Product, SLOTS, cpu_seconds, resident_mib};
+use runtime::config::TelemetryConfig;
+use runtime::core::control::NodeCommand;
+use runtime::telemetry::{Identity, Telemetry, TelemetryGuard};
+
+/// Rows of each measurement.
+struct Sizes {
+    singly: i64,
+    grouped: i64,
+    bulk: i64,
+    shallow: i64,
+    deep: i64,
+    latency: usize,
+    idle: Duration,
+    rounds: usize,
+}
+
+const QUICK: Sizes = Sizes {
+    singly: 2_000,
+    grouped: 16_000,
+    bulk: 50_000,
+    shallow: 10_000,
+    deep: 200_000,
+    latency: 300,
+    idle: Duration::from_secs(5),
+    rounds: 3,
+};
+
+const FULL: Sizes = Sizes {
+    singly: 10_000,
+    grouped: 80_000,
+    bulk: 200_000,
+    shallow: 10_000,
+    deep: 1_000_000,
+    latency: 1_000,
+    idle: Duration::from_secs(20),
+    rounds: 5,
+};
+
+/// Figures by name, one a round.
+#[derive(Default)]
+struct Figures(BTreeMap<&'static str, Vec<f64>>);
+
+impl Figures {
+    fn note(&mut self, name: &'static str, value: f64) {
+        self.0.entry(name).or_default().push(value);
+    }
+
+    fn median(&self, name: &str) -> f64 {
+        let mut values = self.0.get(name).cloned().unwrap_or_default();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let sizes = if quick { QUICK } else { FULL };
+    let control = runtime::control_runtime().expect("threads");
+    // As an app sets it up: a subscriber is there, spans are made, only warnings are printed.
+    let config = TelemetryConfig::default();
+    let identity = Identity { service: "bench".into(), instance: "bench".into(), version: "0".into() };
+    let telemetry = Telemetry::start(&config, &identity).expect("telemetry");
+    let mut figures = Figures::default();
+    for round in 1..=sizes.rounds {
+        eprintln!("round {round} of {}", sizes.rounds);
+        measure_bare(&sizes, &mut figures);
+        control.block_on(measure_product(&sizes, &telemetry, &mut figures));
+    }
+    control.block_on(measure_rest(&sizes, &telemetry, &mut figures));
+    report(&figures, &sizes);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(rows: i64, took: Duration) -> f64 {
+    rows as f64 / took.as_secs_f64()
+}
+
+fn measure_bare(sizes: &Sizes, figures: &mut Figures) {
+    let folder = tempfile::tempdir().expect("a folder");
+    figures.note("fsync p50 us", bare::fsync_p50(folder.path()).as_secs_f64() * 1e6);
+    for (shape, names) in [
+        (Shape::Narrow, ["narrow singly", "narrow grouped", "narrow bulk", "narrow work-off"]),
+        (Shape::Same, ["same singly", "same grouped", "same bulk", "same work-off"]),
+    ] {
+        let on_fresh = |run: &mut dyn FnMut(&mut Bare) -> Duration| {
+            let folder = tempfile::tempdir().expect("a folder");
+            run(&mut Bare::new(folder.path(), shape))
+        };
+        figures.note(names[0], rate(sizes.singly, on_fresh(&mut |bare| bare.insert_singly(sizes.singly))));
+        figures.note(
+            names[1],
+            rate(sizes.grouped, on_fresh(&mut |bare| bare.insert_grouped(sizes.grouped, 16))),
+        );
+        figures.note(names[2], rate(sizes.bulk, on_fresh(&mut |bare| bare.insert_bulk(sizes.bulk, 1_000))));
+        let work_off = on_fresh(&mut |bare| {
+            bare.insert_bulk(sizes.bulk, 1_000);
+            bare.work_off(1_000)
+        });
+        figures.note(names[3], rate(sizes.bulk, work_off));
+    }
+}
+
+async fn measure_product(sizes: &Sizes, telemetry: &TelemetryGuard, figures: &mut Figures) {
+    let (singly, grouped, bulk) = (count(sizes.singly), count(sizes.grouped), count(sizes.bulk));
+    let fresh = async |folder: &Path| {
+        let product = Product::start(folder, telemetry).await;
+        product.steer(NodeCommand::Pause).await;
+        product
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let product = fresh(folder.path()).await;
+    figures.note("product singly", product.enqueue(singly, 1).await);
+    figures.note("product grouped", product.enqueue(grouped, 16).await);
+    product.stop().await;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let product = fresh(folder.path()).await;
+    figures.note("product bulk", product.bulk(bulk, 1_000).await);
+    figures.note("product work-off", product.work_off(bulk, true).await);
+    figures.note("resident at work", resident_mib());
+    product.stop().await;
+}
+
+/// What is measured once: latency, depth, idle cost, memory with a deep queue.
+async fn measure_rest(sizes: &Sizes, telemetry: &TelemetryGuard, figures: &mut Figures) {
+    let (shallow, deep) = (count(sizes.shallow), count(sizes.deep));
+    let folder = tempfile::tempdir().expect("a folder");
+    let product = Product::start(folder.path(), telemetry).await;
+    eprintln!("latency");
+    let waits = product.latency(sizes.latency).await;
+    figures.note("latency p50 ms", waits[waits.len() / 2].as_secs_f64() * 1e3);
+    figures.note("latency p99 ms", waits[waits.len() * 99 / 100].as_secs_f64() * 1e3);
+    eprintln!("idle");
+    let (cpu, began) = (cpu_seconds(), Instant::now());
+    tokio::time::sleep(sizes.idle).await;
+    figures.note("idle cores", (cpu_seconds() - cpu) / began.elapsed().as_secs_f64());
+    eprintln!("depth");
+    for _ in 0..3 {
+        product.steer(NodeCommand::Pause).await;
+        product.bulk(shallow, 1_000).await;
+        figures.note("shallow work-off", product.work_off(shallow, true).await);
+    }
+    product.steer(NodeCommand::Pause).await;
+    product.bulk(deep, 1_000).await;
+    figures.note("resident deep", resident_mib());
+    for _ in 0..3 {
+        // As many as the shallow queue held, out of the deep one.
+        figures.note("deep work-off", product.work_off(shallow, false).await);
+        product.steer(NodeCommand::Pause).await;
+    }
+    product.stop().await;
+}
+
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).expect("a count")
+}
+
+fn report(figures: &Figures, sizes: &Sizes) {
+    let of = |name: &str| figures.median(name);
+    println!(
+        "\nSQLite, synchronous=FULL; fsync p50 {:.0} us; {SLOTS} slots; {} rounds, medians; per second\n",
+        of("fsync p50 us"),
+        sizes.rounds
+    );
+    println!(
+        "{:<32} {:>10} {:>10} {:>10} {:>14} {:>14} {:>12}",
+        "", "narrow", "same rows", "product", "product/same", "product/narrow", "same/narrow"
+    );
+    for (label, key) in [
+        ("durable enqueue, 1 producer", "singly"),
+        ("durable enqueue, 16 producers", "grouped"),
+        ("bulk, 1,000 a call", "bulk"),
+        ("work-off of no-op tasks", "work-off"),
+    ] {
+        let (narrow, same, product) =
+            (of(&format!("narrow {key}")), of(&format!("same {key}")), of(&format!("product {key}")));
+        println!(
+            "{label:<32} {narrow:>10.0} {same:>10.0} {product:>10.0} {:>14.2} {:>14.2} {:>12.2}",
+            product / same,
+            product / narrow,
+            same / narrow
+        );
+    }
+    println!();
+    println!(
+        "idle latency p50 / p99            {:.3} / {:.3} ms",
+        of("latency p50 ms"),
+        of("latency p99 ms")
+    );
+    println!(
+        "depth {} against {}         {:.2} ({:.0} against {:.0} a second)",
+        sizes.deep,
+        sizes.shallow,
+        of("deep work-off") / of("shallow work-off"),
+        of("deep work-off"),
+        of("shallow work-off")
+    );
+    println!("idle cost                         {:.4} cores", of("idle cores"));
+    println!(
+        "resident at work / {} queued {:.0} / {:.0} MiB (this process)",
+        sizes.deep,
+        of("resident at work"),
+        of("resident deep")
+    );
+}
