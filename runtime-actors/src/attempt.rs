@@ -195,6 +195,7 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
     let Some(leased) = attempt.take_task() else { return };
     let started_at = run.platform.clock.now();
     attempt.began_ms.store(started_at.as_millisecond(), Ordering::Release);
+    runtime_core::failpoint!("attempt_begun");
     let _guard = Guard { attempt: &attempt, run: &run, started_at };
 
     let span = span_of(&run, &leased, attempt.correlation.as_ref());
@@ -215,6 +216,7 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
     .instrument(span)
     .await;
 
+    runtime_core::failpoint!("handler_returned");
     let Some(outcome) = outcome else { return attempt.forget() };
     let with = if matches!(outcome, Outcome::Done { .. }) { ctx.take_with() } else { None };
     attempt.submit(&run, outcome, with, started_at, trace);

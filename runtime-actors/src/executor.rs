@@ -206,6 +206,7 @@ impl TaskExecutorActor {
 async fn lease(run: Arc<WorkerRun>, myself: Myself<ExecutorMsg>, ask: LeaseAsk) {
     match run.platform.store.lease(ask).await {
         Ok(leased) => {
+            leased.iter().take(1).for_each(|_| runtime_core::failpoint!("lease_committed"));
             run.platform.leases.add(leased.iter().map(|leased| leased.lease));
             let message = ExecutorMsg::ExecuteTaskFromQueue { leased };
             if let Err(ExecutorMsg::ExecuteTaskFromQueue { leased }) = myself.try_tell(message) {

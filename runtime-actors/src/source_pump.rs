@@ -305,7 +305,9 @@ impl Pump {
             self.ended(end);
         }
         if !self.to_mark.is_empty() {
+            runtime_core::failpoint!("mark_due");
             self.source.finished(&self.to_mark).await?;
+            runtime_core::failpoint!("marked");
             self.to_mark.clear();
         }
         Ok(())
@@ -340,6 +342,7 @@ async fn enqueue(
         }
         .instrument(tracing::info_span!("enqueue", otel.name = format_args!("enqueue {queue}")))
         .await;
+        runtime_core::failpoint!("enqueue_committed");
         (item, result)
     }
     .instrument(span.clone())

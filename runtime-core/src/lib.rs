@@ -20,6 +20,7 @@ pub mod clock;
 pub mod control;
 pub mod error;
 pub mod event;
+pub mod failpoint;
 pub mod handler;
 pub mod health;
 pub mod lifecycle;

@@ -1,4 +1,9 @@
-//! See the crate description; filled in by its first milestone.
+//! The test kit: the proving ground, an app made to be watched and killed, and private instances of real servers.
 
+pub mod bot;
+pub mod ground;
 #[cfg(feature = "servers")]
 pub mod servers;
+mod wait;
+
+pub use wait::{PATIENCE, eventually, eventually_async, eventually_within};

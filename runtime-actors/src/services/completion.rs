@@ -148,6 +148,7 @@ impl CompletionService {
     ) -> Result<Option<Flushed>, StoreError> {
         let Some(batch) = self.next_batch() else { return Ok(None) };
         let results = store.settle(batch.settlements.clone()).await?;
+        runtime_core::failpoint!("settle_committed");
         *lock(&self.in_flight) = None;
         leases.remove(batch.settlements.iter().map(|settlement| &settlement.lease));
         let flushed = self.report(&batch, results);

@@ -75,12 +75,16 @@ impl Context {
         Fut: Future<Output = Result<R, EffectFailed>>,
     {
         let hash = content_hash(content)?;
+        crate::failpoint!("effect_intent_due");
         if let Some(known) = self.begin(&step, EffectClass::Unkeyed, hash).await? {
             return Ok(known);
         }
+        crate::failpoint!("effect_intent_written");
         match call().await {
             Ok(result) => {
+                crate::failpoint!("effect_called");
                 self.record(step, hash, &result).await?;
+                crate::failpoint!("effect_result_written");
                 Ok(result)
             }
             Err(EffectFailed::NotHappened(error)) => {

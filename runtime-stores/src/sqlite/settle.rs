@@ -22,7 +22,9 @@ pub(super) struct Finish<'a> {
 
 impl Writer<'_> {
     pub(super) fn settle(&mut self, settlements: &[Settlement]) -> Result<Vec<Settled>, Fault> {
-        settlements.iter().map(|settlement| self.settle_one(settlement)).collect()
+        let settled = settlements.iter().map(|settlement| self.settle_one(settlement)).collect();
+        runtime_core::failpoint!("settle_uncommitted");
+        settled
     }
 
     fn settle_one(&mut self, settlement: &Settlement) -> Result<Settled, Fault> {
