@@ -3,21 +3,59 @@
 //! Changes are made as the transaction goes along and undone with it: to a mark when one member is undone, to the beginning when the
 //! group is. So a count is never off, whatever fails.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use jiff::Timestamp;
+use runtime_core::lifecycle::LifecycleView;
 use runtime_core::store::StateCounts;
 use runtime_core::task::TaskState;
 
 use super::names::NameKind;
 
-/// A lease that was granted by this process.
+/// A lease that was granted by this process, and the task as it stands meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) instance: i64,
     /// Runs with nothing beside it.
     pub(super) alone: bool,
     pub(super) until: i64,
+    pub(super) queue: i64,
+    pub(super) epoch: i64,
+    pub(super) created_at: i64,
+    pub(super) view: LifecycleView,
+}
+
+/// One queue in figures.
+#[derive(Debug, Clone, Copy, Default)]
+struct QueueBook {
+    counts: StateCounts,
+    /// Since the last commit.
+    changed: bool,
+    /// Since the last commit: there may be new ready tasks.
+    woken: bool,
+}
+
+/// Rows are small increasing numbers that nobody outside chooses: spreading them is all a hash need do.
+#[derive(Debug, Default)]
+pub(super) struct RowHasher(u64);
+
+impl Hasher for RowHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number.cast_unsigned());
+    }
 }
 
 #[derive(Debug)]
@@ -31,36 +69,47 @@ enum Undo {
 /// The writer's memory.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    counts: HashMap<i64, StateCounts>,
-    held: HashMap<i64, Held>,
+    /// By queue number.
+    queues: Vec<QueueBook>,
+    held: HashMap<i64, Held, BuildHasherDefault<RowHasher>>,
     /// Of these, the ones that run with nothing beside them.
     alone: usize,
     /// Ready tasks that may only run alone, by queue and row.
     suspects: BTreeSet<(i64, i64)>,
     undo: Vec<Undo>,
-    /// Queues that may have new ready tasks since the last commit.
-    pub(super) woken: HashSet<i64>,
-    /// Queues whose counts changed since the last commit.
-    changed: HashSet<i64>,
     /// Whether a scheduled task was added since the last commit.
     pub(super) due_changed: bool,
 }
 
 impl Books {
     pub(super) fn counts(&self, queue: i64) -> StateCounts {
-        self.counts.get(&queue).copied().unwrap_or_default()
+        usize::try_from(queue)
+            .ok()
+            .and_then(|index| self.queues.get(index))
+            .map(|book| book.counts)
+            .unwrap_or_default()
+    }
+
+    /// Queue numbers are given from 1 on, one after the other.
+    fn book(&mut self, queue: i64) -> &mut QueueBook {
+        let index = usize::try_from(queue).unwrap_or(0);
+        if index >= self.queues.len() {
+            self.queues.resize(index + 1, QueueBook::default());
+        }
+        &mut self.queues[index]
     }
 
     /// Finished tasks that history keeps, of all queues.
     pub(super) fn finished(&self) -> u64 {
         let finished = TaskState::ALL.into_iter().filter(|state| state.is_finished());
-        finished.map(|state| self.counts.values().map(|counts| counts.of(state)).sum::<u64>()).sum()
+        finished.map(|state| self.queues.iter().map(|book| book.counts.of(state)).sum::<u64>()).sum()
     }
 
     /// Takes over what the file holds. Nothing to undo.
     pub(super) fn begin_with(&mut self, queue: i64, state: TaskState, tasks: u64) {
-        *self.counts.entry(queue).or_default().of_mut(state) += tasks;
-        self.changed.insert(queue);
+        let book = self.book(queue);
+        *book.counts.of_mut(state) += tasks;
+        book.changed = true;
     }
 
     pub(super) fn begin_with_suspect(&mut self, queue: i64, row: i64) {
@@ -69,20 +118,20 @@ impl Books {
 
     /// A task came to stand in this state.
     pub(super) fn enter(&mut self, queue: i64, state: TaskState) {
-        *self.counts.entry(queue).or_default().of_mut(state) += 1;
-        self.changed.insert(queue);
-        if state == TaskState::Ready {
-            self.woken.insert(queue);
-        }
+        let book = self.book(queue);
+        *book.counts.of_mut(state) += 1;
+        book.changed = true;
+        book.woken |= state == TaskState::Ready;
         self.undo.push(Undo::Count { queue, state, added: true });
     }
 
     /// A task no longer stands in this state.
     pub(super) fn leave(&mut self, queue: i64, state: TaskState) {
-        let count = self.counts.entry(queue).or_default().of_mut(state);
+        let book = self.book(queue);
+        book.changed = true;
+        let count = book.counts.of_mut(state);
         // Without the owner lock another process may have counted this one.
         *count = count.saturating_sub(1);
-        self.changed.insert(queue);
         self.undo.push(Undo::Count { queue, state, added: false });
     }
 
@@ -168,7 +217,7 @@ impl Books {
         while self.undo.len() > mark {
             match self.undo.pop() {
                 Some(Undo::Count { queue, state, added }) => {
-                    let count = self.counts.entry(queue).or_default().of_mut(state);
+                    let count = self.book(queue).counts.of_mut(state);
                     *count = if added { count.saturating_sub(1) } else { *count + 1 };
                 }
                 Some(Undo::Held { row, before }) => {
@@ -188,7 +237,7 @@ impl Books {
 
     /// Net changes of finished counts since the last commit, for the file.
     pub(super) fn finished_changes(&self) -> Vec<(i64, TaskState, i64)> {
-        let mut net: HashMap<(i64, TaskState), i64> = HashMap::new();
+        let mut net: HashMap<(i64, TaskState), i64, BuildHasherDefault<RowHasher>> = HashMap::default();
         for undo in &self.undo {
             if let Undo::Count { queue, state, added } = undo
                 && state.is_finished()
@@ -202,8 +251,26 @@ impl Books {
     /// What was done stays. Returns the queues whose counts changed.
     pub(super) fn commit(&mut self) -> Vec<(i64, StateCounts)> {
         self.undo.clear();
-        let changed: Vec<i64> = self.changed.drain().collect();
-        changed.into_iter().map(|queue| (queue, self.counts(queue))).collect()
+        let numbered = (0..).zip(&mut self.queues);
+        numbered
+            .filter_map(|(queue, book)| std::mem::take(&mut book.changed).then_some((queue, book.counts)))
+            .collect()
+    }
+
+    /// Whoever waits for this queue shall look.
+    pub(super) fn wake(&mut self, queue: i64) {
+        self.book(queue).woken = true;
+    }
+
+    /// Queues to be woken since this was asked last.
+    pub(super) fn take_woken(&mut self) -> Vec<i64> {
+        let numbered = (0..).zip(&mut self.queues);
+        numbered.filter_map(|(queue, book)| std::mem::take(&mut book.woken).then_some(queue)).collect()
+    }
+
+    /// The lease of this row, if this process granted it and it has not ended.
+    pub(super) fn held(&self, row: i64) -> Option<&Held> {
+        self.held.get(&row)
     }
 }
 

@@ -110,7 +110,16 @@ impl Writer<'_> {
         if runs_alone(view.crash_count) {
             self.books.drop_suspect(terms.queue, row);
         }
-        self.books.hold(row, Held { instance: terms.instance, alone: terms.alone, until: terms.until });
+        let held = Held {
+            instance: terms.instance,
+            alone: terms.alone,
+            until: terms.until,
+            queue: terms.queue,
+            epoch: i64::try_from(task.epoch.0).unwrap_or(i64::MAX).saturating_add(1),
+            created_at: task.created_at.as_millisecond(),
+            view: LifecycleView { state: next.state, attempt: next.attempt, ..view },
+        };
+        self.books.hold(row, held);
 
         let names = self.shared.names();
         task.holder = Some((names.instance(terms.instance)?.clone(), columns::moment(terms.until)?));

@@ -15,17 +15,31 @@ use super::fault::Fault;
 #[derive(Debug, Clone)]
 struct Numbered<T> {
     ids: HashMap<T, i64>,
-    names: HashMap<i64, T>,
+    /// By number: they are given from 1 on, one after the other.
+    names: Vec<Option<T>>,
 }
 
 impl<T: Clone + Eq + Hash> Numbered<T> {
     fn add(&mut self, id: i64, name: T) {
+        let index = usize::try_from(id).unwrap_or(0);
+        if index >= self.names.len() {
+            self.names.resize(index + 1, None);
+        }
         self.ids.insert(name.clone(), id);
-        self.names.insert(id, name);
+        self.names[index] = Some(name);
+    }
+
+    fn name(&self, id: i64) -> Option<&T> {
+        self.names.get(usize::try_from(id).ok()?)?.as_ref()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (i64, &T)> {
+        (0..).zip(&self.names).filter_map(|(id, name)| name.as_ref().map(|name| (id, name)))
     }
 
     fn remove(&mut self, id: i64) {
-        if let Some(name) = self.names.remove(&id) {
+        let index = usize::try_from(id).unwrap_or(0);
+        if let Some(name) = self.names.get_mut(index).and_then(Option::take) {
             self.ids.remove(&name);
         }
     }
@@ -33,7 +47,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
-        Self { ids: HashMap::new(), names: HashMap::new() }
+        Self { ids: HashMap::new(), names: Vec::new() }
     }
 }
 
@@ -88,7 +102,7 @@ impl Names {
     }
 
     pub(super) fn queue(&self, id: i64) -> Result<&QueueName, Fault> {
-        self.queues.names.get(&id).ok_or_else(|| Fault::corrupt(format!("no queue {id}")))
+        self.queues.name(id).ok_or_else(|| Fault::corrupt(format!("no queue {id}")))
     }
 
     pub(super) fn queue_id(&self, name: &QueueName) -> Option<i64> {
@@ -96,11 +110,11 @@ impl Names {
     }
 
     pub(super) fn queues(&self) -> impl Iterator<Item = (i64, &QueueName)> {
-        self.queues.names.iter().map(|(id, name)| (*id, name))
+        self.queues.all()
     }
 
     pub(super) fn route(&self, id: i64) -> Result<&Arc<Route>, Fault> {
-        self.routes.names.get(&id).ok_or_else(|| Fault::corrupt(format!("no route {id}")))
+        self.routes.name(id).ok_or_else(|| Fault::corrupt(format!("no route {id}")))
     }
 
     pub(super) fn route_id(&self, route: &Arc<Route>) -> Option<i64> {
@@ -108,11 +122,11 @@ impl Names {
     }
 
     pub(super) fn routes(&self) -> impl Iterator<Item = (i64, &Arc<Route>)> {
-        self.routes.names.iter().map(|(id, route)| (*id, route))
+        self.routes.all()
     }
 
     pub(super) fn instance(&self, id: i64) -> Result<&InstanceName, Fault> {
-        self.instances.names.get(&id).ok_or_else(|| Fault::corrupt(format!("no instance {id}")))
+        self.instances.name(id).ok_or_else(|| Fault::corrupt(format!("no instance {id}")))
     }
 
     pub(super) fn instance_id(&self, name: &InstanceName) -> Option<i64> {

@@ -72,6 +72,12 @@ impl Opened {
         check_unopened(&options.path)?;
         let mut conn =
             connect(&options.path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        // SQLite opens what may not be written without a word.
+        if conn.is_readonly(rusqlite::MAIN_DB).map_err(Fault::from)? {
+            return Err(StoreError::ReadOnly {
+                detail: format!("{} may not be written", options.path.display()),
+            });
+        }
         let guard = AppGuard::install(&mut conn)?;
         configure(&conn, options)?;
         check_pages(&conn, &guard)?;

@@ -200,13 +200,13 @@ impl Writer<'_> {
         if runs_alone(standing.view.crash_count) {
             self.wake_everybody();
         } else if !self.books.holds_any() {
-            self.books.woken.extend(self.books.queues_with_suspects());
+            self.books.queues_with_suspects().into_iter().for_each(|queue| self.books.wake(queue));
         }
     }
 
     pub(super) fn wake_everybody(&mut self) {
         let names = self.shared.names();
-        self.books.woken.extend(names.queues().map(|(id, _)| id));
+        names.queues().for_each(|(queue, _)| self.books.wake(queue));
     }
 }
 
