@@ -61,6 +61,12 @@ impl Failure {
                     "hint: is the runtime running? --endpoint or RUNTIMECTL_ENDPOINT names another address"
                 )
             }
+            (Self::Client(ClientError::ConnectionLost(_)), _) => {
+                writeln!(
+                    stderr,
+                    "hint: what was asked may have happened all the same; look before you ask again"
+                )
+            }
             (_, Some(code)) => writeln!(stderr, "hint: docs/errors/{code}.md"),
             _ => Ok(()),
         }

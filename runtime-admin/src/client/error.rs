@@ -21,7 +21,7 @@ pub enum ClientError {
         #[source]
         source: tonic::transport::Error,
     },
-    /// The connection ended before the answer came.
+    /// The connection ended before the answer came. What was asked may still happen.
     #[error("the connection was lost: {0}")]
     ConnectionLost(String),
     /// No answer came in time. What was asked may still happen.
@@ -67,7 +67,8 @@ impl From<Status> for ClientError {
         match (status.code(), &info) {
             // The client's own timer reports CANCELLED. What the server has to say about a late answer is kept.
             (Code::DeadlineExceeded | Code::Cancelled, None) => Self::DeadlineExceeded,
-            (Code::Unavailable, None) => Self::ConnectionLost(status.message().to_owned()),
+            // Every refusal of the server carries its reason: these two without one come from the transport.
+            (Code::Unavailable | Code::Unknown, None) => Self::ConnectionLost(status.message().to_owned()),
             (canonical, _) => Self::Refused(Refusal {
                 canonical,
                 code: info.and_then(|info| info.reason.parse().ok()),

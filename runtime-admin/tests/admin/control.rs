@@ -20,6 +20,7 @@ use runtime_core::store::{
 use runtime_core::task::{AttemptRecord, Epoch, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
 use runtime_core::worker::WorkerDescriptor;
+use tokio::sync::Notify;
 
 /// The moment at which everything in memory stands still.
 pub(crate) const NOW: i64 = 1_790_000_000;
@@ -58,31 +59,41 @@ pub(crate) struct World {
 
 /// A tree held in memory.
 #[derive(Clone)]
-pub(crate) struct InMemoryControl(pub(crate) Arc<Mutex<World>>);
+pub(crate) struct InMemoryControl(Arc<Mutex<World>>, Arc<Notify>);
 
 impl InMemoryControl {
     pub(crate) fn new() -> Self {
         let workers = vec![worker("fetch", "mail"), worker("settle", "mail"), worker("import", "orders")];
-        Self(Arc::new(Mutex::new(World {
-            mood: Mood::Answering,
-            overview: Overview {
-                health: Health::Degraded("shop: the printer is slow".into()),
-                apps: vec![
-                    ("shop".parse().expect("a name"), Health::Healthy),
-                    ("books".parse().expect("a name"), Health::Unhealthy("no connection".into())),
-                ],
-                stopping: false,
-                nodes: 12,
-                restarts: 4,
-                queues: queues(),
-            },
-            nodes: nodes(),
-            tasks: tasks(),
-            workers,
-            enqueued: Vec::new(),
-            runs: Vec::new(),
-            unanswered: Vec::new(),
-        })))
+        Self(
+            Arc::new(Mutex::new(World {
+                mood: Mood::Answering,
+                overview: Overview {
+                    health: Health::Degraded("shop: the printer is slow".into()),
+                    apps: vec![
+                        ("shop".parse().expect("a name"), Health::Healthy),
+                        ("books".parse().expect("a name"), Health::Unhealthy("no connection".into())),
+                    ],
+                    stopping: false,
+                    nodes: 12,
+                    restarts: 4,
+                    queues: queues(),
+                },
+                nodes: nodes(),
+                tasks: tasks(),
+                workers,
+                enqueued: Vec::new(),
+                runs: Vec::new(),
+                unanswered: Vec::new(),
+            })),
+            Arc::default(),
+        )
+    }
+
+    /// Waits until a command has made `reached` true.
+    pub(crate) async fn until(&self, reached: impl Fn(&World) -> bool) {
+        while !reached(&self.0.lock().expect("no panic while held")) {
+            self.1.notified().await;
+        }
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
@@ -98,6 +109,7 @@ impl Control for InMemoryControl {
             Mood::Silent => world.unanswered.push(command),
             Mood::Refusing(error) => return Err(error),
         }
+        self.1.notify_one();
         Ok(())
     }
 }

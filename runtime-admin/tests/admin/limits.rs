@@ -6,7 +6,7 @@ use std::time::Duration;
 use runtime_admin::{
     AdminClient, AdminError, AdminServer, AdminServerConfig, ClientError, MAX_MESSAGE_BYTES, v1,
 };
-use runtime_core::control::CommandError;
+use runtime_core::control::{Command, CommandError};
 use runtime_core::error::ErrorCode;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -136,6 +136,27 @@ async fn streams_past_the_limit_of_a_connection_wait_their_turn() {
     );
     drop(streams.pop());
     waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_cut_by_a_stop_is_a_lost_connection() {
+    let mut config = config();
+    config.stop_grace = Duration::from_millis(20);
+    let served = setup_with(config, InMemoryControl::new()).await;
+    served.client.info().await.unwrap();
+    served.control.change(|world| world.mood = Mood::Silent);
+    let asking = tokio::spawn({
+        let client = served.client.clone();
+        async move { client.node(&"/engine".parse().unwrap()).await }
+    });
+    served
+        .control
+        .until(|world| world.unanswered.iter().any(|command| matches!(command, Command::GetNode { .. })))
+        .await;
+    served.stop.send(()).unwrap();
+    let error = asking.await.unwrap().unwrap_err();
+    assert!(matches!(error, ClientError::ConnectionLost(_)), "{error:?}");
+    served.ended.await.unwrap().unwrap();
 }
 
 #[tokio::test]
