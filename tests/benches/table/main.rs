@@ -4,7 +4,7 @@
 //! defaults (history, events, telemetry on), the same rows in the tightest loop through the same driver, and the narrow row that a
 //! queue could do with at the least.
 
-#[path = "../../runtime-stores/benches/bare.rs"]
+#[path = "../../../runtime-stores/benches/bare.rs"]
 mod bare;
 mod product;
 
