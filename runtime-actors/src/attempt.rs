@@ -46,7 +46,8 @@ pub struct Attempt {
     began_ms: AtomicI64,
     ended: AtomicBool,
     stuck: AtomicBool,
-    abort: Mutex<Option<AbortHandle>>,
+    /// One for each lane it was given to.
+    abort: Mutex<Vec<AbortHandle>>,
     correlation: Option<CorrelationId>,
 }
 
@@ -67,7 +68,7 @@ impl Attempt {
             began_ms: AtomicI64::new(NOT_BEGUN),
             ended: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
-            abort: Mutex::new(None),
+            abort: Mutex::default(),
             correlation,
         });
         attempt.spawn(run);
@@ -76,7 +77,7 @@ impl Attempt {
 
     fn spawn(self: &Arc<Self>, run: &Arc<WorkerRun>) {
         let handle = run.platform.pool.spawn(perform(self.clone(), run.clone()));
-        *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.abort_handle());
+        self.abort.lock().unwrap_or_else(PoisonError::into_inner).push(handle.abort_handle());
     }
 
     /// The right under which it runs.
@@ -101,9 +102,24 @@ impl Attempt {
                 None,
             );
         }
-        if let Some(handle) = &*self.abort.lock().unwrap_or_else(PoisonError::into_inner) {
-            handle.abort();
+        self.abort.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(AbortHandle::abort);
+    }
+
+    /// Gives its lease back although its handler has not ended: whatever that still writes is refused by the epoch.
+    pub(crate) fn fence(&self, run: &WorkerRun) {
+        let released = Outcome::Released { reason: ReleaseReason::Shutdown };
+        if self.submit(run, released, None, self.began().unwrap_or_else(|| run.platform.clock.now()), None) {
+            tracing::error!(task = %self.lease.task, worker_id = %run.descriptor.name, "attempt does not end; fenced off");
         }
+    }
+
+    /// Whether its outcome is on its way.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn began(&self) -> Option<Timestamp> {
+        Timestamp::from_millisecond(self.began_ms.load(Ordering::Acquire)).ok()
     }
 
     /// Starts it again on the pool's present lane, when it has not begun.
@@ -116,23 +132,33 @@ impl Attempt {
     /// When it has run past its timeout for this long: ends it without it, and says so. Its thread is lost until the handler yields;
     /// its late writes are refused by the epoch.
     pub(crate) fn give_up_if_stuck(&self, run: &WorkerRun, stuck_after: Duration) {
-        let Ok(began) = Timestamp::from_millisecond(self.began_ms.load(Ordering::Acquire)) else { return };
-        let now = run.platform.clock.now();
+        let Some(began) = self.began() else { return };
         let over = run.descriptor.timeout + stuck_after;
-        if now.duration_since(began) <= over.try_into().unwrap_or(jiff::SignedDuration::MAX) {
+        let late = run.platform.clock.now().duration_since(began)
+            > over.try_into().unwrap_or(jiff::SignedDuration::MAX);
+        if !late || self.has_ended() {
             return;
         }
+        // Counted before it is submitted, so that an end at this very moment finds something to take back.
+        self.stuck.store(true, Ordering::Release);
+        run.executor.entry().stuck.fetch_add(1, Ordering::Relaxed);
         let error = TaskError::new(
             ErrorCode::AttemptTimedOut,
             "the handler does not yield; its attempt was fenced off",
         );
-        let outcome = retry(run, self.number, error, None);
-        if self.submit(run, outcome, None, began, None) {
-            self.stuck.store(true, Ordering::Release);
-            run.executor.entry().stuck.fetch_add(1, Ordering::Relaxed);
+        if self.submit(run, retry(run, self.number, error, None), None, began, None) {
             tracing::error!(task = %self.lease.task, worker_id = %run.descriptor.name, error_code = "RT0005", "attempt is stuck and fenced off");
+        } else {
+            self.not_stuck(run);
         }
         self.abort(run);
+    }
+
+    /// It came to an end after all.
+    fn not_stuck(&self, run: &WorkerRun) {
+        if self.stuck.swap(false, Ordering::AcqRel) {
+            run.executor.entry().stuck.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn take_task(&self) -> Option<LeasedTask> {
@@ -153,7 +179,10 @@ impl Attempt {
         }
         let took = run.platform.clock.now().duration_since(started_at).try_into().unwrap_or_default();
         let settlement = Settlement { lease: self.lease, outcome, with, started_at, took, trace };
-        run.platform.completion.submit(Ended { settlement, executor: run.executor.clone() });
+        let policy = &run.descriptor.retry;
+        let retry_after =
+            (policy.attempts_left(self.number) > 0).then(|| policy.delay(self.number, None, rand_unit()));
+        run.platform.completion.submit(Ended { settlement, executor: run.executor.clone(), retry_after });
         true
     }
 }
@@ -170,7 +199,8 @@ pub(crate) fn release(run: &WorkerRun, waiting: Vec<LeasedTask>) {
             took: Duration::ZERO,
             trace: None,
         };
-        run.platform.completion.submit(Ended { settlement, executor: run.executor.clone() });
+        let ended = Ended { settlement, executor: run.executor.clone(), retry_after: None };
+        run.platform.completion.submit(ended);
     }
 }
 
@@ -185,9 +215,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let released = Outcome::Released { reason: ReleaseReason::Shutdown };
         self.attempt.submit(self.run, released, None, self.started_at, None);
-        if self.attempt.stuck.load(Ordering::Acquire) {
-            self.run.executor.entry().stuck.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.attempt.not_stuck(self.run);
     }
 }
 
@@ -217,20 +245,14 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
     .await;
 
     runtime_core::failpoint!("handler_returned");
-    let Some(outcome) = outcome else { return attempt.forget() };
     let with = if matches!(outcome, Outcome::Done { .. }) { ctx.take_with() } else { None };
     attempt.submit(&run, outcome, with, started_at, trace);
 }
 
-impl Attempt {
-    /// Its lease is lost: what it would submit has no meaning any more. The executor frees the slot when it hears of the loss.
-    fn forget(&self) {
-        self.ended.store(true, Ordering::Release);
-    }
-}
-
 /// How an attempt came back, beside what the handler said.
 enum Came {
+    /// The task is for another handler: nothing was run.
+    Misrouted,
     Back(HandlerResult<Vec<u8>>),
     TooLate(ErrorCode),
     Panicked(String),
@@ -249,6 +271,9 @@ fn limit_of(run: &WorkerRun, leased: &LeasedTask, now: Timestamp) -> (Duration, 
 }
 
 async fn handle(run: &WorkerRun, ctx: Context, (limit, code): (Duration, ErrorCode)) -> Came {
+    if ctx.task().route.handler != run.descriptor.route.handler {
+        return Came::Misrouted;
+    }
     let work = async {
         let task = ctx.clone();
         run.handler.run(ctx, &task.task().payload).await
@@ -260,16 +285,23 @@ async fn handle(run: &WorkerRun, ctx: Context, (limit, code): (Duration, ErrorCo
     }
 }
 
-/// `None` when the lease is lost: there is nothing to settle.
-fn outcome_of(run: &WorkerRun, attempt: u32, came: Came) -> Option<Outcome> {
-    Some(match came {
+fn outcome_of(run: &WorkerRun, attempt: u32, came: Came) -> Outcome {
+    match came {
+        Came::Misrouted => {
+            let text = format!("worker {} runs another handler", run.descriptor.name);
+            Outcome::Reject { error: TaskError::new(ErrorCode::UnknownHandler, text) }
+        }
         Came::Back(Ok(output)) => Outcome::Done { output },
         Came::Back(Err(NotDone::Retry { error, after })) => retry(run, attempt, error, after),
         Came::Back(Err(NotDone::Reject { error })) => Outcome::Reject { error },
         Came::Back(Err(NotDone::Snooze { wait })) => Outcome::Snooze { wait },
         Came::Back(Err(NotDone::Park { reason })) => Outcome::Park { reason },
         Came::Back(Err(NotDone::Cancel { reason })) => Outcome::Cancel { reason },
-        Came::Back(Err(NotDone::LeaseLost)) => return None,
+        // Settling it will say that it is stale, and free the slot; if the lease is not lost after all, it is a failure like any other.
+        Came::Back(Err(NotDone::LeaseLost)) => {
+            let error = TaskError::new(ErrorCode::LeaseLost, "the handler met a lost lease");
+            retry(run, attempt, error, None)
+        }
         Came::Panicked(text) => retry(run, attempt, TaskError::new(ErrorCode::HandlerPanicked, text), None),
         Came::TooLate(code) => {
             let error = TaskError::new(code, "the handler did not end in time");
@@ -279,7 +311,7 @@ fn outcome_of(run: &WorkerRun, attempt: u32, came: Came) -> Option<Outcome> {
                 retry(run, attempt, error, None)
             }
         }
-    })
+    }
 }
 
 /// The next attempt's wait. Attempts end at the smaller of the task's and the worker's maximum; the store knows the task's.
@@ -322,12 +354,12 @@ fn span_of(run: &WorkerRun, leased: &LeasedTask, correlation: Option<&Correlatio
 }
 
 /// Says how it ended: in the span always, in the log when somebody may want to act on it.
-fn report(outcome: &Option<Outcome>, took: Duration) {
+fn report(outcome: &Outcome, took: Duration) {
     let span = tracing::Span::current();
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let status = outcome.as_ref().map_or("lease_lost", Outcome::name);
+    let status = outcome.name();
     span.record("status", status).record("duration_ms", duration_ms);
-    if let Some(error) = outcome.as_ref().and_then(Outcome::error) {
+    if let Some(error) = outcome.error() {
         span.record("error_code", error.code.as_str());
         tracing::warn!(status, duration_ms, error_code = %error.code, error = %error.message, "attempt ended");
     } else {

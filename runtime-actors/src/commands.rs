@@ -1,14 +1,16 @@
 //! ActorCommandProcessor: the one door for commands. Thin: every arm hands the command to whoever knows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_core::control::{Command, CommandError, Reply, TaskDetail};
+use runtime_core::error::ErrorCode;
 use runtime_core::name::{CorrelationId, WorkerName};
 use runtime_core::node::NodePath;
+use runtime_core::store::{Enqueued, QueueStats};
 use runtime_core::supervision::Fault;
 use runtime_core::task::{NewTask, TaskId, TaskState};
-use tokio::task::JoinSet;
 
 use crate::completion::CompletionMsg;
 use crate::executor::ExecutorMsg;
@@ -28,31 +30,23 @@ pub(crate) struct Doors {
     pub(crate) executors: Arc<Vec<(WorkerName, NodePath)>>,
 }
 
+/// How often somebody who waits for idleness looks.
+const IDLE_LOOK: Duration = Duration::from_millis(20);
+
 /// The logic of the commands node.
 pub(crate) struct ActorCommandProcessor {
     platform: Arc<Platform>,
     steering: SteeringService,
     doors: Doors,
-    tasks: JoinSet<()>,
 }
 
 impl ActorCommandProcessor {
     pub(crate) fn new(platform: Arc<Platform>, doors: Doors) -> Self {
-        Self { steering: SteeringService::new(platform.clone()), platform, doors, tasks: JoinSet::new() }
+        Self { steering: SteeringService::new(platform.clone()), platform, doors }
     }
 
     fn status(&self, root: NodePath, deep: bool, reply: Reply<Vec<runtime_core::node::NodeView>>) {
         hand_on(&self.doors.status, StatusMsg::GetWorkerStatus { root, deep, reply });
-    }
-
-    /// Answers from a task of its own: the store, or a node that changes, takes its time.
-    fn answer<T, F>(&mut self, reply: Reply<T>, work: F)
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, CommandError>> + Send + 'static,
-    {
-        while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(async move { reply.send(work.await) });
     }
 
     fn run_worker(&self, worker: &WorkerName, task: TaskId, correlation: CorrelationId, reply: Reply<()>) {
@@ -69,6 +63,16 @@ impl ActorCommandProcessor {
             }
         }
     }
+}
+
+/// Answers from a task of its own: the store, or a node that changes, takes its time. A command that was taken is answered also when
+/// this node ends meanwhile, all the more when that is what was asked for.
+fn answer<T, F>(reply: Reply<T>, work: F)
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, CommandError>> + Send + 'static,
+{
+    tokio::spawn(async move { reply.send(work.await) });
 }
 
 /// Hands a message on. When nobody is there its reply is dropped, and the asker hears that.
@@ -92,16 +96,16 @@ impl NodeActor for ActorCommandProcessor {
             }
             Command::GetTree { root, reply } => self.status(root, true, reply),
             Command::GetNode { path, reply } => {
-                let (views, answer) = Reply::channel();
+                let (views, view) = Reply::channel();
                 self.status(path, false, views);
-                self.answer(reply, async move {
-                    let mut views = answer.await.unwrap_or_else(|_| Err(gone()))?;
+                answer(reply, async move {
+                    let mut views = view.await.unwrap_or_else(|_| Err(gone()))?;
                     views.pop().ok_or_else(gone)
                 });
             }
             Command::SteerNode { path, command, reply } => {
                 let steering = self.steering.clone();
-                self.answer(reply, async move { steering.steer(&path, command).await });
+                answer(reply, async move { steering.steer(&path, command).await });
             }
             Command::ListWorkers { reply } => {
                 hand_on(&self.doors.templates, TemplatesMsg::GetTemplate { worker: None, reply });
@@ -109,21 +113,17 @@ impl NodeActor for ActorCommandProcessor {
             Command::RunWorker { worker, task, correlation, reply } => {
                 self.run_worker(&worker, task, correlation, reply);
             }
-            Command::ListQueues { reply } => {
-                self.answer(reply, async move { Ok(store.queue_stats().await?) })
-            }
-            Command::EnqueueTasks { tasks, reply } => {
-                self.answer(reply, enqueue(self.platform.clone(), tasks))
-            }
+            Command::ListQueues { reply } => answer(reply, async move { Ok(store.queue_stats().await?) }),
+            Command::EnqueueTasks { tasks, reply } => answer(reply, enqueue(self.platform.clone(), tasks)),
             Command::ListTasks { filter, after, page_size, reply } => {
-                self.answer(reply, async move { Ok(store.list(filter, after, page_size).await?) });
+                answer(reply, async move { Ok(store.list(filter, after, page_size).await?) });
             }
-            Command::GetTask { id, reply } => self.answer(reply, detail(self.platform.clone(), id)),
+            Command::GetTask { id, reply } => answer(reply, detail(self.platform.clone(), id)),
             Command::SteerTask { id, command, reply } => {
                 hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });
             }
             Command::AwaitIdle { reply } => {
-                self.answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));
+                answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));
             }
         }
         Ok(())
@@ -131,13 +131,13 @@ impl NodeActor for ActorCommandProcessor {
 }
 
 fn gone() -> CommandError {
-    CommandError::new(runtime_core::error::ErrorCode::NoAnswer, "the status node is not up")
+    CommandError::new(ErrorCode::NoAnswer, "the status node is not up")
 }
 
 async fn enqueue(
     platform: Arc<Platform>,
     tasks: Vec<NewTask>,
-) -> Result<Vec<Result<runtime_core::store::Enqueued, CommandError>>, CommandError> {
+) -> Result<Vec<Result<Enqueued, CommandError>>, CommandError> {
     let answers = platform.store.enqueue(tasks).await?;
     Ok(answers.into_iter().map(|answer| answer.map_err(CommandError::from)).collect())
 }
@@ -152,10 +152,14 @@ async fn detail(platform: Arc<Platform>, id: TaskId) -> Result<TaskDetail, Comma
 /// Waits until no queue holds anything that will run by itself.
 async fn idle(platform: Arc<Platform>, completion: NodeAddress<CompletionMsg>) -> Result<(), CommandError> {
     loop {
+        if platform.is_stopping() {
+            return Err(CommandError::new(ErrorCode::ShuttingDown, "the runtime is stopping"));
+        }
         let (reply, flushed) = Reply::channel();
         hand_on(&completion, CompletionMsg::ProcessTaskCompletion(reply));
-        flushed.await.unwrap_or_else(|_| Err(gone()))?;
-        let busy = |stats: &runtime_core::store::QueueStats| {
+        // Without an answer the completion node is restarting: what it has to write is among what is leased.
+        drop(flushed.await);
+        let busy = |stats: &QueueStats| {
             [TaskState::Ready, TaskState::Leased, TaskState::Scheduled]
                 .iter()
                 .any(|state| stats.counts.of(*state) > 0)
@@ -163,6 +167,6 @@ async fn idle(platform: Arc<Platform>, completion: NodeAddress<CompletionMsg>) -
         if !platform.store.queue_stats().await?.iter().any(busy) {
             return Ok(());
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(IDLE_LOOK).await;
     }
 }

@@ -55,6 +55,7 @@ impl NodeActor for CompletionActor {
     type Msg = CompletionMsg;
 
     async fn init(&mut self, node: &NodeContext<CompletionMsg>) -> Result<Progress, Fault> {
+        node.entry().set_health(Health::Healthy);
         let write = write(self.platform.clone(), self.events.clone(), node.entry().clone());
         let (writer, myself) = (tokio::spawn(write), node.myself());
         let abort = writer.abort_handle();

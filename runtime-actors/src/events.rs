@@ -8,9 +8,13 @@ use runtime_core::error::TaskError;
 use runtime_core::node::Health;
 use runtime_core::supervision::Fault;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::node::{NodeActor, NodeContext, Progress};
+use crate::node::{Myself, NodeActor, NodeContext, Progress};
+use crate::platform::Platform;
 use crate::services::events::DomainEventService;
+use crate::services::status::status_path;
+use crate::status::StatusMsg;
 
 /// What the events node is asked and told.
 pub(crate) enum EventsMsg {
@@ -20,11 +24,15 @@ pub(crate) enum EventsMsg {
     Relayed(Result<(), TaskError>),
 }
 
+/// How long one delivery may take, all subscribers together, until it is begun anew.
+const RELAY_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long a failed relay waits.
 const RELAY_RETRY: Duration = Duration::from_secs(1);
 
 /// The logic of the events node.
 pub(crate) struct DomainEventActor {
+    platform: Arc<Platform>,
     service: Arc<DomainEventService>,
     relaying: bool,
     asked_again: bool,
@@ -33,8 +41,15 @@ pub(crate) struct DomainEventActor {
 }
 
 impl DomainEventActor {
-    pub(crate) fn new(service: Arc<DomainEventService>) -> Self {
-        Self { service, relaying: false, asked_again: false, stopping: false, tasks: JoinSet::new() }
+    pub(crate) fn new(platform: Arc<Platform>, service: Arc<DomainEventService>) -> Self {
+        Self {
+            platform,
+            service,
+            relaying: false,
+            asked_again: false,
+            stopping: false,
+            tasks: JoinSet::new(),
+        }
     }
 
     fn relay(&mut self, node: &NodeContext<EventsMsg>) {
@@ -42,12 +57,20 @@ impl DomainEventActor {
             self.asked_again = true;
             return;
         }
-        let (service, myself) = (self.service.clone(), node.myself());
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(async move {
-            let result = service.relay().await;
-            myself.tell(EventsMsg::Relayed(result));
-        });
+        self.tasks.spawn(relay(self.platform.clone(), self.service.clone(), node.myself()));
+    }
+
+    fn show(&self, node: &NodeContext<EventsMsg>, health: Health) {
+        self.tell_status(health == Health::Healthy);
+        node.entry().set_health(health);
+    }
+
+    /// Tells the status node whether facts get out. One that is not up looks into the table when it comes up.
+    fn tell_status(&self, integrated: bool) {
+        if let Some(status) = self.platform.table.address(&status_path()) {
+            drop(status.send(StatusMsg::SetEventIntegration(integrated)));
+        }
     }
 }
 
@@ -68,10 +91,10 @@ impl NodeActor for DomainEventActor {
                 self.relaying = false;
                 let again = std::mem::take(&mut self.asked_again);
                 match result {
-                    Ok(()) => node.entry().set_health(Health::Healthy),
+                    Ok(()) => self.show(node, Health::Healthy),
                     Err(error) => {
                         tracing::warn!(error_code = %error.code, error = %error.message, "events cannot be relayed; trying again");
-                        node.entry().set_health(Health::Degraded(error.to_string()));
+                        self.show(node, Health::Degraded(error.to_string()));
                         if !self.stopping {
                             node.myself().tell_after(RELAY_RETRY, EventsMsg::DispatchEvents);
                         }
@@ -93,4 +116,30 @@ impl NodeActor for DomainEventActor {
         self.relay(node);
         Ok(Progress::Underway)
     }
+}
+
+impl Drop for DomainEventActor {
+    fn drop(&mut self) {
+        self.tell_status(false);
+    }
+}
+
+/// Relays until the outbox is empty. Subscribers are user code: they run on the work pool, and neither a panic nor one that hangs
+/// ends the relaying.
+async fn relay(platform: Arc<Platform>, service: Arc<DomainEventService>, myself: Myself<EventsMsg>) {
+    let result = loop {
+        let service = service.clone();
+        let relaying = AbortOnDropHandle::new(platform.pool.spawn(async move { service.relay().await }));
+        match tokio::time::timeout(RELAY_WITHIN, relaying).await {
+            Ok(Ok(Ok(true))) => {}
+            Ok(Ok(Ok(false))) => break Ok(()),
+            Ok(Ok(Err(error))) => break Err(error),
+            Ok(Err(error)) => break Err(TaskError::retryable(format!("a subscriber broke: {error}"))),
+            Err(_) => {
+                let text = format!("facts were not taken within {} s", RELAY_WITHIN.as_secs());
+                break Err(TaskError::retryable(text));
+            }
+        }
+    };
+    myself.tell(EventsMsg::Relayed(result));
 }

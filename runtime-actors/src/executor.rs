@@ -12,14 +12,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runtime_core::control::{CommandError, Reply};
 use runtime_core::name::CorrelationId;
-use runtime_core::node::{DesiredState, Health};
+use runtime_core::node::Health;
 use runtime_core::store::{LeaseAsk, StoreError};
 use runtime_core::supervision::Fault;
-use runtime_core::task::{Lease, LeasedTask, TaskId};
+use runtime_core::task::{Lease, TaskId};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::attempt::{Attempt, WorkerRun, release};
+use crate::granted::Granted;
 use crate::node::{Myself, NodeActor, NodeContext, Progress};
 use crate::services::executor::TaskExecutorService;
 
@@ -28,7 +30,7 @@ pub(crate) enum ExecutorMsg {
     /// Run one leased task for an operator, whose slot was reserved before the claim.
     ExecuteTask {
         /// The task.
-        leased: LeasedTask,
+        leased: Granted,
         /// What the run is to be found under.
         correlation: CorrelationId,
         /// Answered when it was started.
@@ -46,7 +48,7 @@ pub(crate) enum ExecutorMsg {
     /// Leases that were asked for came.
     ExecuteTaskFromQueue {
         /// They.
-        leased: Vec<LeasedTask>,
+        leased: Granted,
     },
     /// The queue may have something; the tasks themselves are fetched.
     ExecuteTaskFromEvent,
@@ -73,10 +75,15 @@ pub(crate) enum ExecutorMsg {
     Ticked,
     /// Running attempts had their time to end.
     GraceOver,
+    /// Aborted attempts had their time to yield.
+    AbortOver,
 }
 
 /// How often an executor looks after itself.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long an aborted attempt may take to yield, before it is fenced off.
+const ABORT_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a failed ask for leases waits.
 const LEASE_RETRY: Duration = Duration::from_millis(200);
@@ -157,19 +164,17 @@ impl TaskExecutorActor {
             let text = format!("{} has no free slot, or takes no work", node.path());
             return reply.send(Err(CommandError::precondition(text)));
         }
-        let (platform, myself, ask) = (self.run.platform.clone(), node.myself(), self.ask_of(1, Some(task)));
+        let (run, myself, ask) = (self.run.clone(), node.myself(), self.ask_of(1, Some(task)));
         tokio::spawn(async move {
-            let refusal = match platform.store.lease(ask).await {
-                Ok(mut leased) => match leased.pop() {
-                    Some(leased) => {
-                        platform.leases.add([leased.lease]);
-                        myself.tell(ExecutorMsg::ExecuteTask { leased, correlation, reply });
-                        return;
-                    }
-                    None => {
-                        CommandError::precondition(format!("task {task} is not ready in this worker's queue"))
-                    }
-                },
+            let refusal = match run.platform.store.lease(ask).await {
+                Ok(leased) if leased.is_empty() => {
+                    CommandError::precondition(format!("task {task} is not ready in this worker's queue"))
+                }
+                Ok(leased) => {
+                    let leased = Granted::new(&run, leased);
+                    myself.tell(ExecutorMsg::ExecuteTask { leased, correlation, reply });
+                    return;
+                }
                 Err(error) => error.into(),
             };
             myself.tell(ExecutorMsg::RunRefused);
@@ -193,31 +198,50 @@ impl TaskExecutorActor {
         entry.note_progress();
     }
 
-    fn lost(&mut self, leases: &[Lease]) {
+    /// Runs an operator's task in the slot that was kept for it.
+    fn run_granted(
+        &mut self,
+        node: &NodeContext<ExecutorMsg>,
+        leased: Granted,
+        correlation: &CorrelationId,
+        reply: Reply<()>,
+    ) {
+        self.service.unreserve();
+        if !self.service.accepts() {
+            return reply.send(Err(CommandError::precondition(format!("{} takes no work", node.path()))));
+        }
+        for leased in leased.take() {
+            self.service.started(Attempt::start(&self.run, leased, Some(correlation.clone())));
+        }
+        reply.send(Ok(()));
+    }
+
+    fn lost(&mut self, node: &NodeContext<ExecutorMsg>, leases: &[Lease]) {
         self.run.platform.leases.remove(leases);
-        for attempt in self.service.lost(leases) {
+        let lost = self.service.lost(leases);
+        for attempt in &lost {
             tracing::warn!(task = %attempt.lease().task, error_code = "RT0003", "lease lost; the attempt is ended");
             attempt.abort(&self.run);
         }
+        self.settled(node, lost.iter().map(|attempt| (attempt.lease(), false)).collect());
+    }
+
+    /// Ends all attempts; those that do not yield are fenced off later.
+    fn abort_all(&self) {
+        self.service.running().for_each(|attempt| attempt.abort(&self.run));
     }
 }
 
-/// Asks the store for leases; the answer comes back as a message.
+/// Asks the store for leases; the answer comes back as a message. If the executor is gone by then, they are given back.
 async fn lease(run: Arc<WorkerRun>, myself: Myself<ExecutorMsg>, ask: LeaseAsk) {
-    match run.platform.store.lease(ask).await {
+    let message = match run.platform.store.lease(ask).await {
         Ok(leased) => {
             leased.iter().take(1).for_each(|_| runtime_core::failpoint!("lease_committed"));
-            run.platform.leases.add(leased.iter().map(|leased| leased.lease));
-            let message = ExecutorMsg::ExecuteTaskFromQueue { leased };
-            if let Err(ExecutorMsg::ExecuteTaskFromQueue { leased }) = myself.try_tell(message) {
-                // The executor is gone: what it asked for goes back at once.
-                release(&run, leased);
-            }
+            ExecutorMsg::ExecuteTaskFromQueue { leased: Granted::new(&run, leased) }
         }
-        Err(error) => {
-            myself.tell(ExecutorMsg::LeaseFailed { error });
-        }
-    }
+        Err(error) => ExecutorMsg::LeaseFailed { error },
+    };
+    myself.tell(message);
 }
 
 #[async_trait]
@@ -240,26 +264,24 @@ impl NodeActor for TaskExecutorActor {
                 myself.tell(ExecutorMsg::Ticked);
             }
         });
-        if node.entry().desired() == DesiredState::Running {
-            self.go_on(node);
-        } else {
-            self.show(node);
+        // What an operator resized stays so over a restart of the node.
+        if let Ok(slots @ 1..) = usize::try_from(node.entry().slots.load(Ordering::Relaxed)) {
+            self.service.resize(slots);
         }
+        self.go_on(node);
         Ok(Progress::Complete)
     }
 
     async fn handle(&mut self, node: &NodeContext<ExecutorMsg>, message: ExecutorMsg) -> Result<(), Fault> {
         match message {
             ExecutorMsg::ExecuteTask { leased, correlation, reply } => {
-                self.service.unreserve();
-                self.service.started(Attempt::start(&self.run, leased, Some(correlation)));
-                reply.send(Ok(()));
+                self.run_granted(node, leased, &correlation, reply);
             }
             ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply } => {
                 self.run_for_operator(node, task, correlation, reply);
             }
             ExecutorMsg::ExecuteTaskFromQueue { leased } => {
-                self.service.leased(leased);
+                self.service.leased(leased.take());
                 node.entry().set_health(Health::Healthy);
                 if !self.service.accepts() {
                     self.close();
@@ -278,10 +300,7 @@ impl NodeActor for TaskExecutorActor {
             }
             ExecutorMsg::RunRefused => self.service.unreserve(),
             ExecutorMsg::OutcomesSettled { leases } => self.settled(node, leases),
-            ExecutorMsg::LeasesLost { leases } => {
-                self.lost(&leases);
-                self.settled(node, leases.into_iter().map(|lease| (lease, false)).collect());
-            }
+            ExecutorMsg::LeasesLost { leases } => self.lost(node, &leases),
             ExecutorMsg::PoolMoved => {
                 self.service.running().for_each(|attempt| attempt.move_if_not_begun(&self.run))
             }
@@ -290,7 +309,11 @@ impl NodeActor for TaskExecutorActor {
                 let after = self.run.platform.timing.stuck_after;
                 self.service.running().for_each(|attempt| attempt.give_up_if_stuck(&self.run, after));
             }
-            ExecutorMsg::GraceOver => self.service.running().for_each(|attempt| attempt.abort(&self.run)),
+            ExecutorMsg::GraceOver => {
+                self.abort_all();
+                node.myself().tell_after(ABORT_WITHIN, ExecutorMsg::AbortOver);
+            }
+            ExecutorMsg::AbortOver => self.service.running().for_each(|attempt| attempt.fence(&self.run)),
         }
         self.go_on(node);
         Ok(())
@@ -303,6 +326,9 @@ impl NodeActor for TaskExecutorActor {
 
     fn resume(&mut self, node: &NodeContext<ExecutorMsg>) {
         self.service.accept(true);
+        for reply in self.drained.drain(..) {
+            reply.send(Err(CommandError::precondition(format!("{} was resumed meanwhile", node.path()))));
+        }
         self.go_on(node);
     }
 
@@ -331,7 +357,19 @@ impl NodeActor for TaskExecutorActor {
 impl Drop for TaskExecutorActor {
     /// Killed or broken: attempts end at their next await and are released, nothing waits for its lease to run out.
     fn drop(&mut self) {
-        self.service.running().for_each(|attempt| attempt.abort(&self.run));
         release(&self.run, self.service.take_waiting());
+        self.abort_all();
+        let entry = self.run.executor.entry();
+        entry.busy_slots.store(0, Ordering::Relaxed);
+        entry.queued.store(0, Ordering::Relaxed);
+        let left: Vec<Arc<Attempt>> =
+            self.service.running().filter(|left| !left.has_ended()).cloned().collect();
+        if let (false, Ok(here)) = (left.is_empty(), Handle::try_current()) {
+            let run = self.run.clone();
+            here.spawn(async move {
+                tokio::time::sleep(ABORT_WITHIN).await;
+                left.iter().for_each(|attempt| attempt.fence(&run));
+            });
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_core::health::HealthCheck;
-use runtime_core::node::{DesiredState, Health};
+use runtime_core::node::Health;
 use runtime_core::supervision::Fault;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::node::{NodeActor, NodeContext, Progress};
+use crate::node::{Myself, NodeActor, NodeContext, Progress};
 use crate::platform::Platform;
 
 /// How a thing is looked at.
@@ -29,8 +30,10 @@ pub struct HealthPlan {
 pub(crate) enum HealthMsg {
     /// Time to look.
     LookDue,
-    /// A look ended.
+    /// A look said this, or said nothing in time.
     Looked(Health),
+    /// The look is over: the next one may come.
+    LookEnded,
 }
 
 /// The logic of a reporter's node.
@@ -52,7 +55,6 @@ impl NodeActor for HealthReporter {
     type Msg = HealthMsg;
 
     async fn init(&mut self, node: &NodeContext<HealthMsg>) -> Result<Progress, Fault> {
-        self.paused = node.entry().desired() == DesiredState::Paused;
         node.myself().tell(HealthMsg::LookDue);
         Ok(Progress::Complete)
     }
@@ -63,26 +65,11 @@ impl NodeActor for HealthReporter {
                 node.myself().tell_after(self.plan.every, HealthMsg::LookDue)
             }
             HealthMsg::LookDue => {
-                // The look is user code: it runs on the work pool and its end comes back as a fact.
-                let (check, within, myself) = (self.plan.check.clone(), self.plan.within, node.myself());
-                let look = self.platform.pool.spawn(async move { check.check().await });
                 while self.tasks.try_join_next().is_some() {}
-                self.tasks.spawn(async move {
-                    let health = match tokio::time::timeout(within, look).await {
-                        Ok(Ok(health)) => health,
-                        Ok(Err(error)) => Health::Unhealthy(format!("the check broke: {error}")),
-                        Err(_) => Health::Unhealthy(format!(
-                            "the check did not answer within {} ms",
-                            within.as_millis()
-                        )),
-                    };
-                    myself.tell(HealthMsg::Looked(health));
-                });
+                self.tasks.spawn(look(self.platform.clone(), self.plan.clone(), node.myself()));
             }
-            HealthMsg::Looked(health) => {
-                node.entry().set_health(health);
-                node.myself().tell_after(self.plan.every, HealthMsg::LookDue);
-            }
+            HealthMsg::Looked(health) => node.entry().set_health(health),
+            HealthMsg::LookEnded => node.myself().tell_after(self.plan.every, HealthMsg::LookDue),
         }
         Ok(())
     }
@@ -94,4 +81,24 @@ impl NodeActor for HealthReporter {
     fn resume(&mut self, _node: &NodeContext<HealthMsg>) {
         self.paused = false;
     }
+}
+
+/// One look. The check is user code: it runs on the work pool, under a deadline, and never beside the one before.
+async fn look(platform: Arc<Platform>, plan: HealthPlan, myself: Myself<HealthMsg>) {
+    let HealthPlan { check, within, .. } = plan;
+    let mut looking = AbortOnDropHandle::new(platform.pool.spawn(async move { check.check().await }));
+    let health = match tokio::time::timeout(within, &mut looking).await {
+        Ok(Ok(health)) => health,
+        Ok(Err(error)) => Health::Unhealthy(format!("the check broke: {error}")),
+        Err(_) => {
+            let text = format!("the check did not answer within {} ms", within.as_millis());
+            myself.tell(HealthMsg::Looked(Health::Unhealthy(text)));
+            looking.abort();
+            drop(looking.await);
+            myself.tell(HealthMsg::LookEnded);
+            return;
+        }
+    };
+    myself.tell(HealthMsg::Looked(health));
+    myself.tell(HealthMsg::LookEnded);
 }

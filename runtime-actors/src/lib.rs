@@ -54,6 +54,7 @@ mod commands;
 mod completion;
 mod events;
 mod executor;
+mod granted;
 mod health;
 mod node;
 mod platform;
@@ -67,6 +68,8 @@ mod store_keeper;
 mod supervisor;
 mod table;
 mod templates;
+#[cfg(test)]
+mod tests;
 mod work_pool;
 
 pub use attempt::{Attempt, WorkerRun};

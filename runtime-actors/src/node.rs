@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use runtime_core::control::{CommandError, Reply};
 use runtime_core::node::{DesiredState, NodePath, NodeState, NodeView};
-use runtime_core::supervision::{ChildEnd, Fault, FaultKind, Incarnation};
+use runtime_core::supervision::{ChildEnd, Fault, FaultKind};
 
 use crate::table::NodeEntry;
 
@@ -78,7 +78,7 @@ pub(crate) trait NodeActor: Send + 'static {
     /// A fault: the actor is broken.
     async fn handle(&mut self, node: &NodeContext<Self::Msg>, message: Self::Msg) -> Result<(), Fault>;
 
-    /// Takes no new work from here on.
+    /// Takes no new work from here on. Comes before `init` when the node shall be paused from the start.
     fn pause(&mut self, _node: &NodeContext<Self::Msg>) {}
 
     /// Takes work again.
@@ -92,7 +92,7 @@ pub(crate) trait NodeActor: Send + 'static {
         Err(CommandError::precondition(format!("{} has no slots", node.path())))
     }
 
-    /// Finishes what there is; answers when nothing is left.
+    /// Finishes what there is, takes nothing new; answers when nothing is left.
     fn drain(&mut self, _node: &NodeContext<Self::Msg>, reply: Reply<()>) {
         reply.send(Ok(()));
     }
@@ -123,7 +123,8 @@ pub(crate) trait NodeActor: Send + 'static {
 /// What a node knows of itself.
 pub(crate) struct NodeContext<M> {
     entry: Arc<NodeEntry>,
-    incarnation: Incarnation,
+    /// Which run of the node this is, as the table counts.
+    incarnation: u64,
     myself: ActorRef<NodeMsg<M>>,
     report_ready: Arc<dyn Fn() + Send + Sync>,
 }
@@ -151,9 +152,15 @@ impl<M: Send + 'static> NodeContext<M> {
 
     /// The init that was under way is done.
     pub(crate) fn ready(&self) {
-        let state =
-            if self.entry.desired() == DesiredState::Paused { NodeState::Paused } else { NodeState::Running };
-        self.entry.open(self.incarnation.0, self.myself.clone());
+        self.open();
+        self.is_up(NodeState::Running);
+    }
+
+    fn open(&self) {
+        self.entry.open(self.incarnation, self.myself.clone());
+    }
+
+    fn is_up(&self, state: NodeState) {
         self.entry.set_state(state);
         (self.report_ready)();
     }
@@ -189,11 +196,6 @@ impl<M: Send + 'static> Myself<M> {
         self.0.send_message(NodeMsg::Own(message)).is_ok()
     }
 
-    /// Sends a message that must not get lost: it comes back when the node is gone.
-    pub(crate) fn try_tell(&self, message: M) -> Result<(), M> {
-        self.0.send_message(NodeMsg::Own(message)).map_err(returned)
-    }
-
     /// Sends a message to the node after a while, unless the node has ended by then.
     pub(crate) fn tell_after(&self, wait: Duration, message: M)
     where
@@ -219,7 +221,7 @@ pub(crate) fn returned<M>(error: ractor::MessagingErr<NodeMsg<M>>) -> M {
 pub(crate) struct NodeStart<A: NodeActor> {
     pub(crate) build: Box<dyn FnOnce() -> A + Send>,
     pub(crate) entry: Arc<NodeEntry>,
-    pub(crate) incarnation: Incarnation,
+    pub(crate) incarnation: u64,
     pub(crate) report_ready: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -237,66 +239,97 @@ pub(crate) struct NodeLife<A: NodeActor> {
     logic: A,
     context: NodeContext<A::Msg>,
     initialised: bool,
+    paused: bool,
+    stopping: bool,
 }
 
 impl<A: NodeActor> Drop for NodeLife<A> {
     /// However the node ended, nobody must reach it any more.
     fn drop(&mut self) {
-        let entry = &self.context.entry;
-        entry.close(self.context.incarnation.0);
-        if entry.incarnation() == self.context.incarnation.0
-            && !matches!(entry.state(), NodeState::BackingOff | NodeState::Abandoned)
-        {
-            entry.set_state(NodeState::Stopped);
-        }
+        self.context.entry.end(self.context.incarnation);
     }
 }
 
 impl<A: NodeActor> NodeLife<A> {
-    async fn receive(&mut self, message: NodeMsg<A::Msg>) -> Result<(), Fault> {
+    pub(crate) fn new(logic: A, context: NodeContext<A::Msg>) -> Self {
+        Self { logic, context, initialised: false, paused: false, stopping: false }
+    }
+
+    pub(crate) async fn receive(&mut self, message: NodeMsg<A::Msg>) -> Result<(), Fault> {
         match message {
-            NodeMsg::Init => {
-                let progress = self.logic.init(&self.context).await?;
-                self.initialised = true;
-                if self.context.entry.desired() == DesiredState::Paused {
-                    self.logic.pause(&self.context);
-                }
-                if progress == Progress::Complete {
-                    self.context.ready();
-                }
-                Ok(())
-            }
+            NodeMsg::Init => self.init().await,
             NodeMsg::Own(message) => self.logic.handle(&self.context, message).await,
             NodeMsg::Control(control) => self.control(control).await,
         }
     }
 
+    async fn init(&mut self) -> Result<(), Fault> {
+        // A node that shall be paused takes no work from its first moment on.
+        self.obey();
+        let progress = self.logic.init(&self.context).await?;
+        self.initialised = true;
+        if progress == Progress::Complete {
+            self.context.open();
+            // Whoever changed the wish before this found the door shut and could not say so.
+            self.obey();
+            self.context.is_up(if self.paused { NodeState::Paused } else { NodeState::Running });
+        }
+        Ok(())
+    }
+
+    /// Is paused, or not, as an operator wants.
+    fn obey(&mut self) {
+        let paused = self.context.entry.desired() == DesiredState::Paused;
+        if paused != self.paused {
+            self.pause(paused);
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if paused { self.logic.pause(&self.context) } else { self.logic.resume(&self.context) }
+    }
+
     async fn control(&mut self, message: ControlMsg) -> Result<(), Fault> {
-        let Self { logic, context, .. } = self;
         match message {
+            ControlMsg::Snapshot(reply) => reply.send(Ok(self.context.entry.view())),
+            ControlMsg::Stop => return self.stop().await,
+            ControlMsg::Pause(reply)
+            | ControlMsg::Resume(reply)
+            | ControlMsg::Drain(reply)
+            | ControlMsg::Resize(_, reply)
+                if self.stopping =>
+            {
+                let text = format!("{} is stopping", self.context.path());
+                reply.send(Err(CommandError::precondition(text)));
+            }
             ControlMsg::Pause(reply) => {
-                logic.pause(context);
-                context.entry.set_state(NodeState::Paused);
+                self.pause(true);
+                self.context.entry.set_state(NodeState::Paused);
                 reply.send(Ok(()));
             }
             ControlMsg::Resume(reply) => {
-                logic.resume(context);
-                context.entry.set_state(NodeState::Running);
+                self.pause(false);
+                self.context.entry.set_state(NodeState::Running);
                 reply.send(Ok(()));
             }
             ControlMsg::Drain(reply) => {
-                context.entry.set_state(NodeState::Draining);
-                logic.drain(context, reply);
+                self.context.entry.set_state(NodeState::Draining);
+                self.logic.drain(&self.context, reply);
             }
-            ControlMsg::Snapshot(reply) => reply.send(Ok(context.entry.view())),
-            ControlMsg::Resize(slots, reply) => reply.send(logic.resize(context, slots)),
-            ControlMsg::Stop if !self.initialised => context.finish(),
-            ControlMsg::Stop => {
-                context.entry.set_state(NodeState::Stopping);
-                if logic.stop(context).await? == Progress::Complete {
-                    context.finish();
-                }
-            }
+            ControlMsg::Resize(slots, reply) => reply.send(self.logic.resize(&self.context, slots)),
+        }
+        Ok(())
+    }
+
+    /// Ends in order, once: a second wish changes nothing.
+    async fn stop(&mut self) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.stopping, true) {
+            return Ok(());
+        }
+        self.context.entry.set_state(NodeState::Stopping);
+        if !self.initialised || self.logic.stop(&self.context).await? == Progress::Complete {
+            self.context.finish();
         }
         Ok(())
     }
@@ -314,7 +347,7 @@ impl<A: NodeActor> Actor for Node<A> {
     ) -> Result<Self::State, ActorProcessingErr> {
         let NodeStart { build, entry, incarnation, report_ready } = start;
         let context = NodeContext { entry, incarnation, myself: myself.clone(), report_ready };
-        let life = NodeLife { logic: build(), context, initialised: false };
+        let life = NodeLife::new(build(), context);
         myself.send_message(NodeMsg::Init)?;
         Ok(life)
     }

@@ -2,6 +2,7 @@
 //! finds what the one before it had.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,15 @@ pub struct Platform {
     pub templates: Arc<TemplateCache>,
     /// Leases that this instance holds.
     pub leases: LeaseBook,
+    /// Set when the process stops: what is closed now is not opened again.
+    pub stopping: AtomicBool,
+}
+
+impl Platform {
+    /// Whether the process stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
 }
 
 /// Every lease of this instance, so that one statement can extend them all.

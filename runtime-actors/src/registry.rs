@@ -16,7 +16,6 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use runtime_core::event::EventSubscriber;
@@ -39,7 +38,7 @@ use crate::services::status::{Identity, WorkerStatusService, app_path};
 use crate::source_pump::{SourcePlan, SourcePump};
 use crate::status::WorkerStatusActor;
 use crate::store_keeper::StoreActor;
-use crate::supervisor::{ChildPlan, Supervisor};
+use crate::supervisor::{ChildPlan, StopOrder, Supervisor};
 use crate::table::NodeAddress;
 use crate::templates::TemplateCacheActor;
 
@@ -73,11 +72,13 @@ pub(crate) struct Registry {
     pub(crate) apps: Vec<AppPlan>,
     pub(crate) admin: Option<Serve>,
     pub(crate) identity: Identity,
-    pub(crate) stopping: Arc<AtomicBool>,
 }
 
-/// How much longer than the grace of attempts a worker may take to stop.
+/// How much longer than the grace of attempts a worker may take to stop, and a supervisor than its children.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// How much longer than its children a supervisor may take to start: room for their restarts.
+const START_MARGIN: Duration = Duration::from_mins(1);
 
 impl Registry {
     /// The root, with everything under it declared in the table.
@@ -90,7 +91,7 @@ impl Registry {
         ));
         let engine = self.engine(&root.child("engine"), &events);
         let control = self.control(&root.child("control"), events);
-        self.supervisor(&root, Strategy::OneForOne, vec![engine, control])
+        (self.branch(&root, Strategy::OneForOne, StopOrder::RightToLeft, vec![engine, control]).plan)()
     }
 
     fn engine(&self, path: &NodePath, events: &Arc<DomainEventService>) -> Make {
@@ -121,17 +122,18 @@ impl Registry {
             move || TemplateCacheActor::new(platform.clone(), registered.clone())
         });
         let events = self.child(&path.child("events"), NodeKind::Events, {
-            let events = events.clone();
-            move || DomainEventActor::new(events.clone())
+            let (platform, events) = (platform.clone(), events.clone());
+            move || DomainEventActor::new(platform.clone(), events.clone())
         });
         let apps = self.apps(&path.child("apps"));
-        self.branch(path, Strategy::RestForOne, vec![store, completion, templates, events, apps])
+        let children = vec![store, completion, templates, events, apps];
+        self.branch(path, Strategy::RestForOne, StopOrder::RightToLeft, children)
     }
 
     fn apps(&self, path: &NodePath) -> Make {
         self.declare(path, NodeKind::Supervisor);
         let apps = self.apps.iter().map(|app| self.app(app)).collect();
-        self.branch(path, Strategy::OneForOne, apps)
+        self.branch(path, Strategy::OneForOne, StopOrder::Together, apps)
     }
 
     fn app(&self, app: &AppPlan) -> Make {
@@ -150,13 +152,13 @@ impl Registry {
             groups
                 .push(self.group(&path.child("sources"), &app.sources, |path, plan| self.source(path, plan)));
         }
-        self.branch(&path, Strategy::RestForOne, groups)
+        self.branch(&path, Strategy::RestForOne, StopOrder::RightToLeft, groups)
     }
 
     fn group<P>(&self, path: &NodePath, plans: &[P], make: impl Fn(&NodePath, &P) -> Make) -> Make {
         self.declare(path, NodeKind::Supervisor);
         let members = plans.iter().map(|plan| make(path, plan)).collect();
-        self.branch(path, Strategy::OneForOne, members)
+        self.branch(path, Strategy::OneForOne, StopOrder::Together, members)
     }
 
     fn reporter(&self, group: &NodePath, plan: &HealthPlan) -> Make {
@@ -198,7 +200,7 @@ impl Registry {
                 self.child(&path.child("admin"), NodeKind::Admin, move || ServerActor::new(serve.clone())),
             );
         }
-        self.branch(path, Strategy::OneForOne, children)
+        self.branch(path, Strategy::OneForOne, StopOrder::RightToLeft, children)
     }
 
     fn status(&self, path: &NodePath, events: Arc<DomainEventService>) -> Make {
@@ -208,7 +210,6 @@ impl Registry {
             self.platform.clone(),
             self.identity.clone(),
             events,
-            self.stopping.clone(),
             queue_of,
         ));
         let platform = self.platform.clone();
@@ -265,42 +266,55 @@ impl Registry {
     ) -> Make {
         let entry = self.platform.table.declare(path.clone(), kind);
         let build = Arc::new(build);
-        Arc::new(move || {
-            let build = build.clone();
-            ChildPlan::new(spec.clone(), entry.clone(), move || build())
-        })
+        let plan = {
+            let spec = spec.clone();
+            move || {
+                let build = build.clone();
+                ChildPlan::new(spec.clone(), entry.clone(), move || build())
+            }
+        };
+        Make { spec, plan: Arc::new(plan) }
     }
 
     /// A supervisor over these children, as a child itself.
-    fn branch(&self, path: &NodePath, strategy: Strategy, children: Vec<Make>) -> Make {
+    fn branch(&self, path: &NodePath, strategy: Strategy, stop: StopOrder, children: Vec<Make>) -> Make {
         let entry = self.platform.table.declare(path.clone(), NodeKind::Supervisor);
-        let spec = supervisor_child(path, self.platform.timing.grace);
+        let spec = supervisor_child(path, stop, &children);
         let path = path.to_string();
-        Arc::new(move || {
-            let (path, children) = (path.clone(), children.clone());
-            ChildPlan::new(spec.clone(), entry.clone(), move || {
-                let spec = SupervisorSpec {
-                    path: path.clone(),
-                    strategy,
-                    budget: RestartBudget::default(),
-                    children: Vec::new(),
-                };
-                Supervisor::new(spec, children.iter().map(|make| make()).collect())
-            })
-        })
-    }
-
-    fn supervisor(&self, path: &NodePath, strategy: Strategy, children: Vec<Make>) -> ChildPlan {
-        self.branch(path, strategy, children)()
+        let plan = {
+            let spec = spec.clone();
+            move || {
+                let (path, children) = (path.clone(), children.clone());
+                ChildPlan::new(spec.clone(), entry.clone(), move || {
+                    let spec = SupervisorSpec {
+                        path: path.clone(),
+                        strategy,
+                        budget: RestartBudget::default(),
+                        children: Vec::new(),
+                    };
+                    Supervisor::new(spec, stop, children.iter().map(|child| (child.plan)()).collect())
+                })
+            }
+        };
+        Make { spec, plan: Arc::new(plan) }
     }
 }
 
-/// Makes a child's plan anew for every incarnation of its supervisor.
-type Make = Arc<dyn Fn() -> ChildPlan + Send + Sync>;
+/// A child, made anew for every incarnation of its supervisor.
+#[derive(Clone)]
+struct Make {
+    spec: ChildSpec,
+    plan: Arc<dyn Fn() -> ChildPlan + Send + Sync>,
+}
 
-/// A supervisor gets the time that the deepest ordered stop under it may take.
-fn supervisor_child(path: &NodePath, grace: Duration) -> ChildSpec {
-    let longest = grace + STOP_MARGIN * 4;
+/// A supervisor gets the time that its children may take in all.
+fn supervisor_child(path: &NodePath, stop: StopOrder, children: &[Make]) -> ChildSpec {
+    let init: Duration = children.iter().map(|child| child.spec.init_within).sum();
+    let stops = children.iter().map(|child| child.spec.stop_within + child.spec.kill_within);
+    let stop = match stop {
+        StopOrder::RightToLeft => stops.sum(),
+        StopOrder::Together => stops.max().unwrap_or_default(),
+    };
     let name = if path.is_root() { "root" } else { path.name() };
-    ChildSpec { init_within: Duration::from_mins(2), stop_within: longest, ..ChildSpec::new(name) }
+    ChildSpec { init_within: init + START_MARGIN, stop_within: stop + STOP_MARGIN, ..ChildSpec::new(name) }
 }

@@ -72,12 +72,11 @@ pub struct RuntimeCore {
 struct Door {
     platform: Arc<Platform>,
     commands: NodeAddress<Command>,
-    stopping: Arc<AtomicBool>,
 }
 
 impl Control for Door {
     fn send_command(&self, command: Command) -> Result<(), CommandError> {
-        if self.stopping.load(Ordering::Acquire) {
+        if self.platform.is_stopping() {
             return Err(CommandError::new(
                 ErrorCode::ShuttingDown,
                 "the runtime is stopping and takes no more commands",
@@ -107,8 +106,8 @@ impl RuntimeCore {
             completion: Arc::new(CompletionService::default()),
             templates: Arc::new(TemplateCache::default()),
             leases: LeaseBook::default(),
+            stopping: AtomicBool::new(false),
         });
-        let stopping = Arc::new(AtomicBool::new(false));
         let control = NodePath::root().child("control");
         let identity = Identity {
             apps: apps.iter().map(|app| app.name.clone()).collect(),
@@ -118,15 +117,13 @@ impl RuntimeCore {
         // The door's row is the commands node's; the registry declares the whole tree in start order first.
         let door = Arc::new(std::sync::OnceLock::<Arc<Door>>::new());
         let admin = admin.map(|make| make(Arc::new(LateDoor(door.clone()))));
-        let registry =
-            Registry { platform: platform.clone(), apps, admin, identity, stopping: stopping.clone() };
+        let registry = Registry { platform: platform.clone(), apps, admin, identity };
         let plan = registry.build();
         let commands = platform
             .table
             .address(&control.child("commands"))
             .ok_or_else(|| CommandError::not_found("the tree has no commands node"))?;
-        let door =
-            door.get_or_init(|| Arc::new(Door { platform: platform.clone(), commands, stopping })).clone();
+        let door = door.get_or_init(|| Arc::new(Door { platform: platform.clone(), commands })).clone();
         SteeringService::new(platform.clone()).restore().await?;
         let root = Root::start(plan).await.map_err(|fault| {
             CommandError::new(ErrorCode::NodeFaulted, format!("the tree did not come up: {fault}"))
@@ -162,13 +159,17 @@ impl RuntimeCore {
     /// Stops in order: commands are refused, sources stop, attempts finish within the grace, the rest is released, outcomes and
     /// facts are flushed, the store closes.
     pub async fn stop(mut self) -> StopReport {
-        self.door.stopping.store(true, Ordering::Release);
+        let platform = self.door.platform.clone();
+        platform.stopping.store(true, Ordering::Release);
         let ended = self.root.stop().await;
+        if ended.is_err()
+            && let Err(error) = platform.store.close().await
+        {
+            tracing::error!(error_code = %error.code(), %error, "the store did not close cleanly");
+        }
         self.watcher.abort();
-        self.door.platform.pool.shutdown();
-        let abandoned: Vec<NodePath> = self
-            .door
-            .platform
+        platform.pool.shutdown();
+        let abandoned: Vec<NodePath> = platform
             .table
             .under(&NodePath::root())
             .iter()

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use futures_util::future::join_all;
 use runtime_core::control::Reply;
 use runtime_core::error::TaskError;
 use runtime_core::name::{IdempotencyKey, SourceName};
-use runtime_core::node::{DesiredState, Health};
+use runtime_core::node::Health;
 use runtime_core::source::{Finished, Found, Source};
 use runtime_core::store::{EnqueueError, Enqueued};
 use runtime_core::supervision::{Backoff, Fault};
@@ -31,6 +32,9 @@ use crate::table::{NodeAddress, NodeEntry};
 
 /// Tasks of one source that may be unfinished at once: beyond that it waits.
 const MAX_PENDING: usize = 2_000;
+
+/// Tasks that a source asks the store after in one call.
+const LOOK_AT_ONCE: usize = 256;
 
 /// How often a source asks the store after tasks whose end it may have missed.
 const RECHECK: Duration = Duration::from_secs(15);
@@ -97,9 +101,6 @@ impl NodeActor for SourcePump {
     type Msg = PumpMsg;
 
     async fn init(&mut self, node: &NodeContext<PumpMsg>) -> Result<Progress, Fault> {
-        if node.entry().desired() == DesiredState::Paused {
-            self.run.send_replace(Run::Pause);
-        }
         let (sender, ends) = mpsc::unbounded_channel();
         self.ends = Some(sender);
         let pump = Pump {
@@ -190,7 +191,7 @@ impl Pump {
             let wait = BACKOFF.delay(failures, rand_unit());
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(source = %self.name, error_code = %error.code, error = %error.message, wait_ms, "source failed; opening it again");
-            self.entry.errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.entry.errors.fetch_add(1, Ordering::Relaxed);
             self.entry.set_health(Health::Unhealthy(error.message));
             let mut run = self.run.clone();
             tokio::select! {
@@ -206,7 +207,11 @@ impl Pump {
 
     /// From one `open` to an error, or to the stop.
     async fn session(&mut self, failures: &mut u32) -> Result<(), TaskError> {
-        self.source.open().await?;
+        let mut run = self.run.clone();
+        tokio::select! {
+            opened = self.source.open() => opened?,
+            _ = run.wait_for(|run| *run == Run::Stop) => return Ok(()),
+        }
         self.entry.set_health(Health::Healthy);
         let mut recheck = tokio::time::interval(RECHECK);
         recheck.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -216,7 +221,12 @@ impl Pump {
             let room = MAX_PENDING.saturating_sub(self.pending.len());
             tokio::select! {
                 biased;
-                _ = self.run.changed() => {}
+                changed = self.run.changed() => {
+                    // Without a node there is nobody to pump for.
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                }
                 Some(end) = self.ends.recv(), if run != Run::Stop => self.ended(end),
                 _ = recheck.tick(), if run != Run::Stop => self.recheck().await?,
                 found = self.source.next(room), if run == Run::Go && room > 0 => {
@@ -229,9 +239,11 @@ impl Pump {
         }
     }
 
-    /// Makes tasks of what was found. What the queue has no room for waits here: the source is not asked for more.
+    /// Makes tasks of what was found. What the queue has no room for waits here: the source is not asked for more. At a stop it is left
+    /// where it is, to be found again.
     async fn take_in(&mut self, found: Vec<Found>) -> Result<(), TaskError> {
         let mut left = found;
+        let mut taken = Vec::with_capacity(left.len());
         let mut tries = 0;
         while !left.is_empty() {
             let results =
@@ -239,7 +251,7 @@ impl Pump {
             left = Vec::new();
             for (item, result) in results {
                 match result {
-                    Ok(enqueued) => self.enqueued(item.key, enqueued).await?,
+                    Ok(enqueued) => taken.push(self.enqueued(item.key, &enqueued)),
                     Err(EnqueueError::QueueFull { queue, capacity }) => {
                         self.entry
                             .set_health(Health::Degraded(format!("queue {queue} is full ({capacity})")));
@@ -249,45 +261,50 @@ impl Pump {
                     // The outside gave one name to two things, or a thing too large: a person has to look.
                     Err(error) => {
                         tracing::error!(source = %self.name, key = %item.key, error_code = %error.code(), %error, "found something that cannot become a task");
-                        self.entry.errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        self.entry.errors.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             }
             if !left.is_empty() {
                 tries += 1;
-                tokio::time::sleep(BACKOFF.delay(tries, rand_unit())).await;
+                let mut run = self.run.clone();
+                tokio::select! {
+                    () = tokio::time::sleep(BACKOFF.delay(tries, rand_unit())) => {}
+                    _ = run.wait_for(|run| *run == Run::Stop) => break,
+                }
             }
         }
         self.entry.set_health(Health::Healthy);
-        Ok(())
+        // Some may have finished before they were watched: long ago, when a crash came between settling and marking, or just now.
+        self.look_at(taken).await
     }
 
-    async fn enqueued(&mut self, key: IdempotencyKey, enqueued: Enqueued) -> Result<(), TaskError> {
-        self.entry.handled.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    fn enqueued(&mut self, key: IdempotencyKey, enqueued: &Enqueued) -> TaskId {
+        self.entry.handled.fetch_add(1, Ordering::Relaxed);
         let task = enqueued.id();
         self.pending.insert(task, key);
         self.platform.completion.watch(task, NodeAddress::of(self.entry.clone()));
-        // It may have finished before it was watched: long ago, when a crash came between settling and marking, or just now.
-        let known_finished = matches!(enqueued, Enqueued::Duplicate { state, .. } if state.is_finished());
-        if known_finished { self.look_at(vec![task]).await } else { Ok(()) }
+        task
     }
 
     /// Asks the store how pending tasks stand.
     async fn recheck(&mut self) -> Result<(), TaskError> {
-        let pending: Vec<TaskId> = self.pending.keys().copied().collect();
-        if pending.is_empty() { Ok(()) } else { self.look_at(pending).await }
+        self.look_at(self.pending.keys().copied().collect()).await
     }
 
     async fn look_at(&mut self, ids: Vec<TaskId>) -> Result<(), TaskError> {
-        let tasks = self.platform.store.get(ids.clone()).await?;
-        for (id, task) in ids.into_iter().zip(tasks) {
-            match task {
-                Some(task) if task.state.is_finished() => {
-                    self.ended(End { task: id, state: task.state, output: task.output });
+        for ids in ids.chunks(LOOK_AT_ONCE) {
+            let tasks = self.platform.store.get(ids.to_vec()).await?;
+            for (id, task) in ids.iter().copied().zip(tasks) {
+                match task {
+                    Some(task) if task.state.is_finished() => {
+                        self.ended(End { task: id, state: task.state, output: task.output });
+                    }
+                    Some(_) => continue,
+                    // History forgot it: it was finished long ago, and how no longer matters to the outside.
+                    None => self.ended(End { task: id, state: TaskState::Done, output: None }),
                 }
-                Some(_) => {}
-                // History forgot it: it was finished long ago, and how no longer matters to the outside.
-                None => self.ended(End { task: id, state: TaskState::Done, output: None }),
+                self.platform.completion.unwatch(id);
             }
         }
         Ok(())

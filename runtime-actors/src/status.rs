@@ -1,10 +1,12 @@
 //! WorkerStatusActor: answers what the tree looks like. Never blocked by a job: it reads, and what takes time it hands on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_core::control::{EventStatus, Overview, Reply, SystemInfo};
 use runtime_core::node::{NodePath, NodeView};
+use runtime_core::store::StoreError;
 use runtime_core::supervision::Fault;
 
 use crate::node::{NodeActor, NodeContext, Progress};
@@ -37,9 +39,12 @@ pub(crate) enum StatusMsg {
         /// The answer.
         reply: Reply<EventStatus>,
     },
-    /// The events node came up, or went.
+    /// Facts get out, or do not.
     SetEventIntegration(bool),
 }
+
+/// How long the store may take to say how deep its queues are.
+const STATS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The logic of the status node.
 pub(crate) struct WorkerStatusActor {
@@ -57,9 +62,9 @@ impl WorkerStatusActor {
 impl NodeActor for WorkerStatusActor {
     type Msg = StatusMsg;
 
-    async fn init(&mut self, node: &NodeContext<StatusMsg>) -> Result<Progress, Fault> {
-        // The engine is up before the control side: its events node relays from here on.
-        self.handle(node, StatusMsg::SetEventIntegration(true)).await?;
+    async fn init(&mut self, _node: &NodeContext<StatusMsg>) -> Result<Progress, Fault> {
+        // What the events node said before this one was up.
+        self.service.look_at_events();
         Ok(Progress::Complete)
     }
 
@@ -72,7 +77,12 @@ impl NodeActor for WorkerStatusActor {
             StatusMsg::HealthCheck { reply } => {
                 let (platform, service) = (self.platform.clone(), self.service.clone());
                 tokio::spawn(async move {
-                    let queues = platform.store.queue_stats().await;
+                    let queues = tokio::time::timeout(STATS_WITHIN, platform.store.queue_stats()).await;
+                    let queues = queues.unwrap_or_else(|_| {
+                        Err(StoreError::Unavailable {
+                            detail: format!("no answer within {} s", STATS_WITHIN.as_secs()),
+                        })
+                    });
                     reply.send(Ok(service.overview(queues)));
                 });
             }

@@ -56,8 +56,12 @@ impl NodeActor for StoreActor {
         Ok(())
     }
 
+    /// Closes the back end when the process stops. A restart of this node alone leaves it open: nobody could open it again.
     async fn stop(&mut self, node: &NodeContext<StoreMsg>) -> Result<Progress, Fault> {
         self.tasks.abort_all();
+        if !self.platform.is_stopping() {
+            return Ok(Progress::Complete);
+        }
         let (store, finish) = (self.platform.store.clone(), node.finisher());
         tokio::spawn(async move {
             if let Err(error) = store.close().await {
@@ -117,19 +121,19 @@ async fn keep(platform: Arc<Platform>, myself: Myself<StoreMsg>) {
     }
 }
 
+/// Extends every lease of this instance: one statement, as long as the store takes so many at once.
 async fn extend(platform: &Platform, myself: &Myself<StoreMsg>) {
     let held = platform.leases.all();
-    if held.is_empty() {
-        return;
-    }
-    match platform.store.extend(held, platform.timing.lease).await {
-        Ok(lost) if lost.is_empty() => {}
-        Ok(lost) => {
-            // What was settled since the list was made is not lost.
-            let held = platform.leases.all();
-            let lost: Vec<Lease> = lost.into_iter().filter(|lease| held.contains(lease)).collect();
-            myself.tell(StoreMsg::Extended { lost });
+    for held in held.chunks(platform.store.limits().max_batch) {
+        match platform.store.extend(held.to_vec(), platform.timing.lease).await {
+            Ok(lost) if lost.is_empty() => {}
+            Ok(lost) => {
+                // What was settled since the list was made is not lost.
+                let held = platform.leases.all();
+                let lost: Vec<Lease> = lost.into_iter().filter(|lease| held.contains(lease)).collect();
+                myself.tell(StoreMsg::Extended { lost });
+            }
+            Err(error) => tracing::error!(error_code = %error.code(), %error, "leases cannot be extended"),
         }
-        Err(error) => tracing::error!(error_code = %error.code(), %error, "leases cannot be extended"),
     }
 }

@@ -6,23 +6,27 @@
 //!
 //! It never waits: not for a child's start, not for its stop. Every deadline is a timer that comes back as a message.
 
+mod child;
+mod root;
+
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
-use ractor::{ActorCell, ActorId, ActorRef, ActorRuntime};
+use ractor::ActorId;
 use runtime_core::control::{CommandError, Reply};
 use runtime_core::node::{DesiredState, NodeState};
 use runtime_core::supervision::{
-    ChildEnd, ChildId, ChildPhase, ChildSpec, Fault, FaultKind, Incarnation, SupervisionAction,
-    SupervisionEvent, SupervisionTimer, SupervisorCore, SupervisorEnd, SupervisorSpec,
+    ChildEnd, ChildId, ChildPhase, Fault, FaultKind, Incarnation, SupervisionAction, SupervisionEvent,
+    SupervisionTimer, SupervisorCore, SupervisorEnd, SupervisorSpec, TimerKind,
 };
 use tokio::time::Instant;
 
-use crate::node::{ControlMsg, Myself, Node, NodeActor, NodeContext, NodeMsg, NodeStart, Progress};
-use crate::table::NodeEntry;
+pub(crate) use child::ChildPlan;
+use child::{Spawn, Spawned};
+pub(crate) use root::Root;
+
+use crate::node::{ControlMsg, NodeActor, NodeContext, Progress};
 
 /// What a supervisor is told and asked.
 #[derive(Debug)]
@@ -53,110 +57,6 @@ pub(crate) enum SupervisorMsg {
     RestartChild(ChildId, Reply<()>),
 }
 
-/// How one child is made, beside what the decision core knows of it.
-pub(crate) struct ChildPlan {
-    pub(crate) spec: ChildSpec,
-    pub(crate) entry: Arc<NodeEntry>,
-    spawn: Box<dyn Fn(Spawn) -> Result<Spawned, String> + Send + Sync>,
-    root: Box<dyn Fn(Arc<NodeEntry>) -> StartingRoot + Send + Sync>,
-}
-
-type StartingRoot = BoxFuture<'static, Result<Root, String>>;
-
-struct Spawn {
-    entry: Arc<NodeEntry>,
-    incarnation: Incarnation,
-    supervisor: ActorCell,
-    myself: Myself<SupervisorMsg>,
-    child: ChildId,
-}
-
-struct Spawned {
-    cell: ActorCell,
-    control: Box<dyn Fn(ControlMsg) + Send + Sync>,
-}
-
-impl ChildPlan {
-    /// A child whose logic `build` makes anew for every incarnation.
-    pub(crate) fn new<A: NodeActor>(
-        spec: ChildSpec,
-        entry: Arc<NodeEntry>,
-        build: impl Fn() -> A + Send + Sync + 'static,
-    ) -> Self {
-        let build = Arc::new(build);
-        let as_child = build.clone();
-        let spawn = Box::new(move |spawn: Spawn| spawn_node(as_child.clone(), spawn));
-        let root = Box::new(move |entry| Box::pin(spawn_root(build.clone(), entry)) as StartingRoot);
-        Self { spec, entry, spawn, root }
-    }
-}
-
-fn spawn_node<A: NodeActor>(
-    build: Arc<impl Fn() -> A + Send + Sync + 'static>,
-    spawn: Spawn,
-) -> Result<Spawned, String> {
-    let Spawn { entry, incarnation, supervisor, myself, child } = spawn;
-    let report_ready = {
-        let (myself, child) = (myself.clone(), child.clone());
-        Arc::new(move || {
-            myself.tell(SupervisorMsg::ChildReady { child: child.clone(), incarnation });
-        })
-    };
-    let start = NodeStart { build: Box::new(move || build()), entry, incarnation, report_ready };
-    let (actor, started) = ActorRuntime::spawn_linked_instant(None, Node::<A>::new(), start, supervisor)
-        .map_err(|error| error.to_string())?;
-    // A failure before the link exists is no supervision event: it shows in this handle alone.
-    tokio::spawn(async move {
-        let error = match started.await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        myself.tell(SupervisorMsg::SpawnFailed { child, incarnation, error });
-    });
-    let control: ActorRef<NodeMsg<A::Msg>> = actor.clone();
-    Ok(Spawned {
-        cell: actor.get_cell(),
-        control: Box::new(move |message| drop(control.send_message(NodeMsg::Control(message)))),
-    })
-}
-
-async fn spawn_root<A: NodeActor>(
-    build: Arc<impl Fn() -> A + Send + Sync + 'static>,
-    entry: Arc<NodeEntry>,
-) -> Result<Root, String> {
-    let (ready, mut is_ready) = tokio::sync::watch::channel(false);
-    let (end, ended) = tokio::sync::watch::channel(None);
-    let start = NodeStart {
-        build: Box::new(move || build()),
-        entry: entry.clone(),
-        incarnation: Incarnation(1),
-        report_ready: Arc::new(move || {
-            ready.send_replace(true);
-        }),
-    };
-    let (actor, running) =
-        ActorRuntime::spawn(None, Node::<A>::new(), start).await.map_err(|error| error.to_string())?;
-    let finished = tokio::spawn(async move {
-        drop(running.await);
-        let fault = entry.view().last_fault.unwrap_or_default();
-        end.send_replace(Some(fault));
-    });
-    let root = Root {
-        control: Box::new(move |message| drop(actor.send_message(NodeMsg::Control(message)))),
-        ended: ended.clone(),
-        finished,
-    };
-    let mut ended = ended;
-    tokio::select! {
-        up = is_ready.wait_for(|ready| *ready) => up.map(|_| ()).map_err(|_| "it ended before it was ready".to_owned())?,
-        fault = ended.wait_for(Option::is_some) => {
-            return Err(fault.ok().and_then(|fault| fault.clone()).unwrap_or_default());
-        }
-    }
-    Ok(root)
-}
-
 /// What an operator waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goal {
@@ -172,11 +72,21 @@ pub(crate) struct Supervisor {
     by_actor: HashMap<ActorId, (ChildId, Incarnation)>,
     asked: Vec<(ChildId, Goal, Reply<()>)>,
     since: Instant,
+    stop: StopOrder,
+}
+
+/// In which order children are asked to stop when their supervisor stops. When each has ended is the decision core's business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopOrder {
+    /// Each when those started after it have ended.
+    RightToLeft,
+    /// All at once: they do not need each other, and the slowest alone says how long it takes.
+    Together,
 }
 
 impl Supervisor {
     /// A supervisor over these children. `spec.children` is filled in from the plans, in their order.
-    pub(crate) fn new(mut spec: SupervisorSpec, plans: Vec<ChildPlan>) -> Self {
+    pub(crate) fn new(mut spec: SupervisorSpec, stop: StopOrder, plans: Vec<ChildPlan>) -> Self {
         spec.children = plans.iter().map(|plan| plan.spec.clone()).collect();
         Self {
             core: SupervisorCore::new(spec),
@@ -185,18 +95,35 @@ impl Supervisor {
             by_actor: HashMap::new(),
             asked: Vec::new(),
             since: Instant::now(),
+            stop,
         }
     }
 
     fn step(&mut self, node: &NodeContext<SupervisorMsg>, event: SupervisionEvent) -> Result<(), Fault> {
         let mut events = vec![event];
+        let mut end = None;
         while let Some(event) = events.pop() {
             for action in self.core.step(self.since.elapsed(), event) {
-                self.act(node, action, &mut events)?;
+                self.act(node, action, &mut events, &mut end);
             }
         }
         self.show();
-        Ok(())
+        end.map_or(Ok(()), |end| self.finish(node, end))
+    }
+
+    fn finish(&mut self, node: &NodeContext<SupervisorMsg>, end: SupervisorEnd) -> Result<(), Fault> {
+        match end {
+            SupervisorEnd::Stopped | SupervisorEnd::SignificantChildEnded { .. } => {
+                node.finish();
+                Ok(())
+            }
+            SupervisorEnd::GaveUp { first_fault, last_fault } => {
+                tracing::error!(node = %node.path(), first = %first_fault, last = %last_fault, "supervisor gave up");
+                let fault = Fault::gave_up(node.path().as_str(), first_fault);
+                node.entry().set_fault(Some(fault.to_string()));
+                Err(fault)
+            }
+        }
     }
 
     fn act(
@@ -204,7 +131,8 @@ impl Supervisor {
         node: &NodeContext<SupervisorMsg>,
         action: SupervisionAction,
         events: &mut Vec<SupervisionEvent>,
-    ) -> Result<(), Fault> {
+        end: &mut Option<SupervisorEnd>,
+    ) {
         match action {
             SupervisionAction::Spawn { child, incarnation } => self.spawn(node, child, incarnation, events),
             SupervisionAction::AskStop { child, incarnation } => {
@@ -222,22 +150,15 @@ impl Supervisor {
                 self.forget(&child, incarnation);
             }
             SupervisionAction::Arm { timer, after } => {
+                if let (TimerKind::Backoff, Some(plan)) = (timer.kind, self.plans.get(&timer.child)) {
+                    plan.entry.restarts.fetch_add(1, Ordering::Relaxed);
+                }
                 node.myself().tell_after(after, SupervisorMsg::TimerFired(timer));
             }
             SupervisionAction::AllReady => node.ready(),
             SupervisionAction::ChildSettled { child, phase } => self.answer(&child, phase),
-            SupervisionAction::Finish(SupervisorEnd::GaveUp { first_fault, last_fault }) => {
-                tracing::error!(node = %node.path(), first = %first_fault, last = %last_fault, "supervisor gave up");
-                node.entry().set_fault(Some(first_fault.to_string()));
-                return Err(Fault::gave_up(node.path().as_str(), first_fault));
-            }
-            SupervisionAction::Finish(
-                SupervisorEnd::Stopped | SupervisorEnd::SignificantChildEnded { .. },
-            ) => {
-                node.finish();
-            }
+            SupervisionAction::Finish(how) => *end = Some(how),
         }
-        Ok(())
     }
 
     fn spawn(
@@ -248,21 +169,22 @@ impl Supervisor {
         events: &mut Vec<SupervisionEvent>,
     ) {
         let Some(plan) = self.plans.get(&child) else { return };
-        plan.entry.set_incarnation(incarnation.0);
-        plan.entry.set_state(NodeState::Starting);
         let spawn = Spawn {
             entry: plan.entry.clone(),
-            incarnation,
             supervisor: node.cell(),
             myself: node.myself(),
             child: child.clone(),
+            incarnation,
         };
         match (plan.spawn)(spawn) {
             Ok(spawned) => {
                 self.by_actor.insert(spawned.cell.get_id(), (child.clone(), incarnation));
                 self.spawned.insert(child, (incarnation, spawned));
             }
-            Err(error) => events.push(self.ended(&child, incarnation, spawn_failed(node, &child, error))),
+            Err(error) => {
+                let how = spawn_failed(node, &child, error);
+                events.push(self.ended(&child, incarnation, how));
+            }
         }
     }
 
@@ -271,10 +193,13 @@ impl Supervisor {
     }
 
     fn forget(&mut self, child: &ChildId, incarnation: Incarnation) {
-        if let Some(live) = self.live(child, incarnation) {
-            let id = live.cell.get_id();
-            self.by_actor.remove(&id);
-            self.spawned.remove(child);
+        if self.live(child, incarnation).is_some()
+            && let Some((_, spawned)) = self.spawned.remove(child)
+        {
+            self.by_actor.remove(&spawned.cell.get_id());
+            if let Some(plan) = self.plans.get(child) {
+                plan.entry.end(spawned.run);
+            }
         }
     }
 
@@ -291,7 +216,6 @@ impl Supervisor {
     fn show(&self) {
         for child in self.core.children() {
             let Some(plan) = self.plans.get(&child.spec().id) else { continue };
-            plan.entry.restarts.store(child.restarts(), Ordering::Relaxed);
             match child.phase() {
                 ChildPhase::Ready | ChildPhase::Starting => {}
                 ChildPhase::Waiting => plan.entry.set_state(NodeState::Waiting),
@@ -385,6 +309,12 @@ impl NodeActor for Supervisor {
             SupervisorMsg::ChildReady { child, incarnation } => {
                 self.step(node, SupervisionEvent::Ready { child, incarnation })
             }
+            // A child that could not be built may have been given up meanwhile.
+            SupervisorMsg::SpawnFailed { child, incarnation, .. }
+                if self.live(&child, incarnation).is_none() =>
+            {
+                Ok(())
+            }
             SupervisorMsg::SpawnFailed { child, incarnation, error } => {
                 let how = spawn_failed(node, &child, error);
                 let event = self.ended(&child, incarnation, how);
@@ -407,6 +337,11 @@ impl NodeActor for Supervisor {
     }
 
     async fn stop(&mut self, node: &NodeContext<SupervisorMsg>) -> Result<Progress, Fault> {
+        if self.stop == StopOrder::Together {
+            for (_, live) in self.spawned.values() {
+                (live.control)(ControlMsg::Stop);
+            }
+        }
         self.step(node, SupervisionEvent::StopAsked)?;
         Ok(Progress::Underway)
     }
@@ -429,6 +364,17 @@ impl NodeActor for Supervisor {
     }
 }
 
+impl Drop for Supervisor {
+    /// Killed or broken: the framework kills its children with it. Those that waited for a restart wait no longer.
+    fn drop(&mut self) {
+        for plan in self.plans.values() {
+            if matches!(plan.entry.state(), NodeState::BackingOff | NodeState::Waiting) {
+                plan.entry.set_state(NodeState::Stopped);
+            }
+        }
+    }
+}
+
 fn spawn_failed(node: &NodeContext<SupervisorMsg>, child: &ChildId, error: String) -> ChildEnd {
     ChildEnd::Fault(Fault::new(node.path().child(child.as_str()).as_str(), FaultKind::SpawnFailed, error))
 }
@@ -440,42 +386,4 @@ pub(crate) fn rand_unit() -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
     let unit = bits as f64 / (1_u64 << 53) as f64;
     unit
-}
-
-/// The root of a tree: the one node without a supervisor.
-pub(crate) struct Root {
-    control: Box<dyn Fn(ControlMsg) + Send + Sync>,
-    ended: tokio::sync::watch::Receiver<Option<String>>,
-    finished: tokio::task::JoinHandle<()>,
-}
-
-impl Root {
-    /// Starts the root and waits until all under it are ready.
-    ///
-    /// # Errors
-    /// Why it did not come up.
-    pub(crate) async fn start(plan: ChildPlan) -> Result<Self, String> {
-        plan.entry.set_incarnation(1);
-        plan.entry.set_state(NodeState::Starting);
-        (plan.root)(plan.entry.clone()).await
-    }
-
-    /// Set when the root ended.
-    pub(crate) fn broken(&self) -> tokio::sync::watch::Receiver<Option<String>> {
-        self.ended.clone()
-    }
-
-    /// Stops everything in order.
-    ///
-    /// # Errors
-    /// Why the root broke, when it did.
-    pub(crate) async fn stop(&mut self) -> Result<(), String> {
-        (self.control)(ControlMsg::Stop);
-        // The root ends when everything under it has ended or was abandoned; its own deadlines bound that.
-        drop((&mut self.finished).await);
-        match self.ended.borrow().clone() {
-            Some(fault) if !fault.is_empty() => Err(fault),
-            _ => Ok(()),
-        }
-    }
 }

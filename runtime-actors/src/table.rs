@@ -125,8 +125,23 @@ impl NodeEntry {
         self.incarnation.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_incarnation(&self, incarnation: u64) {
-        self.incarnation.store(incarnation, Ordering::Release);
+    /// Begins one more run of the node and says which it is. Counts over restarts of its supervisors too, so that two runs never share
+    /// a number.
+    pub(crate) fn begin(&self) -> u64 {
+        let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.set_state(NodeState::Starting);
+        incarnation
+    }
+
+    /// That run is over: its door is shut. What a later one shows stays.
+    pub(crate) fn end(&self, incarnation: u64) {
+        self.close(incarnation);
+        if self.incarnation() == incarnation {
+            self.busy_since_ms.store(NEVER, Ordering::Relaxed);
+            if !matches!(self.state(), NodeState::BackingOff | NodeState::Abandoned) {
+                self.set_state(NodeState::Stopped);
+            }
+        }
     }
 
     pub(crate) fn set_health(&self, health: Health) {
@@ -143,7 +158,9 @@ impl NodeEntry {
 
     pub(crate) fn end_work(&self, failed: bool) {
         self.busy_since_ms.store(NEVER, Ordering::Relaxed);
-        self.handled.fetch_add(1, Ordering::Relaxed);
+        // Executors and sources count what they did, not the messages about it.
+        let counts_messages = !matches!(self.kind, NodeKind::Executor | NodeKind::Source);
+        self.handled.fetch_add(u64::from(counts_messages), Ordering::Relaxed);
         self.errors.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 
@@ -167,7 +184,7 @@ impl NodeEntry {
     }
 
     /// Closes the door of one incarnation; that of a later one stays open.
-    pub(crate) fn close(&self, incarnation: u64) {
+    fn close(&self, incarnation: u64) {
         let mut door = self.door.write().unwrap_or_else(PoisonError::into_inner);
         if door.as_ref().is_some_and(|open| open.incarnation == incarnation) {
             *door = None;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runtime_core::control::CommandError;
-use runtime_core::error::TaskError;
+use runtime_core::error::{ErrorClass, TaskError};
 use runtime_core::outcome::{Outcome, Settled, Settlement};
 use runtime_core::store::{SteerError, StoreError, TaskCommand, TaskStore};
 use runtime_core::task::{Lease, TaskId, TaskState};
@@ -28,13 +28,12 @@ use crate::table::NodeAddress;
 /// Most settlements of one transaction.
 const MAX_BATCH: usize = 1_000;
 
-/// How long an outcome whose own rows failed waits before the handler runs again.
-const UNDONE_RETRY: Duration = Duration::from_secs(1);
-
 /// The end of an attempt, and who waits to hear that it is settled.
 pub(crate) struct Ended {
     pub(crate) settlement: Settlement,
     pub(crate) executor: NodeAddress<ExecutorMsg>,
+    /// How long the next attempt waits if the rows that ride along are refused. `None`: this was the last attempt.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What one flush did.
@@ -56,6 +55,8 @@ pub struct CompletionService {
     ended: Mutex<Vec<Ended>>,
     /// Taken but not yet known to be written.
     in_flight: Mutex<Option<Batch>>,
+    /// Held while a batch is written: a writer whose actor was killed may not be quite gone when the next one begins.
+    writing: tokio::sync::Mutex<()>,
     arrived: Notify,
     emptied: Notify,
     watchers: Mutex<HashMap<TaskId, NodeAddress<PumpMsg>>>,
@@ -67,7 +68,8 @@ type Freed = Vec<(Lease, bool)>;
 #[derive(Clone)]
 struct Batch {
     settlements: Arc<Vec<Settlement>>,
-    executors: Arc<Vec<NodeAddress<ExecutorMsg>>>,
+    /// For each settlement, who waits for it and how long the next attempt would wait.
+    waiting: Arc<Vec<(NodeAddress<ExecutorMsg>, Option<Duration>)>>,
 }
 
 impl CompletionService {
@@ -97,17 +99,25 @@ impl CompletionService {
 
     /// Whether nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
-        lock(&self.ended).is_empty() && lock(&self.in_flight).is_none()
+        // Never both locks at once: a batch is taken under both, in the other order.
+        let none_ended = lock(&self.ended).is_empty();
+        none_ended && lock(&self.in_flight).is_none()
     }
 
     /// Outcomes that wait to be written.
     pub fn waiting(&self) -> usize {
-        lock(&self.ended).len() + lock(&self.in_flight).as_ref().map_or(0, |batch| batch.settlements.len())
+        let ended = lock(&self.ended).len();
+        ended + lock(&self.in_flight).as_ref().map_or(0, |batch| batch.settlements.len())
     }
 
     /// Tells this source when the task is finished.
     pub(crate) fn watch(&self, task: TaskId, pump: NodeAddress<PumpMsg>) {
         lock(&self.watchers).insert(task, pump);
+    }
+
+    /// Nobody waits for this task any more.
+    pub(crate) fn unwatch(&self, task: TaskId) {
+        lock(&self.watchers).remove(&task);
     }
 
     /// Writes a decision from outside about one task.
@@ -146,7 +156,8 @@ impl CompletionService {
         store: &dyn TaskStore,
         leases: &crate::platform::LeaseBook,
     ) -> Result<Option<Flushed>, StoreError> {
-        let Some(batch) = self.next_batch() else { return Ok(None) };
+        let _writing = self.writing.lock().await;
+        let Some(batch) = self.next_batch(store.limits().max_batch) else { return Ok(None) };
         let results = store.settle(batch.settlements.clone()).await?;
         runtime_core::failpoint!("settle_committed");
         *lock(&self.in_flight) = None;
@@ -158,20 +169,21 @@ impl CompletionService {
         Ok(Some(flushed))
     }
 
-    fn next_batch(&self) -> Option<Batch> {
+    fn next_batch(&self, up_to: usize) -> Option<Batch> {
+        let up_to = up_to.min(MAX_BATCH);
         let mut in_flight = lock(&self.in_flight);
         if in_flight.is_none() {
             let mut ended = lock(&self.ended);
-            let rest = if ended.len() > MAX_BATCH { ended.split_off(MAX_BATCH) } else { Vec::new() };
+            let rest = if ended.len() > up_to { ended.split_off(up_to) } else { Vec::new() };
             let taken = mem::replace(&mut *ended, rest);
             if taken.is_empty() {
                 return None;
             }
-            let (settlements, executors) = taken
+            let (settlements, waiting) = taken
                 .into_iter()
-                .map(|ended| (ended.settlement, ended.executor))
+                .map(|ended| (ended.settlement, (ended.executor, ended.retry_after)))
                 .unzip::<_, _, Vec<_>, Vec<_>>();
-            *in_flight = Some(Batch { settlements: Arc::new(settlements), executors: Arc::new(executors) });
+            *in_flight = Some(Batch { settlements: Arc::new(settlements), waiting: Arc::new(waiting) });
         }
         in_flight.clone()
     }
@@ -180,13 +192,14 @@ impl CompletionService {
     fn report(&self, batch: &Batch, results: Vec<Settled>) -> Flushed {
         let mut flushed = Flushed::default();
         let mut told: Vec<(&NodeAddress<ExecutorMsg>, Freed)> = Vec::new();
-        for ((settlement, executor), result) in
-            batch.settlements.iter().zip(batch.executors.iter()).zip(results)
+        for ((settlement, (executor, retry_after)), result) in
+            batch.settlements.iter().zip(batch.waiting.iter()).zip(results)
         {
+            // Also of a stale one: it may be stale because it was written before, and its answer lost.
+            flushed.events |= settlement.with.as_ref().is_some_and(|with| !with.events.is_empty());
             match result {
                 Settled::Applied { state, .. } => {
                     flushed.settled += 1;
-                    flushed.events |= settlement.with.as_ref().is_some_and(|with| !with.events.is_empty());
                     self.tell_watcher(settlement, state);
                 }
                 Settled::Stale => {
@@ -195,7 +208,7 @@ impl CompletionService {
                 }
                 Settled::Undone { error } => {
                     flushed.undone += 1;
-                    self.resubmit(settlement, executor, error);
+                    self.resubmit(settlement, executor, *retry_after, error);
                     continue;
                 }
             }
@@ -213,10 +226,16 @@ impl CompletionService {
     }
 
     /// The handler's own rows were refused: its outcome becomes a failed attempt under the same lease.
-    fn resubmit(&self, settlement: &Settlement, executor: &NodeAddress<ExecutorMsg>, error: TaskError) {
-        let outcome = match error.code.class() {
-            runtime_core::error::ErrorClass::Retryable => {
-                Outcome::Retry { after: error.retry_after.unwrap_or(UNDONE_RETRY), error }
+    fn resubmit(
+        &self,
+        settlement: &Settlement,
+        executor: &NodeAddress<ExecutorMsg>,
+        retry_after: Option<Duration>,
+        error: TaskError,
+    ) {
+        let outcome = match retry_after {
+            Some(after) if error.code.class() == ErrorClass::Retryable => {
+                Outcome::Retry { after: error.retry_after.map_or(after, |asked| asked.max(after)), error }
             }
             _ => Outcome::Reject { error },
         };
@@ -228,7 +247,7 @@ impl CompletionService {
             took: settlement.took,
             trace: settlement.trace.clone(),
         };
-        self.submit(Ended { settlement, executor: executor.clone() });
+        self.submit(Ended { settlement, executor: executor.clone(), retry_after: None });
     }
 
     fn tell_watcher(&self, settlement: &Settlement, state: TaskState) {

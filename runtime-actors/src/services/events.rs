@@ -28,19 +28,18 @@ impl DomainEventService {
         self.relayed.load(Ordering::Relaxed)
     }
 
-    /// Delivers until the outbox is empty.
+    /// Delivers the oldest facts of the outbox. `false` when there was none.
     ///
     /// # Errors
     /// What a subscriber or the store said; the facts concerned stay in the outbox.
-    pub async fn relay(&self) -> Result<(), TaskError> {
-        loop {
-            let facts = self.store.unrelayed(BATCH).await?;
-            let Some(last) = facts.last().map(|fact| fact.position) else { return Ok(()) };
-            for subscriber in &self.subscribers {
-                subscriber.deliver(&facts).await?;
-            }
-            self.store.relayed(last).await?;
-            self.relayed.fetch_add(facts.len() as u64, Ordering::Relaxed);
+    pub async fn relay(&self) -> Result<bool, TaskError> {
+        let facts = self.store.unrelayed(BATCH).await?;
+        let Some(last) = facts.last().map(|fact| fact.position) else { return Ok(false) };
+        for subscriber in &self.subscribers {
+            subscriber.deliver(&facts).await?;
         }
+        self.store.relayed(last).await?;
+        self.relayed.fetch_add(facts.len() as u64, Ordering::Relaxed);
+        Ok(true)
     }
 }

@@ -96,7 +96,7 @@ impl TaskExecutorService {
     /// The queue may have something.
     pub fn wake(&mut self) {
         self.dry = false;
-        self.woken = self.asked.is_some();
+        self.woken = true;
     }
 
     /// How many leases to ask for now; `None` when none, or when an ask is under way. The answer goes to
@@ -112,13 +112,14 @@ impl TaskExecutorService {
         }
         let up_to = (self.free() + prefetch).saturating_sub(self.waiting.len());
         self.asked = (up_to > 0).then_some(up_to);
+        self.woken = false;
         self.asked
     }
 
     /// The answer to an ask came, or it failed.
     pub fn leased(&mut self, batch: Vec<LeasedTask>) {
         let asked = self.asked.take().unwrap_or(0);
-        self.dry = batch.len() < asked && !std::mem::take(&mut self.woken);
+        self.dry = batch.len() < asked && !self.woken;
         self.waiting.extend(batch);
     }
 
@@ -163,12 +164,15 @@ impl TaskExecutorService {
         self.running.values()
     }
 
-    /// Drops what waits under leases that are lost; returns the attempts that run under one.
+    /// Drops what waits under leases that are lost; returns the attempts that run under one. An attempt whose outcome is on its way
+    /// is left alone: settling will say what became of it.
     pub fn lost(&mut self, leases: &[Lease]) -> Vec<Arc<Attempt>> {
         self.waiting.retain(|leased| !leases.contains(&leased.lease));
         leases
             .iter()
-            .filter_map(|lease| self.running.get(&lease.task).filter(|run| run.lease() == *lease).cloned())
+            .filter_map(|lease| self.running.get(&lease.task))
+            .filter(|attempt| leases.contains(&attempt.lease()) && !attempt.has_ended())
+            .cloned()
             .collect()
     }
 }

@@ -31,7 +31,6 @@ pub struct WorkerStatusService {
     identity: Identity,
     events: Arc<DomainEventService>,
     events_integrated: AtomicBool,
-    stopping: Arc<AtomicBool>,
     queue_of: Vec<(NodePath, QueueName)>,
 }
 
@@ -41,10 +40,9 @@ impl WorkerStatusService {
         platform: Arc<Platform>,
         identity: Identity,
         events: Arc<DomainEventService>,
-        stopping: Arc<AtomicBool>,
         queue_of: Vec<(NodePath, QueueName)>,
     ) -> Self {
-        Self { platform, identity, events, events_integrated: AtomicBool::new(false), stopping, queue_of }
+        Self { platform, identity, events, events_integrated: AtomicBool::new(false), queue_of }
     }
 
     /// The node and all under it.
@@ -86,7 +84,16 @@ impl WorkerStatusService {
         }
     }
 
-    /// The events node came up, or went.
+    /// Whether the events node gets facts out, as the table shows it.
+    pub fn look_at_events(&self) {
+        let entry = self.platform.table.get(&NodePath::root().child("engine").child("events"));
+        let view = entry.map(|entry| entry.view());
+        self.set_events(
+            view.is_some_and(|view| view.state == NodeState::Running && view.health == Health::Healthy),
+        );
+    }
+
+    /// Whether the events node gets facts out, as it says itself.
     pub fn set_events(&self, integrated: bool) {
         self.events_integrated.store(integrated, Ordering::Relaxed);
     }
@@ -106,9 +113,8 @@ impl WorkerStatusService {
             .iter()
             .map(|app| (app.clone(), self.app_health(app, &views, &queues)))
             .collect();
-        for health in apps.iter().map(|(_, health)| health).chain(views.iter().map(|view| &view.health)) {
-            worst = worse(worst, health.clone());
-        }
+        worst = apps.iter().map(|(_, health)| health.clone()).fold(worst, worse);
+        worst = views.iter().map(node_health).fold(worst, worse);
         if self.platform.pool.is_degraded() {
             let text = format!(
                 "handlers that do not yield hold threads; {} replaced",
@@ -119,7 +125,7 @@ impl WorkerStatusService {
         Overview {
             health: worst,
             apps,
-            stopping: self.stopping.load(Ordering::Relaxed),
+            stopping: self.platform.is_stopping(),
             nodes: views.len() as u64,
             restarts: views.iter().map(|view| view.restarts).sum(),
             queues,
@@ -155,6 +161,11 @@ impl WorkerStatusService {
             seconds(within)
         ))
     }
+}
+
+/// Where the status node is.
+pub(crate) fn status_path() -> NodePath {
+    NodePath::root().child("control").child("status")
 }
 
 /// Where an app's nodes are.

@@ -38,23 +38,36 @@ impl SteeringService {
             NodeCommand::Start => {
                 self.want(path, DesiredState::Running).await?;
                 self.supervise(path, SupervisorMsg::StartChild).await?;
+                // It may have been there all along, paused.
+                if entry.state() == NodeState::Paused {
+                    control(&entry, ControlMsg::Resume).await?;
+                }
             }
             NodeCommand::Stop => {
                 self.want(path, DesiredState::Stopped).await?;
                 self.supervise(path, SupervisorMsg::StopChild).await?;
             }
-            NodeCommand::Restart => self.supervise(path, SupervisorMsg::RestartChild).await?,
+            NodeCommand::Restart => {
+                if entry.desired() == DesiredState::Stopped {
+                    self.want(path, DesiredState::Running).await?;
+                }
+                self.supervise(path, SupervisorMsg::RestartChild).await?;
+            }
             NodeCommand::Pause => {
-                self.want_below(path, DesiredState::Paused).await?;
-                self.each_leaf(path, ControlMsg::Pause).await?;
+                let leaves = self.wanted_below(path)?;
+                self.want_all(&leaves, DesiredState::Paused).await?;
+                self.each(leaves, ControlMsg::Pause).await?;
             }
             NodeCommand::Resume => {
-                self.want_below(path, DesiredState::Running).await?;
-                self.each_leaf(path, ControlMsg::Resume).await?;
+                let leaves = self.wanted_below(path)?;
+                self.want_all(&leaves, DesiredState::Running).await?;
+                self.each(leaves, ControlMsg::Resume).await?;
             }
             NodeCommand::Drain => {
                 self.want(path, DesiredState::Stopped).await?;
-                self.each_leaf(path, ControlMsg::Drain).await?;
+                // Those started last first: sources end before the workers that they feed.
+                let leaves = self.leaves(path).into_iter().rev().collect();
+                self.each(leaves, ControlMsg::Drain).await?;
                 self.supervise(path, SupervisorMsg::StopChild).await?;
             }
             NodeCommand::Resize { slots } => {
@@ -93,8 +106,8 @@ impl SteeringService {
         Ok(())
     }
 
-    async fn want_below(&self, path: &NodePath, desired: DesiredState) -> Result<(), CommandError> {
-        for entry in self.leaves(path) {
+    async fn want_all(&self, entries: &[Arc<NodeEntry>], desired: DesiredState) -> Result<(), CommandError> {
+        for entry in entries {
             self.want(entry.path(), desired).await?;
         }
         Ok(())
@@ -107,15 +120,27 @@ impl SteeringService {
         entries
     }
 
-    /// Sends one message of the control facet to every node that is up, and waits for all answers.
-    async fn each_leaf(
+    /// The same, without those that an operator stopped: they stay so when all around them is paused or resumed.
+    fn wanted_below(&self, path: &NodePath) -> Result<Vec<Arc<NodeEntry>>, CommandError> {
+        let mut leaves = self.leaves(path);
+        leaves.retain(|entry| entry.desired() != DesiredState::Stopped);
+        if leaves.is_empty() {
+            return Err(CommandError::precondition(format!("{path} is stopped: start it first")));
+        }
+        Ok(leaves)
+    }
+
+    /// Sends one message of the control facet to each of these that is up, one after the other. One that is not up comes up as is
+    /// wanted.
+    async fn each(
         &self,
-        path: &NodePath,
+        entries: Vec<Arc<NodeEntry>>,
         make: fn(Reply<()>) -> ControlMsg,
     ) -> Result<(), CommandError> {
-        for entry in self.leaves(path) {
-            if matches!(entry.state(), NodeState::Running | NodeState::Paused | NodeState::Draining) {
-                control(&entry, make).await?;
+        for entry in entries {
+            let (reply, answer) = Reply::channel();
+            if entry.control(make(reply)) {
+                answered(answer.await)?;
             }
         }
         Ok(())

@@ -1,0 +1,288 @@
+//! A real store behind switches: each call can be made to fail, or to wait, and is counted.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use runtime_core::event::StoredEvent;
+use runtime_core::limits::StoreLimits;
+use runtime_core::name::{AppName, QueueName, StepName};
+use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::outcome::{Settled, Settlement};
+use runtime_core::store::{
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DesiredStates, EffectBegun, EffectClass,
+    EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow, SqlValue, SteerError, Store,
+    StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+};
+use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
+use tokio::sync::{Notify, watch};
+
+/// The calls that can be switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum StoreCall {
+    Lease,
+    Extend,
+    Settle,
+    /// The settlement is written, and its answer is lost.
+    SettleAnswer,
+    Sweep,
+    Steer,
+    Close,
+    Get,
+    Stats,
+    Unrelayed,
+    Relayed,
+    SetDesired,
+}
+
+/// What a call does before it reaches the store.
+#[derive(Debug, Clone)]
+pub(crate) enum Gate {
+    /// Goes on.
+    Open,
+    /// Waits until the gate is something else.
+    Shut,
+    /// Fails.
+    Fails(StoreError),
+}
+
+/// A store with a gate at each call.
+pub(crate) struct FaultyStore {
+    inner: Arc<dyn Store>,
+    gates: Mutex<HashMap<StoreCall, watch::Sender<Gate>>>,
+    calls: Mutex<HashMap<StoreCall, watch::Sender<usize>>>,
+    /// Largest number of leases that one ask wanted.
+    pub(crate) largest_ask: AtomicUsize,
+    /// Largest batch that one call of `extend` carried.
+    pub(crate) largest_extend: AtomicUsize,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            gates: Mutex::default(),
+            calls: Mutex::default(),
+            largest_ask: AtomicUsize::new(0),
+            largest_extend: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sets the gate of a call; whoever waits at it looks again.
+    pub(crate) fn set(&self, call: StoreCall, gate: Gate) {
+        self.gate(call).send_replace(gate);
+    }
+
+    /// Makes a call fail from here on.
+    pub(crate) fn fail(&self, call: StoreCall) {
+        self.set(call, Gate::Fails(StoreError::Unavailable { detail: "told to fail".into() }));
+    }
+
+    /// Calls so far, also those that failed or wait.
+    pub(crate) fn count(&self, call: StoreCall) -> usize {
+        *self.counter(call).borrow()
+    }
+
+    /// Waits until the call was made so often in all.
+    pub(crate) async fn called(&self, call: StoreCall, times: usize) {
+        let mut counter = self.counter(call).subscribe();
+        counter.wait_for(|count| *count >= times).await.expect("the counter outlives its waiters");
+    }
+
+    /// The store itself, past the gates.
+    pub(crate) fn inner(&self) -> Arc<dyn Store> {
+        self.inner.clone()
+    }
+
+    fn gate(&self, call: StoreCall) -> watch::Sender<Gate> {
+        let mut gates = self.gates.lock().unwrap();
+        gates.entry(call).or_insert_with(|| watch::Sender::new(Gate::Open)).clone()
+    }
+
+    fn counter(&self, call: StoreCall) -> watch::Sender<usize> {
+        let mut calls = self.calls.lock().unwrap();
+        calls.entry(call).or_insert_with(|| watch::Sender::new(0)).clone()
+    }
+
+    async fn pass(&self, call: StoreCall) -> Result<(), StoreError> {
+        self.counter(call).send_modify(|count| *count += 1);
+        let mut gate = self.gate(call).subscribe();
+        let open = gate.wait_for(|gate| !matches!(gate, Gate::Shut)).await.expect("the gate outlives calls");
+        match &*open {
+            Gate::Open | Gate::Shut => Ok(()),
+            Gate::Fails(error) => Err(error.clone()),
+        }
+    }
+}
+
+#[async_trait]
+impl TaskStore for FaultyStore {
+    fn capabilities(&self) -> &'static [Capability] {
+        self.inner.capabilities()
+    }
+
+    fn limits(&self) -> StoreLimits {
+        self.inner.limits()
+    }
+
+    async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Enqueued, EnqueueError>>, StoreError> {
+        self.inner.enqueue(tasks).await
+    }
+
+    async fn enqueue_whole(
+        &self,
+        tasks: Vec<NewTask>,
+        writes: Vec<AppWrite>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        self.inner.enqueue_whole(tasks, writes).await
+    }
+
+    async fn lease(&self, ask: LeaseAsk) -> Result<Vec<LeasedTask>, StoreError> {
+        self.largest_ask.fetch_max(ask.up_to, Ordering::Relaxed);
+        self.pass(StoreCall::Lease).await?;
+        self.inner.lease(ask).await
+    }
+
+    async fn extend(&self, leases: Vec<Lease>, lease_for: Duration) -> Result<Vec<Lease>, StoreError> {
+        self.largest_extend.fetch_max(leases.len(), Ordering::Relaxed);
+        self.pass(StoreCall::Extend).await?;
+        self.inner.extend(leases, lease_for).await
+    }
+
+    async fn settle(&self, settlements: Arc<Vec<Settlement>>) -> Result<Vec<Settled>, StoreError> {
+        self.pass(StoreCall::Settle).await?;
+        let settled = self.inner.settle(settlements).await?;
+        self.pass(StoreCall::SettleAnswer).await?;
+        Ok(settled)
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: Lease,
+        checkpoint: Option<Vec<u8>>,
+        progress: Option<Progress>,
+    ) -> Result<bool, StoreError> {
+        self.inner.checkpoint(lease, checkpoint, progress).await
+    }
+
+    async fn steer(
+        &self,
+        commands: Vec<(TaskId, TaskCommand)>,
+    ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError> {
+        self.pass(StoreCall::Steer).await?;
+        self.inner.steer(commands).await
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        self.pass(StoreCall::Sweep).await?;
+        self.inner.sweep().await
+    }
+
+    fn wake(&self, queue: &QueueName) -> Arc<Notify> {
+        self.inner.wake(queue)
+    }
+
+    fn due_changed(&self) -> Arc<Notify> {
+        self.inner.due_changed()
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.pass(StoreCall::Close).await?;
+        self.inner.close().await
+    }
+}
+
+#[async_trait]
+impl TaskReader for FaultyStore {
+    async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Task>>, StoreError> {
+        self.pass(StoreCall::Get).await?;
+        self.inner.get(ids).await
+    }
+
+    async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.inner.attempts(id).await
+    }
+
+    async fn list(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        page_size: usize,
+    ) -> Result<TaskPage, StoreError> {
+        self.inner.list(filter, after, page_size).await
+    }
+
+    async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
+        self.pass(StoreCall::Stats).await?;
+        self.inner.queue_stats().await
+    }
+}
+
+#[async_trait]
+impl EffectLedger for FaultyStore {
+    async fn begin_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        class: EffectClass,
+        content: ContentHash,
+    ) -> Result<EffectBegun, StoreError> {
+        self.inner.begin_effect(lease, step, class, content).await
+    }
+
+    async fn record_effect(
+        &self,
+        lease: Lease,
+        step: StepName,
+        content: ContentHash,
+        result: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        self.inner.record_effect(lease, step, content, result).await
+    }
+
+    async fn withdraw_effect(&self, lease: Lease, step: StepName) -> Result<bool, StoreError> {
+        self.inner.withdraw_effect(lease, step).await
+    }
+}
+
+#[async_trait]
+impl Outbox for FaultyStore {
+    async fn unrelayed(&self, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.pass(StoreCall::Unrelayed).await?;
+        self.inner.unrelayed(limit).await
+    }
+
+    async fn relayed(&self, position: u64) -> Result<(), StoreError> {
+        self.pass(StoreCall::Relayed).await?;
+        self.inner.relayed(position).await
+    }
+}
+
+#[async_trait]
+impl DesiredStates for FaultyStore {
+    async fn desired(&self) -> Result<Vec<(NodePath, DesiredState)>, StoreError> {
+        self.inner.desired().await
+    }
+
+    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
+        self.pass(StoreCall::SetDesired).await?;
+        self.inner.set_desired(path, desired).await
+    }
+}
+
+#[async_trait]
+impl AppRows for FaultyStore {
+    async fn migrate_app(&self, app: AppName, migrations: &'static [AppMigration]) -> Result<(), StoreError> {
+        self.inner.migrate_app(app, migrations).await
+    }
+
+    async fn query_app(&self, sql: &str, params: Vec<SqlValue>) -> Result<Vec<SqlRow>, StoreError> {
+        self.inner.query_app(sql, params).await
+    }
+
+    async fn write_app(&self, write: AppWrite) -> Result<(), EnqueueError> {
+        self.inner.write_app(write).await
+    }
+}
