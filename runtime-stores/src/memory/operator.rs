@@ -14,6 +14,7 @@ impl State {
         let mut task = self.find(id).cloned().ok_or(SteerError::NotFound(id))?;
         let unknown_effect = waits_for_effect(&task);
         let next = transition(view(&task), content::event_of(command, unknown_effect))?;
+        let cancelled = next.state.is_finished();
         let row = id.row();
         match (command, unknown_effect) {
             (TaskCommand::Approve, true) => {
@@ -27,6 +28,9 @@ impl State {
             }
             (TaskCommand::Approve, false) => task.approved = true,
             (TaskCommand::Reject | TaskCommand::Retry | TaskCommand::Cancel, _) => {}
+        }
+        if task.state == TaskState::Scheduled && !cancelled {
+            task.run_at = self.now;
         }
         if task.state.is_finished() {
             task.finished_at = None;

@@ -28,6 +28,9 @@ pub(super) struct Known {
     pub(super) outlived: Option<(TaskState, Timestamp)>,
 }
 
+/// What a step was asked to do, and its result when there is one.
+type Effect = (ContentHash, Option<Vec<u8>>);
+
 /// Everything there is.
 pub(super) struct State {
     pub(super) now: Timestamp,
@@ -38,7 +41,7 @@ pub(super) struct State {
     pub(super) finished: BTreeMap<u64, Task>,
     pub(super) ended: HashMap<u64, Vec<AttemptRecord>>,
     pub(super) keys: HashMap<content::Hash, Known>,
-    pub(super) effects: BTreeMap<(u64, StepName), (ContentHash, Option<Vec<u8>>)>,
+    pub(super) effects: BTreeMap<(u64, StepName), Effect>,
     pub(super) outbox: Vec<StoredEvent>,
     pub(super) desired: BTreeMap<NodePath, DesiredState>,
     pub(super) counts: BTreeMap<QueueName, StateCounts>,
@@ -228,9 +231,6 @@ impl State {
     /// Moves a task where a transition leads. A wait of zero is over at once.
     pub(super) fn place(&mut self, mut task: Task, next: Transition) -> TaskState {
         self.remove(task.id.row());
-        if task.state == TaskState::Scheduled && next.state == TaskState::Ready {
-            task.run_at = self.now;
-        }
         let was_alone = task.state == TaskState::Leased && runs_alone(task.crash_count);
         task.state = next.state;
         task.attempt = next.attempt;

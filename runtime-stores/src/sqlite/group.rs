@@ -75,10 +75,7 @@ pub(super) fn serve(
     let mut group: Vec<Box<dyn Member>> = Vec::new();
     loop {
         let mut closing = None;
-        let mut next = inbox.blocking_recv();
-        if next.is_none() {
-            return None;
-        }
+        let mut next = Some(inbox.blocking_recv()?);
         while let Some(message) = next.take() {
             match message {
                 ToWriter::Member(member) => group.push(member),

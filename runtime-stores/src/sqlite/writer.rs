@@ -9,7 +9,7 @@ use runtime_core::clock::Clock;
 use runtime_core::lifecycle::LifecycleView;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{InstanceName, QueueName, Route};
-use runtime_core::store::StateCounts;
+use runtime_core::store::{StateCounts, StoreError};
 use runtime_core::task::{Lease, TaskId, TaskState};
 use rusqlite::Connection;
 use tokio::sync::Notify;
@@ -121,7 +121,7 @@ pub(super) struct Writer<'c> {
     clock: Arc<dyn Clock>,
     /// No other process changes the file.
     sole_owner: bool,
-    next_row: i64,
+    last_row: i64,
     end_row: i64,
     last_route: Option<(Arc<Route>, RouteIds)>,
     #[cfg(feature = "faults")]
@@ -155,7 +155,7 @@ impl<'c> Writer<'c> {
             sole_owner: options.owner_lock,
             #[cfg(feature = "faults")]
             sole_owner: options.owner_lock && !options.break_epoch_check,
-            next_row: 0,
+            last_row: 0,
             end_row: 0,
             last_route: None,
             #[cfg(feature = "faults")]
@@ -215,7 +215,7 @@ impl<'c> Writer<'c> {
         self.books.take_woken();
         self.books.due_changed = false;
         // The reservation may have been undone as well.
-        (self.next_row, self.end_row) = (0, 0);
+        self.end_row = 0;
     }
 
     fn undo_books(&mut self, mark: usize) {
@@ -238,25 +238,25 @@ impl<'c> Writer<'c> {
             self.sql.undo.raw_execute()?;
             self.undo_books(mark);
             // A chunk that was reserved inside is no longer reserved.
-            (self.next_row, self.end_row) = (0, 0);
+            self.end_row = 0;
         }
         self.sql.release.raw_execute()?;
         Ok(result)
     }
 
     pub(super) fn next_row(&mut self) -> Result<i64, Fault> {
-        if self.next_row >= self.end_row {
+        while self.last_row + 1 >= self.end_row {
             let end: i64 = self.sql.reserve_rows.query_row([ROW_CHUNK], |row| row.get(0))?;
             if end.unsigned_abs() > TaskId::MAX_ROW {
-                return Err(Fault(runtime_core::store::StoreError::Unavailable {
-                    detail: "every row number was used".into(),
-                }));
+                let detail = "every row number was used".into();
+                return Err(Fault(StoreError::Unavailable { detail }));
             }
-            (self.next_row, self.end_row) = (end - ROW_CHUNK, end);
+            self.end_row = end;
+            // What was given before a reservation was undone is not given again.
+            self.last_row = self.last_row.max(end - ROW_CHUNK - 1);
         }
-        let row = self.next_row;
-        self.next_row += 1;
-        Ok(row)
+        self.last_row += 1;
+        Ok(self.last_row)
     }
 
     pub(super) fn id(&self, row: i64, created_at: i64) -> Result<TaskId, Fault> {

@@ -1,0 +1,378 @@
+//! The embedded store against the memory store as its model: any sequence of calls gets the same answers from both, and leaves both with
+//! the same tasks. Now and then the file is closed and opened again in between, which the model need not notice.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use runtime_core::error::TaskError;
+use runtime_core::limits::StoreLimits;
+use runtime_core::name::{AppName, HandlerName, IdempotencyKey, InstanceName, QueueName, Route, StepName};
+use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Settled, Settlement};
+use runtime_core::store::{EffectClass, EnqueueError, Enqueued, LeaseAsk, Store, TaskCommand, TaskFilter};
+use runtime_core::task::{AttemptRecord, Lease, NewTask, Priority, Task, TaskId, TaskState};
+use runtime_stores::suite::ManualClock;
+use runtime_stores::{MemoryStore, Retention, SqliteOptions, SqliteStore, Synchronous};
+
+const LIMITS: StoreLimits = StoreLimits { max_payload_bytes: 64, max_batch: 100, queue_capacity: 6 };
+const RETENTION: Retention = Retention {
+    keep_finished_for: Duration::from_secs(40),
+    keep_finished_at_most: 5,
+    keep_keys_for: Duration::from_secs(90),
+};
+const LEASE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone)]
+struct New {
+    queue: u8,
+    key: Option<u8>,
+    content: u8,
+    delay: u8,
+    deadline: Option<u8>,
+    priority: i16,
+    max_attempts: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Done,
+    DoneWithFollowUp { key: u8, content: u8 },
+    RetryNow,
+    RetryLater,
+    Reject,
+    Snooze,
+    Park,
+    ParkUnknown,
+    Cancel,
+    Release,
+}
+
+#[derive(Debug, Clone)]
+enum Call {
+    Enqueue(Vec<New>),
+    EnqueueWhole(Vec<New>),
+    Lease { queue: u8, instance: u8, up_to: usize },
+    LeaseNamed { task: usize, instance: u8 },
+    Settle(Vec<(usize, End)>),
+    Extend(usize),
+    Checkpoint(usize),
+    BeginEffect { lease: usize, content: u8 },
+    RecordEffect(usize),
+    Steer { task: usize, command: u8 },
+    Sweep,
+    Advance(u8),
+    Reopen,
+}
+
+fn new_task() -> impl Strategy<Value = New> {
+    (
+        0..2_u8,
+        option::of(0..4_u8),
+        0..2_u8,
+        prop_oneof![3 => Just(0), 1 => 1..20_u8],
+        option::weighted(0.2, 1..60_u8),
+        -1..2_i16,
+        1..4_u32,
+    )
+        .prop_map(|(queue, key, content, delay, deadline, priority, max_attempts)| New {
+            queue,
+            key,
+            content,
+            delay,
+            deadline,
+            priority,
+            max_attempts,
+        })
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        4 => Just(End::Done),
+        2 => (0..4_u8, 0..2_u8).prop_map(|(key, content)| End::DoneWithFollowUp { key, content }),
+        1 => Just(End::RetryNow),
+        1 => Just(End::RetryLater),
+        1 => Just(End::Reject),
+        1 => Just(End::Snooze),
+        1 => Just(End::Park),
+        1 => Just(End::ParkUnknown),
+        1 => Just(End::Cancel),
+        1 => Just(End::Release),
+    ]
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    prop_oneof![
+        6 => vec(new_task(), 1..4).prop_map(Call::Enqueue),
+        2 => vec(new_task(), 1..4).prop_map(Call::EnqueueWhole),
+        8 => (0..2_u8, 0..2_u8, 1..4_usize).prop_map(|(queue, instance, up_to)| Call::Lease { queue, instance, up_to }),
+        1 => (0..40_usize, 0..2_u8).prop_map(|(task, instance)| Call::LeaseNamed { task, instance }),
+        8 => vec((0..12_usize, end()), 1..4).prop_map(Call::Settle),
+        1 => (0..12_usize).prop_map(Call::Extend),
+        1 => (0..12_usize).prop_map(Call::Checkpoint),
+        2 => (0..12_usize, 0..2_u8).prop_map(|(lease, content)| Call::BeginEffect { lease, content }),
+        1 => (0..12_usize).prop_map(Call::RecordEffect),
+        3 => (0..40_usize, 0..4_u8).prop_map(|(task, command)| Call::Steer { task, command }),
+        4 => Just(Call::Sweep),
+        4 => (1..40_u8).prop_map(Call::Advance),
+        1 => Just(Call::Reopen),
+    ]
+}
+
+/// One of the two stores, and what it calls the tasks.
+struct Side {
+    store: Arc<dyn Store>,
+    tasks: Vec<TaskId>,
+    numbers: HashMap<TaskId, usize>,
+    /// The latest leases, newest last; lost and settled ones among them.
+    leases: Vec<Lease>,
+}
+
+impl Side {
+    fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, tasks: Vec::new(), numbers: HashMap::new(), leases: Vec::new() }
+    }
+
+    /// The n-th task this store made.
+    fn number(&mut self, id: TaskId) -> usize {
+        *self.numbers.entry(id).or_insert_with(|| {
+            self.tasks.push(id);
+            self.tasks.len() - 1
+        })
+    }
+
+    fn taken(&mut self, answer: Result<Enqueued, EnqueueError>) -> String {
+        match answer {
+            Ok(Enqueued::Accepted { id }) => format!("accepted {}", self.number(id)),
+            Ok(Enqueued::Duplicate { id, state }) => format!("duplicate of {}, {state}", self.number(id)),
+            Err(EnqueueError::IdempotencyConflict { existing }) => {
+                format!("conflict with {}", self.number(existing))
+            }
+            Err(other) => other.to_string(),
+        }
+    }
+
+    fn lease_at(&self, index: usize) -> Option<Lease> {
+        self.leases.iter().rev().nth(index).copied()
+    }
+
+    /// What the store answers, in words that do not depend on its ids.
+    async fn answer(&mut self, call: &Call, clock: &ManualClock) -> String {
+        use runtime_core::clock::Clock;
+        let now = clock.now();
+        match call {
+            Call::Enqueue(new) => {
+                let answers =
+                    self.store.enqueue(new.iter().map(|new| build(new, now)).collect()).await.unwrap();
+                answers.into_iter().map(|answer| self.taken(answer)).collect::<Vec<_>>().join("; ")
+            }
+            Call::EnqueueWhole(new) => {
+                let tasks = new.iter().map(|new| build(new, now)).collect();
+                match self.store.enqueue_whole(tasks, vec![]).await {
+                    Ok(all) => all.into_iter().map(|one| self.taken(Ok(one))).collect::<Vec<_>>().join("; "),
+                    Err(error) => self.taken(Err(error)),
+                }
+            }
+            Call::Lease { queue, instance, up_to } => self.lease(*queue, *instance, *up_to, None).await,
+            Call::LeaseNamed { task, instance } => {
+                let Some(id) = self.tasks.get(*task).copied() else { return String::new() };
+                self.lease(0, *instance, 1, Some(id)).await
+            }
+            Call::Settle(ends) => {
+                let settlements: Vec<Settlement> = ends
+                    .iter()
+                    .filter_map(|(index, end)| Some(settlement(self.lease_at(*index)?, *end, now)))
+                    .collect();
+                let settled = self.store.settle(Arc::new(settlements)).await.unwrap();
+                settled.into_iter().map(|settled| self.settled(settled)).collect::<Vec<_>>().join("; ")
+            }
+            Call::Extend(index) => {
+                let Some(lease) = self.lease_at(*index) else { return String::new() };
+                format!("{} lost", self.store.extend(vec![lease], LEASE).await.unwrap().len())
+            }
+            Call::Checkpoint(index) => {
+                let Some(lease) = self.lease_at(*index) else { return String::new() };
+                format!("{}", self.store.checkpoint(lease, Some(b"here".to_vec()), None).await.unwrap())
+            }
+            Call::BeginEffect { lease, content } => {
+                let Some(lease) = self.lease_at(*lease) else { return String::new() };
+                let begun =
+                    self.store.begin_effect(lease, step(), EffectClass::Unkeyed, [*content; 32]).await;
+                format!("{:?}", begun.unwrap())
+            }
+            Call::RecordEffect(index) => {
+                let Some(lease) = self.lease_at(*index) else { return String::new() };
+                format!("{}", self.store.record_effect(lease, step(), [0; 32], b"1".to_vec()).await.unwrap())
+            }
+            Call::Steer { task, command } => {
+                let Some(id) = self.tasks.get(*task).copied() else { return String::new() };
+                let command = match command {
+                    0 => TaskCommand::Retry,
+                    1 => TaskCommand::Approve,
+                    2 => TaskCommand::Reject,
+                    _ => TaskCommand::Cancel,
+                };
+                match self.store.steer(vec![(id, command)]).await.unwrap().remove(0) {
+                    Ok(state) => state.to_string(),
+                    Err(error) => error.to_string().replace(&id.to_string(), "it"),
+                }
+            }
+            Call::Sweep => format!("{:?}", self.store.sweep().await.unwrap()),
+            Call::Advance(_) | Call::Reopen => String::new(),
+        }
+    }
+
+    async fn lease(&mut self, number: u8, holder: u8, up_to: usize, task: Option<TaskId>) -> String {
+        let instance = InstanceName::new(format!("instance-{holder}")).unwrap();
+        let leased = self
+            .store
+            .lease(LeaseAsk { queue: queue(number), instance, up_to, lease_for: LEASE, task })
+            .await
+            .unwrap();
+        let mut words = Vec::new();
+        for leased in leased {
+            self.leases.push(leased.lease);
+            words.push(format!(
+                "{} at {} as {:?}",
+                self.number(leased.lease.task),
+                leased.lease.epoch.0,
+                self.plain(*leased.task)
+            ));
+        }
+        words.join("; ")
+    }
+
+    fn settled(&mut self, settled: Settled) -> String {
+        match settled {
+            Settled::Applied { state, follow_ups } => {
+                let follow_ups: Vec<usize> = follow_ups.into_iter().map(|id| self.number(id)).collect();
+                format!("{state} {follow_ups:?}")
+            }
+            Settled::Stale => "stale".into(),
+            Settled::Undone { error } => format!("undone {}", error.code),
+        }
+    }
+
+    /// A task without what differs between stores.
+    fn plain(&self, mut task: Task) -> Task {
+        task.id = TaskId::new(jiff::Timestamp::UNIX_EPOCH, 0, self.numbers[&task.id] as u64);
+        task
+    }
+
+    async fn everything(&self) -> (Vec<Task>, Vec<Vec<AttemptRecord>>, Vec<(QueueName, Vec<u64>)>) {
+        let page = self.store.list(TaskFilter::default(), None, 100).await.unwrap();
+        let mut attempts = Vec::new();
+        for task in &page.tasks {
+            attempts.push(self.store.attempts(task.id).await.unwrap());
+        }
+        let mut stats: Vec<_> = self.store.queue_stats().await.unwrap();
+        stats.retain(|stats| TaskState::ALL.into_iter().any(|state| stats.counts.of(state) > 0));
+        let counts = stats
+            .into_iter()
+            .map(|stats| {
+                (stats.queue, TaskState::ALL.into_iter().map(|state| stats.counts.of(state)).collect())
+            })
+            .collect();
+        (page.tasks.into_iter().map(|task| self.plain(task)).collect(), attempts, counts)
+    }
+}
+
+fn queue(number: u8) -> QueueName {
+    QueueName::new(format!("queue-{number}")).unwrap()
+}
+
+fn step() -> StepName {
+    StepName::new("send").unwrap()
+}
+
+fn bare(number: u8, content: u8) -> NewTask {
+    let route = Route {
+        app: AppName::new("app").unwrap(),
+        queue: queue(number),
+        handler: HandlerName::new("handler").unwrap(),
+    };
+    NewTask::new(Arc::new(route), vec![b'0' + content])
+}
+
+fn build(new: &New, now: jiff::Timestamp) -> NewTask {
+    let in_seconds = |seconds: u8| now + jiff::SignedDuration::from_secs(i64::from(seconds));
+    NewTask {
+        idempotency_key: new.key.map(|key| IdempotencyKey::new(format!("key-{key}")).unwrap()),
+        run_at: (new.delay > 0).then(|| in_seconds(new.delay)),
+        deadline: new.deadline.map(in_seconds),
+        priority: Priority(new.priority),
+        max_attempts: NonZeroU32::new(new.max_attempts).unwrap(),
+        ..bare(new.queue, new.content)
+    }
+}
+
+fn settlement(lease: Lease, end: End, now: jiff::Timestamp) -> Settlement {
+    let error = || TaskError::retryable("no");
+    let mut with = None;
+    let outcome = match end {
+        End::Done => Outcome::Done { output: b"{}".to_vec() },
+        End::DoneWithFollowUp { key, content } => {
+            let follow_up = bare(1, content).keyed(IdempotencyKey::new(format!("key-{key}")).unwrap());
+            with = Some(Box::new(SettleWith {
+                follow_ups: vec![bare(0, 0), follow_up],
+                ..SettleWith::default()
+            }));
+            Outcome::Done { output: b"{}".to_vec() }
+        }
+        End::RetryNow => Outcome::Retry { error: error(), after: Duration::ZERO },
+        End::RetryLater => Outcome::Retry { error: error(), after: Duration::from_secs(7) },
+        End::Reject => Outcome::Reject { error: error() },
+        End::Snooze => Outcome::Snooze { wait: Duration::from_secs(5) },
+        End::Park => Outcome::Park { reason: ParkReason::NeedsDecision { question: "?".into() } },
+        End::ParkUnknown => Outcome::Park { reason: ParkReason::EffectUnknown { step: step() } },
+        End::Cancel => Outcome::Cancel { reason: "no".into() },
+        End::Release => Outcome::Released { reason: ReleaseReason::Shutdown },
+    };
+    Settlement { lease, outcome, with, started_at: now, took: Duration::from_millis(3), trace: None }
+}
+
+async fn agree(calls: Vec<Call>) {
+    let clock = Arc::new(ManualClock::new());
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let instance = InstanceName::new("instance-0").unwrap();
+        let mut options = SqliteOptions::new(folder.path().join("store.db"), instance, clock.clone());
+        (options.limits, options.retention) = (LIMITS, RETENTION);
+        // What is compared here is answers, not what a power cut leaves.
+        options.synchronous = Synchronous::Off;
+        SqliteStore::open(options).unwrap()
+    };
+    let mut model = Side::new(Arc::new(MemoryStore::with_retention(clock.clone(), LIMITS, RETENTION)));
+    let mut sqlite = Side::new(Arc::new(open()));
+    for (index, call) in calls.iter().enumerate() {
+        match call {
+            Call::Advance(seconds) => clock.advance(Duration::from_secs(u64::from(*seconds))),
+            Call::Reopen => {
+                // Leases would be released by opening, and nobody would be held back: let both run out first.
+                clock.advance(LEASE * 4);
+                let swept = (model.store.sweep().await.unwrap(), sqlite.store.sweep().await.unwrap());
+                assert_eq!(swept.0, swept.1, "call {index}");
+                sqlite.store = Arc::new(MemoryStore::new(clock.clone(), LIMITS));
+                sqlite.store = Arc::new(open());
+            }
+            _ => {
+                let answers = (model.answer(call, &clock).await, sqlite.answer(call, &clock).await);
+                assert_eq!(answers.0, answers.1, "call {index}: {call:?}");
+            }
+        }
+    }
+    assert_eq!(model.everything().await, sqlite.everything().await);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn the_embedded_store_answers_as_its_model(calls in vec(call(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(agree(calls));
+    }
+}
