@@ -1,10 +1,13 @@
 //! The proving ground without the comfort of `App::run`: times, ownership and the store's sound parts can be chosen.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 use runtime::actors::{RuntimeCore, RuntimeParts, StopReport, Timing, WorkPool};
+use runtime::core::clock::Clock;
 use runtime::core::name::InstanceName;
 use runtime::core::store::Store;
 use runtime::signals::{Exit, Signals};
@@ -35,6 +38,9 @@ pub struct BareArgs {
     /// Shares the store with other processes.
     #[arg(long)]
     pub without_owner_lock: bool,
+    /// File with the number of whole seconds by which the clock is ahead; none when it is not there.
+    #[arg(long)]
+    pub clock_file: Option<PathBuf>,
     /// Takes late writes: the control.
     #[arg(long)]
     pub break_epoch_check: bool,
@@ -64,7 +70,7 @@ impl BareArgs {
         let config = app.load(&self.config).map_err(|exit| format!("{exit:?}"))?.value;
         let assembled = app.assemble(&config).map_err(|error| error.to_string())?;
         std::fs::create_dir_all(&config.runtime.data_dir).map_err(|error| error.to_string())?;
-        let clock = Arc::new(SystemClock);
+        let clock = Arc::new(GroundClock(self.clock_file.clone()));
         let options = SqliteOptions {
             owner_lock: !self.without_owner_lock,
             break_epoch_check: self.break_epoch_check,
@@ -115,4 +121,15 @@ pub fn run_bare(app: &App<GroundConfig>, args: &BareArgs) -> Exit {
             }
         }
     })
+}
+
+/// The system's clock, put forward by a test: leases run out without anybody waiting.
+struct GroundClock(Option<PathBuf>);
+
+impl Clock for GroundClock {
+    fn now(&self) -> Timestamp {
+        let ahead = self.0.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let ahead = ahead.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        SystemClock.now() + SignedDuration::from_secs(ahead)
+    }
 }
