@@ -1,0 +1,122 @@
+//! A disk that fills up under a running process, and has room again.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use runtime_admin::{ClientError, LIVENESS};
+use runtime_core::error::ErrorCode;
+use runtime_tests::eventually_async;
+use runtime_tests::ground::{APP, Ground, Job};
+use tonic_health::ServingStatus;
+
+use crate::world::{assert_all_done_once, enqueue, ground, until_idle};
+
+/// Set in the run of this test that may mount: as root of its own namespace.
+const MAY_MOUNT: &str = "RUNTIME_TEST_MAY_MOUNT";
+
+const DISK_MIB: usize = 16;
+
+/// Taken at first, so that there is something to make room with.
+const RESERVE_MIB: usize = 8;
+
+/// Bytes of each task, so that the disk is full soon.
+const BALLAST: usize = 16 * 1024;
+
+#[test]
+fn tasks_wait_out_a_full_disk_and_none_is_lost() {
+    if std::env::var_os(MAY_MOUNT).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        return runtime.block_on(fill_up_and_make_room());
+    }
+    // A namespace of its own: no mount is left behind, and nobody has to be root.
+    let mut again = Command::new("unshare");
+    again.args(["--user", "--map-root-user", "--mount"]).arg(std::env::current_exe().expect("this program"));
+    again.args(["--exact", "full_disk::tasks_wait_out_a_full_disk_and_none_is_lost", "--nocapture"]);
+    let output = again.env(MAY_MOUNT, "1").output().expect("unshare is there");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if stderr.starts_with("unshare:") {
+        println!("not run: this system lends nobody a disk of their own: {stderr}");
+        return;
+    }
+    assert!(output.status.success(), "{stdout}{stderr}");
+    println!("{stdout}");
+}
+
+async fn fill_up_and_make_room() {
+    let ground = ground();
+    let _disk = SmallDisk::mount(&ground.data_dir());
+    let reserve = Reserve::take(&ground);
+    let mut process = ground.start();
+    let client = process.client().await;
+
+    let (mut taken, mut refused) = (Vec::new(), 0);
+    for n in 0.. {
+        let job = Job { n, follow_up: n % 2 == 0, ballast: "x".repeat(BALLAST), ..Job::default() };
+        match enqueue(&client, &job).await {
+            Ok(_) => taken.push(job),
+            Err(ClientError::Refused(refusal)) => {
+                assert_eq!(refusal.code, Some(ErrorCode::StoreFull), "{refusal:?}");
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+        if refused == 20 {
+            break;
+        }
+    }
+    let says = async |service: &str, wanted: ServingStatus| {
+        eventually_async(&format!("{service:?} is {wanted}"), async || {
+            (client.health(service).await.expect("an answer") == wanted).then_some(())
+        })
+        .await;
+    };
+    says("", ServingStatus::NotServing).await;
+    says(LIVENESS, ServingStatus::Serving).await;
+    let overview = client.overview().await.expect("who only looks is answered");
+    assert!(overview.health.expect("a health").reason.contains("full"));
+
+    reserve.give_back();
+    says("", ServingStatus::Serving).await;
+    says(APP, ServingStatus::Serving).await;
+    let after = Job::plain(1_000_000);
+    enqueue(&client, &after).await.expect("there is room again");
+    taken.push(after);
+    until_idle(&client).await;
+    assert_eq!(process.stop().await, 0);
+    assert_all_done_once(&ground, &taken).await;
+    println!("{} tasks taken, {refused} refused while the disk was full", taken.len());
+}
+
+/// A file system of its own at a folder.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let size = format!("size={DISK_MIB}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder).status();
+        assert!(mounted.expect("mount is there").success(), "a small disk can be mounted");
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").args(["--lazy"]).arg(&self.0).status());
+    }
+}
+
+/// Room that somebody else took.
+struct Reserve(PathBuf);
+
+impl Reserve {
+    fn take(ground: &Ground) -> Self {
+        let file = ground.data_dir().join("reserve");
+        std::fs::write(&file, vec![0; RESERVE_MIB << 20]).expect("the disk has room for it");
+        Self(file)
+    }
+
+    fn give_back(self) {
+        std::fs::remove_file(&self.0).expect("it is there");
+    }
+}

@@ -1,0 +1,8 @@
+//! Processes that die, stall, come back, or are told to end: what was accepted is done, once.
+
+mod chaos;
+mod ends;
+mod failpoints;
+mod full_disk;
+mod world;
+mod zombies;
