@@ -130,6 +130,15 @@ pub(crate) struct NodeContext<M> {
 }
 
 impl<M: Send + 'static> NodeContext<M> {
+    pub(crate) fn new(
+        entry: Arc<NodeEntry>,
+        incarnation: u64,
+        myself: ActorRef<NodeMsg<M>>,
+        report_ready: Arc<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self { entry, incarnation, myself, report_ready }
+    }
+
     /// The node's address.
     pub(crate) fn path(&self) -> &NodePath {
         self.entry.path()
@@ -256,6 +265,8 @@ impl<A: NodeActor> NodeLife<A> {
     }
 
     pub(crate) async fn receive(&mut self, message: NodeMsg<A::Msg>) -> Result<(), Fault> {
+        #[cfg(test)]
+        self.context.entry.sabotage.at(crate::tests::Point::of(&message)).await?;
         match message {
             NodeMsg::Init => self.init().await,
             NodeMsg::Own(message) => self.logic.handle(&self.context, message).await,
@@ -346,7 +357,9 @@ impl<A: NodeActor> Actor for Node<A> {
         start: NodeStart<A>,
     ) -> Result<Self::State, ActorProcessingErr> {
         let NodeStart { build, entry, incarnation, report_ready } = start;
-        let context = NodeContext { entry, incarnation, myself: myself.clone(), report_ready };
+        #[cfg(test)]
+        entry.sabotage.at(crate::tests::Point::Build).await?;
+        let context = NodeContext::new(entry, incarnation, myself.clone(), report_ready);
         let life = NodeLife::new(build(), context);
         myself.send_message(NodeMsg::Init)?;
         Ok(life)

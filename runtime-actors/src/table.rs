@@ -46,6 +46,9 @@ pub struct NodeEntry {
     pub(crate) busy_slots: AtomicU64,
     /// Attempts that do not end although they should.
     pub(crate) stuck: AtomicU64,
+    /// What a test wants to go wrong in this node.
+    #[cfg(test)]
+    pub(crate) sabotage: crate::tests::Sabotage,
 }
 
 /// The way into one incarnation.
@@ -53,6 +56,8 @@ struct Door {
     incarnation: u64,
     control: Box<dyn Fn(ControlMsg) -> bool + Send + Sync>,
     own: Box<dyn Any + Send + Sync>,
+    #[cfg(test)]
+    cell: ractor::ActorCell,
 }
 
 const NEVER: i64 = i64::MIN;
@@ -81,6 +86,8 @@ impl NodeEntry {
             slots: AtomicU64::new(0),
             busy_slots: AtomicU64::new(0),
             stuck: AtomicU64::new(0),
+            #[cfg(test)]
+            sabotage: crate::tests::Sabotage::default(),
         }
     }
 
@@ -179,7 +186,13 @@ impl NodeEntry {
             let actor = actor.clone();
             Box::new(move |message| actor.send_message(NodeMsg::Control(message)).is_ok())
         };
-        let door = Door { incarnation, control, own: Box::new(actor) };
+        let door = Door {
+            incarnation,
+            control,
+            #[cfg(test)]
+            cell: actor.get_cell(),
+            own: Box::new(actor),
+        };
         *self.door.write().unwrap_or_else(PoisonError::into_inner) = Some(door);
     }
 
@@ -195,6 +208,13 @@ impl NodeEntry {
     pub(crate) fn control(&self, message: ControlMsg) -> bool {
         let door = self.door.read().unwrap_or_else(PoisonError::into_inner);
         door.as_ref().is_some_and(|open| (open.control)(message))
+    }
+
+    /// Kills the actor behind the door, whatever it is. `false` when nobody is there.
+    #[cfg(test)]
+    pub(crate) fn kill(&self) -> bool {
+        let door = self.door.read().unwrap_or_else(PoisonError::into_inner);
+        door.as_ref().map(|open| open.cell.kill()).is_some()
     }
 
     /// The row as a value.

@@ -1,4 +1,11 @@
 //! The tree under test: each file one story. Paused clock, one thread, memory store, unless a file says otherwise.
 
 mod kit;
+mod sabotage;
+
+mod attempts;
+mod faults;
+mod gaps;
 mod smoke;
+
+pub(crate) use sabotage::{Point, Sabotage};

@@ -1,9 +1,11 @@
-//! A small world for tests: a tree on a store that can be told to fail, with handlers that are closures.
+//! A small world for tests: a tree on a store that can be told to fail, with handlers that are closures, and an outside for sources.
 
 mod faulty_store;
 mod handlers;
+mod outside;
 mod world;
 
 pub(crate) use faulty_store::{FaultyStore, Gate, StoreCall};
-pub(crate) use handlers::{FromFn, done, from_fn};
-pub(crate) use world::{PausedClock, World, Worlds, path, timing, worker};
+pub(crate) use handlers::{done, from_fn};
+pub(crate) use outside::{Facts, Outside, Refusal, Trouble, Well, listening, reporter};
+pub(crate) use world::{PausedClock, World, Worlds, path, route, timing, worker};

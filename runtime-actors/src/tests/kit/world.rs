@@ -74,7 +74,7 @@ pub(crate) fn worker(name: &str, slots: usize, handler: impl Handler) -> WorkerP
     WorkerPlan { descriptor: Arc::new(descriptor), handler: Arc::new(handler) }
 }
 
-fn route(name: &str) -> Arc<Route> {
+pub(crate) fn route(name: &str) -> Arc<Route> {
     Arc::new(Route {
         app: AppName::new("shop").expect("a name"),
         queue: QueueName::new(name).expect("a name"),
