@@ -150,8 +150,8 @@ impl Supervisor {
                 self.forget(&child, incarnation);
             }
             SupervisionAction::Arm { timer, after } => {
-                if let (TimerKind::Backoff, Some(plan)) = (timer.kind, self.plans.get(&timer.child)) {
-                    plan.entry.restarts.fetch_add(1, Ordering::Relaxed);
+                if timer.kind == TimerKind::Backoff {
+                    self.show_restart(&timer.child);
                 }
                 node.myself().tell_after(after, SupervisorMsg::TimerFired(timer));
             }
@@ -210,6 +210,13 @@ impl Supervisor {
             plan.entry.set_fault(Some(fault.to_string()));
         }
         SupervisionEvent::Ended { child: child.clone(), incarnation, how, jitter: rand_unit() }
+    }
+
+    /// A child is to be restarted, for what the core calls its fault: that a permanent child ended, or was not ready in time, is one too.
+    fn show_restart(&self, child: &ChildId) {
+        let (Some(plan), Some(known)) = (self.plans.get(child), self.core.child(child)) else { return };
+        plan.entry.restarts.fetch_add(1, Ordering::Relaxed);
+        plan.entry.set_fault(known.last_fault().map(ToString::to_string));
     }
 
     /// Brings the table up to what the core knows. What a ready child does is its own to show.

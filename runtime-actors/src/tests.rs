@@ -6,6 +6,8 @@ mod sabotage;
 mod attempts;
 mod faults;
 mod gaps;
+mod matrix;
 mod smoke;
+mod supervision;
 
-pub(crate) use sabotage::{Point, Sabotage};
+pub(crate) use sabotage::{How, Point, Sabotage};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use runtime_core::control::{CommandError, EventStatus, Overview, SystemInfo};
@@ -114,7 +113,7 @@ impl WorkerStatusService {
             .map(|app| (app.clone(), self.app_health(app, &views, &queues)))
             .collect();
         worst = apps.iter().map(|(_, health)| health.clone()).fold(worst, worse);
-        worst = views.iter().map(node_health).fold(worst, worse);
+        worst = views.iter().map(|view| self.node_health(view)).fold(worst, worse);
         if self.platform.pool.is_degraded() {
             let text = format!(
                 "handlers that do not yield hold threads; {} replaced",
@@ -136,9 +135,34 @@ impl WorkerStatusService {
     fn app_health(&self, app: &AppName, views: &[NodeView], queues: &[QueueStats]) -> Health {
         let root = app_path(app);
         let own = views.iter().filter(|view| view.path.is_within(&root));
-        let nodes = own.map(node_health).fold(Health::Healthy, worse);
+        let nodes = own.map(|view| self.node_health(view)).fold(Health::Healthy, worse);
         let progress = self.queue_of.iter().filter(|(path, _)| path.is_within(&root));
         progress.map(|(path, queue)| self.progress(path, queue, queues)).fold(nodes, worse)
+    }
+
+    /// Health of one node: of its state, of what it says itself, and of whether it comes to an end with its messages.
+    fn node_health(&self, view: &NodeView) -> Health {
+        let busy_for = view.busy_since.map(|since| self.platform.clock.now().duration_since(since));
+        let own = match view.state {
+            NodeState::BackingOff => {
+                let fault = view.last_fault.as_deref().unwrap_or("it broke");
+                Health::Degraded(format!("{} waits for its restart: {fault}", view.path))
+            }
+            NodeState::Abandoned => Health::Unhealthy(format!("{} did not end when killed", view.path)),
+            _ if busy_for.is_some_and(|time| time > self.patience()) => {
+                Health::Unhealthy(format!("{} has been at one message for a long time", view.path))
+            }
+            _ if view.kind == NodeKind::Executor && view.stuck > 0 => {
+                Health::Degraded(format!("{}: {} attempts are stuck", view.path, view.stuck))
+            }
+            _ => Health::Healthy,
+        };
+        worse(own, view.health.clone())
+    }
+
+    /// How long nothing may move although it should.
+    fn patience(&self) -> SignedDuration {
+        SignedDuration::try_from(self.platform.timing.progress_within).unwrap_or(SignedDuration::MAX)
     }
 
     /// "Process alive, pipeline dead": tasks have been ready for a while, the worker should take them, nothing is settled.
@@ -150,15 +174,14 @@ impl WorkerStatusService {
             return Health::Healthy;
         }
         let now = self.platform.clock.now();
-        let within = self.platform.timing.progress_within;
         let since = entry.last_progress().map_or(oldest, |last| last.max(oldest));
-        if now.duration_since(since) <= SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX) {
+        if now.duration_since(since) <= self.patience() {
             return Health::Healthy;
         }
         let waiting = stats.counts.of(TaskState::Ready);
         Health::Unhealthy(format!(
             "{path}: {waiting} tasks wait and nothing was settled for {} s",
-            seconds(within)
+            self.patience().as_secs()
         ))
     }
 }
@@ -171,25 +194,6 @@ pub(crate) fn status_path() -> NodePath {
 /// Where an app's nodes are.
 pub(crate) fn app_path(app: &AppName) -> NodePath {
     NodePath::root().child("engine").child("apps").child(app.as_str())
-}
-
-fn seconds(duration: Duration) -> u64 {
-    duration.as_secs()
-}
-
-fn node_health(view: &NodeView) -> Health {
-    let own = match view.state {
-        NodeState::BackingOff => {
-            let fault = view.last_fault.as_deref().unwrap_or("it broke");
-            Health::Degraded(format!("{} waits for its restart: {fault}", view.path))
-        }
-        NodeState::Abandoned => Health::Unhealthy(format!("{} did not end when killed", view.path)),
-        _ if view.kind == NodeKind::Executor && view.stuck > 0 => {
-            Health::Degraded(format!("{}: {} attempts are stuck", view.path, view.stuck))
-        }
-        _ => Health::Healthy,
-    };
-    worse(own, view.health.clone())
 }
 
 /// The worse of two; of two equally bad ones the first.

@@ -73,11 +73,14 @@ pub(super) async fn spawn_root<A: NodeActor>(
         ended: ended.clone(),
         finished,
     };
-    tokio::select! {
-        up = is_ready.wait_for(|ready| *ready) => up.map(|_| ()).map_err(|_| "it ended before it was ready".to_owned())?,
-        fault = ended.wait_for(Option::is_some) => {
-            return Err(fault.ok().and_then(|fault| fault.clone()).unwrap_or_default());
-        }
+    // A root that broke drops both senders: why it did is said by the second.
+    let up = tokio::select! {
+        up = is_ready.wait_for(|ready| *ready) => up.is_ok(),
+        _ = ended.wait_for(Option::is_some) => false,
+    };
+    if up {
+        return Ok(root);
     }
-    Ok(root)
+    let fault = ended.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone());
+    Err(fault.filter(|fault| !fault.is_empty()).unwrap_or_else(|| "it ended before it was ready".to_owned()))
 }
