@@ -48,11 +48,13 @@ fn wrong(proof: &Proof, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     proof.tests.iter().filter_map(fault).collect()
 }
 
-/// The attributes above `fn test(`.
+/// The attributes above `fn test(`; or above `test: …`, the row of a macro that makes tests.
 fn declaration<'t>(text: &'t str, test: &str) -> Option<Vec<&'t str>> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let wanted = format!("fn {test}(");
-    let at = lines.iter().position(|line| line.contains(&wanted) && !line.starts_with("//"))?;
+    let (function, row) = (format!("fn {test}("), format!("{test}: "));
+    let declares =
+        |line: &&str| (line.contains(&function) && !line.starts_with("//")) || line.starts_with(&row);
+    let at = lines.iter().position(declares)?;
     let above = lines[..at].iter().rev();
     Some(above.take_while(|line| line.starts_with("#[") || line.starts_with("//")).copied().collect())
 }
@@ -72,13 +74,13 @@ fn a_row_that_leads_nowhere_is_found() {
     let document = "\
 | promise | file | tests |
 | --- | --- | --- |
-| kept | `a.rs` | `holds`, `holds_too` |
+| kept | `a.rs` | `holds`, `holds_too`, `a_node` |
 | broken | `a.rs` | `held_once` |
 | asleep | `a.rs` | `sleeps` |
 | bare | `a.rs` | see there |
 | lost | `b.rs` | `holds` |";
     let file = "#[test]\nfn holds() {}\n#[tokio::test]\nasync fn holds_too() {}\n// fn held_once()\n\
-                #[test]\n#[ignore = \"slow\"]\nfn sleeps() {}\n";
+                #[test]\n#[ignore = \"slow\"]\nfn sleeps() {}\nmatrix! {\n    a_node: \"/a\",\n}\n";
     let read = |name: &str| (name == "a.rs").then(|| file.to_owned());
     let wrong: Vec<String> = proofs(document).iter().flat_map(|proof| wrong(proof, read)).collect();
     assert_eq!(
