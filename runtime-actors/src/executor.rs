@@ -313,7 +313,11 @@ impl NodeActor for TaskExecutorActor {
                 self.abort_all();
                 node.myself().tell_after(ABORT_WITHIN, ExecutorMsg::AbortOver);
             }
-            ExecutorMsg::AbortOver => self.service.running().for_each(|attempt| attempt.fence(&self.run)),
+            ExecutorMsg::AbortOver => {
+                self.service.running().for_each(|attempt| attempt.fence(&self.run));
+                // Every outcome is with the completion node now: a store that is away is its business.
+                node.finish();
+            }
         }
         self.go_on(node);
         Ok(())

@@ -55,7 +55,8 @@ pub struct RuntimeParts {
 pub enum StopReport {
     /// Everything stopped in order.
     Clean,
-    /// These nodes did not end when killed.
+    /// These nodes did not stop in their time: they were killed, and left where they are if even that did not end them. What they had
+    /// under lease runs again.
     Abandoned(Vec<NodePath>),
     /// The root gave up, or broke.
     Broken(String),
@@ -173,7 +174,7 @@ impl RuntimeCore {
             .table
             .under(&NodePath::root())
             .iter()
-            .filter(|entry| entry.state() == NodeState::Abandoned)
+            .filter(|entry| entry.is_overdue() || entry.state() == NodeState::Abandoned)
             .map(|entry| entry.path().clone())
             .collect();
         match ended {

@@ -141,7 +141,8 @@ impl Supervisor {
                 }
             }
             SupervisionAction::Kill { child, incarnation } => {
-                if let Some(live) = self.live(&child, incarnation) {
+                if let (Some(live), Some(plan)) = (self.live(&child, incarnation), self.plans.get(&child)) {
+                    plan.entry.set_overdue();
                     live.cell.kill();
                 }
             }

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -32,6 +32,8 @@ pub struct NodeEntry {
     health: Mutex<Health>,
     door: RwLock<Option<Door>>,
     changed: Arc<Notify>,
+    /// Its present run was killed because it did not start or stop in its time.
+    overdue: AtomicBool,
     /// Restarts by its supervisor.
     pub(crate) restarts: AtomicU64,
     /// Messages handled, or attempts settled.
@@ -79,6 +81,7 @@ impl NodeEntry {
             health: Mutex::new(Health::Healthy),
             door: RwLock::new(None),
             changed,
+            overdue: AtomicBool::new(false),
             restarts: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -136,8 +139,19 @@ impl NodeEntry {
     /// a number.
     pub(crate) fn begin(&self) -> u64 {
         let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.overdue.store(false, Ordering::Release);
         self.set_state(NodeState::Starting);
         incarnation
+    }
+
+    /// That run does not do what it should in its time, and is killed for it.
+    pub(crate) fn set_overdue(&self) {
+        self.overdue.store(true, Ordering::Release);
+    }
+
+    /// Whether its last run was killed for being late.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::Acquire)
     }
 
     /// That run is over: its door is shut. What a later one shows stays.

@@ -7,6 +7,8 @@ mod attempts;
 mod faults;
 mod gaps;
 mod matrix;
+mod operators;
+mod shutdown;
 mod smoke;
 mod supervision;
 

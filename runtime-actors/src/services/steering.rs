@@ -120,10 +120,12 @@ impl SteeringService {
         entries
     }
 
-    /// The same, without those that an operator stopped: they stay so when all around them is paused or resumed.
+    /// The same, without those that an operator stopped: they stay so when all around them is paused or resumed. A drain can be called
+    /// off.
     fn wanted_below(&self, path: &NodePath) -> Result<Vec<Arc<NodeEntry>>, CommandError> {
         let mut leaves = self.leaves(path);
-        leaves.retain(|entry| entry.desired() != DesiredState::Stopped);
+        leaves
+            .retain(|entry| entry.desired() != DesiredState::Stopped || entry.state() == NodeState::Draining);
         if leaves.is_empty() {
             return Err(CommandError::precondition(format!("{path} is stopped: start it first")));
         }
