@@ -15,7 +15,7 @@ use runtime_tests::{eventually, eventually_async};
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::world::{World, enqueue, path, path_of, times_done};
+use crate::world::{World, enqueue, id_of, path, path_of, request, times_done};
 
 /// Files put into the source's folder.
 const FILES: u64 = 150;
@@ -213,13 +213,40 @@ async fn nodes_of_the_platform_can_be_restarted_and_nothing_else() {
         "{nobody:?}"
     );
 
-    for at in ["/engine/templates", "/engine/completion", "/engine/events", "/control/status"] {
-        let restarted = world.client.steer_node(&path(at), NodeCommand::Restart).await;
-        let restarted = restarted.unwrap_or_else(|error| panic!("restart of {at}: {error}"));
-        assert_eq!(restarted.state(), NodeState::Running, "{at}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_after_a_restart_of_any_node_of_the_platform() {
+    let world = World::start().await;
+    let tree = world.client.tree(&NodePath::root()).await.expect("the tree");
+    let (root, app) = (NodePath::root(), path("/engine/apps/ground"));
+    let nodes = tree.iter().map(path_of).filter(|path| *path != root && !path.is_within(&app));
+    for (n, at) in (0..).zip(nodes) {
+        let before = world.client.node(&at).await.expect("a node").incarnation;
+        match world.client.steer_node(&at, NodeCommand::Restart).await {
+            Ok(node) => assert_eq!(node.state(), NodeState::Running, "{at}"),
+            // Who restarts the way the answer would take gets none.
+            Err(error) => {
+                assert!(path("/control").is_within(&at) || at.is_within(&path("/control")), "{at}: {error}")
+            }
+        }
+        let work_goes_on = async || {
+            let node = world.client.node(&at).await.ok()?;
+            if node.incarnation == before || node.state() != NodeState::Running {
+                return None;
+            }
+            let name =
+                world.client.enqueue(request(&Job { n, follow_up: true, ..Job::default() })).await.ok()?.name;
+            let task = world.client.task(id_of(&name)).await.ok()?.task?;
+            (task.state() == v1::TaskState::Done).then_some(())
+        };
+        eventually_async(&format!("work goes on after a restart of {at}"), work_goes_on).await;
     }
-    let id = world.enqueue(&Job::plain(1)).await;
-    world.until(id, v1::TaskState::Done).await;
+    world.until_idle().await;
+    let rows = world.rows().await;
+    assert_eq!(times_done(&rows, "job"), (0..10).map(|n| (n, 1)).collect());
+    assert_eq!(times_done(&rows, "follow"), (0..10).map(|n| (n, 1)).collect());
     world.stop().await;
 }
 
