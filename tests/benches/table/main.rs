@@ -16,7 +16,7 @@ use bare::{Bare, Shape};
 use product::{Product, SLOTS, cpu_seconds, resident_mib};
 use runtime::config::TelemetryConfig;
 use runtime::core::control::NodeCommand;
-use runtime::telemetry::{Identity, Telemetry, TelemetryGuard};
+use runtime::telemetry::{Identity, LogSink, Telemetry, TelemetryGuard};
 
 /// Rows of each measurement.
 struct Sizes {
@@ -72,10 +72,12 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let sizes = if quick { QUICK } else { FULL };
     let control = runtime::control_runtime().expect("threads");
-    // As an app sets it up: a subscriber is there, spans are made, only warnings are printed.
+    // As an app sets it up by default: spans and events from info upwards are made and written; only where to differs.
     let config = TelemetryConfig::default();
     let identity = Identity { service: "bench".into(), instance: "bench".into(), version: "0".into() };
-    let telemetry = Telemetry::start(&config, &identity).expect("telemetry");
+    let (dispatch, telemetry) =
+        Telemetry::scoped(&config, &identity, LogSink::new(std::io::sink)).expect("telemetry").into_parts();
+    tracing::dispatcher::set_global_default(dispatch).expect("the only subscriber");
     let mut figures = Figures::default();
     for round in 1..=sizes.rounds {
         eprintln!("round {round} of {}", sizes.rounds);
