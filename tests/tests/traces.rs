@@ -1,0 +1,84 @@
+//! Traces as a receiver by others gets them: a task's spans share a trace id from the source to what follows, a retry points back.
+
+use std::time::Duration;
+
+use runtime_tests::eventually;
+use runtime_tests::ground::{Ground, Job};
+use runtime_tests::servers::{ReceivedSpan, Rotel};
+
+/// How long spans may take to arrive: the exporter and the receiver both gather.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tasks_spans_share_a_trace_and_a_retry_links_to_its_producer() {
+    let rotel = Rotel::start().await.expect("a receiver");
+    let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
+    let folder = ground.folder();
+    folder
+        .put_into_inbox("1.json", &Job { n: 1, fails: 1, follow_up: true, ..Job::default() })
+        .expect("a file");
+    folder.put_into_inbox("2.json", &Job { n: 2, follow_up: true, ..Job::default() }).expect("a file");
+    let endpoint = format!("telemetry.otlp_endpoint={}", rotel.grpc_endpoint());
+    let mut process = ground.start_with(&["--set", &endpoint], &[]);
+    eventually("both files are marked", || {
+        (folder.names_in("outbox").expect("a folder").len() == 2).then_some(())
+    })
+    .await;
+    process.client().await;
+    // What is not yet sent leaves at the end of the process.
+    assert_eq!(process.stop().await, 0);
+
+    let spans = rotel
+        .wait_for_spans(
+            |spans| {
+                spans.iter().filter(|span| span.name.starts_with("process ")).count() == 5
+                    && spans.iter().any(|span| !span.links.is_empty())
+            },
+            ARRIVE_WITHIN,
+        )
+        .await
+        .expect("the spans arrive");
+    let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+    let received = named("receive inbox");
+    assert_eq!(received.len(), 2, "one producer span a file: {spans:#?}");
+    for span in &received {
+        assert_eq!((span.kind.as_str(), span.parent_id.as_deref()), ("PRODUCER", None), "{span:?}");
+        assert_eq!(span.service.as_deref(), Some("ground"));
+        let enqueued: Vec<_> = in_trace(named("enqueue job"), span);
+        assert_eq!(enqueued.len(), 1);
+        assert_eq!(enqueued[0].parent_id.as_ref(), Some(&span.span_id));
+    }
+
+    // Each file: the first attempt is a child of the producer, and so is what follows.
+    let (retried, plain): (Vec<&ReceivedSpan>, Vec<_>) = received
+        .iter()
+        .partition(|span| attribute(in_trace(named("process job"), span)[0], "status") == "retry");
+    assert_eq!((retried.len(), plain.len()), (1, 1));
+    for span in &received {
+        let first = in_trace(named("process job"), span);
+        assert_eq!(first.len(), 1, "{first:?}");
+        assert_eq!((first[0].kind.as_str(), attribute(first[0], "attempt")), ("CONSUMER", "1"));
+        assert_eq!(first[0].parent_id.as_ref(), Some(&span.span_id));
+        let follow = in_trace(named("process follow"), span);
+        assert_eq!(follow.len(), 1, "the follow-up belongs to the same trace");
+        assert_eq!(attribute(follow[0], "status"), "done");
+    }
+
+    // The retry is a trace of its own that points at the producer.
+    let retry: Vec<_> =
+        named("process job").into_iter().filter(|span| attribute(span, "attempt") == "2").collect();
+    assert_eq!(retry.len(), 1);
+    assert_eq!((retry[0].parent_id.as_deref(), attribute(retry[0], "status")), (None, "done"));
+    assert!(received.iter().all(|span| span.trace_id != retry[0].trace_id), "a new root");
+    let link = retry[0].links.first().expect("a link");
+    assert_eq!((&link.trace_id, &link.span_id), (&retried[0].trace_id, &retried[0].span_id));
+    rotel.stop().await.expect("it stops");
+}
+
+fn in_trace<'s>(spans: Vec<&'s ReceivedSpan>, of: &ReceivedSpan) -> Vec<&'s ReceivedSpan> {
+    spans.into_iter().filter(|span| span.trace_id == of.trace_id).collect()
+}
+
+fn attribute<'s>(span: &'s ReceivedSpan, name: &str) -> &'s str {
+    span.attributes.get(name).map_or("", String::as_str)
+}
