@@ -16,6 +16,7 @@ mod folder;
 mod inbox;
 mod job;
 mod process;
+mod producer;
 mod rows;
 
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub use bare::{BareArgs, run_bare};
 pub use folder::GroundFolder;
 pub use job::{Job, JobDone};
 pub use process::{Ground, GroundProcess};
+pub use producer::{ProducerArgs, run_producer};
 pub use rows::GroundRow;
 
 /// Name of the app.

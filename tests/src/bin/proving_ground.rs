@@ -1,26 +1,23 @@
-//! The proving ground as a process: an app like any other (`run`, `config …`), or `bare` with its times in the test's hands.
+//! The proving ground as a process: an app like any other (`run`, `config …`); `bare`, with its times in the test's hands; or a
+//! mere `producer` of tasks.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
-use runtime_tests::ground::{BareArgs, app, run_bare};
-
-#[derive(Debug, Parser)]
-struct Bare {
-    #[command(flatten)]
-    args: BareArgs,
-}
+use clap::{Args, Command};
+use runtime_tests::ground::{BareArgs, ProducerArgs, app, run_bare, run_producer};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    if arguments.get(1).is_none_or(|verb| verb != "bare") {
-        return app().run_with(arguments);
+    match arguments.get(1).and_then(|verb| verb.to_str()) {
+        Some("bare") => run_bare(&app(), &parsed::<BareArgs>(&arguments[1..])).into(),
+        Some("producer") => run_producer(&parsed::<ProducerArgs>(&arguments[1..])).into(),
+        _ => app().run_with(arguments),
     }
-    let parsed = Bare::command()
-        .try_get_matches_from(&arguments[1..])
-        .and_then(|matches| Bare::from_arg_matches(&matches));
-    match parsed {
-        Ok(bare) => run_bare(&app(), &bare.args).into(),
-        Err(error) => error.exit(),
-    }
+}
+
+fn parsed<A: Args>(arguments: &[OsString]) -> A {
+    let command = A::augment_args(Command::new("proving_ground"));
+    let matches = command.get_matches_from(arguments);
+    A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
