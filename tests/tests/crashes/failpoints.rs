@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::world::{Decided, assert_all_done_once, ground, work_off};
 
 /// Jobs in the inbox; each has every kind of effect.
-const JOBS: u64 = 5;
+const JOBS: usize = 5;
 
 /// Grounds at a time: each is a process.
 const AT_A_TIME: usize = 4;
@@ -37,8 +37,9 @@ async fn a_crash_at_every_place_from_claim_to_mark_loses_and_repeats_nothing() {
 /// Dies there, starts again, and finds everything done once.
 async fn crash_at(name: &str) -> Decided {
     let ground = ground();
-    let jobs: Vec<Job> =
-        (0..JOBS).map(|n| Job { n, keyed: true, unkeyed: true, follow_up: true, ..Job::default() }).collect();
+    let jobs: Vec<Job> = (0..JOBS as u64)
+        .map(|n| Job { n, keyed: true, unkeyed: true, follow_up: true, ..Job::default() })
+        .collect();
     for job in &jobs {
         ground.folder().put_into_inbox(&format!("{}.json", job.n), job).expect("a file");
     }

@@ -4,5 +4,6 @@ mod chaos;
 mod ends;
 mod failpoints;
 mod full_disk;
+mod poison;
 mod world;
 mod zombies;

@@ -66,15 +66,18 @@ pub(crate) struct Decided {
 }
 
 /// Waits until everything is done and so many files are marked; decides meanwhile what only a person could.
-pub(crate) async fn work_off(client: &AdminClient, ground: &Ground, files: u64) -> Decided {
+pub(crate) async fn work_off(client: &AdminClient, ground: &Ground, files: usize) -> Decided {
     let mut decided = Decided::default();
     eventually_within(WORK_OFF, "everything is done and every file is marked", async || {
         until_idle(client).await;
         let open = decide(client, ground, &mut decided).await;
-        let marked = ground.folder().names_in("outbox").expect("a folder").len() as u64;
-        (!open && marked == files).then_some(())
+        let marked = |part| ground.folder().names_in(part).expect("a folder").len();
+        (!open && marked("outbox") + marked("failed") == files).then_some(())
     })
     .await;
+    // What was dead for a while is marked as that, and not marked again when a person has it run.
+    let failed = ground.folder().names_in("failed").expect("a folder").len();
+    assert!(failed <= decided.poison, "{failed} files are marked as failed, {decided:?}");
     decided
 }
 
@@ -144,4 +147,12 @@ fn differences(found: &BTreeMap<u64, usize>, wanted: &BTreeMap<u64, usize>) -> S
     let lines: Vec<_> =
         different.map(|n| format!("{n}: {} instead of {}", of(found, n), of(wanted, n))).collect();
     lines.join(", ")
+}
+
+#[test]
+fn the_count_tells_what_is_lost_and_what_is_there_twice() {
+    let wanted = times([1, 2, 3]);
+    assert_eq!(differences(&times([3, 1, 2]), &wanted), "");
+    assert_eq!(differences(&times([1, 3]), &wanted), "2: 0 instead of 1");
+    assert_eq!(differences(&times([1, 2, 2, 3, 4]), &wanted), "2: 2 instead of 1, 4: 1 instead of 0");
 }
