@@ -89,7 +89,7 @@ fn look(app: &App<BotConfig>, args: &ConfigArgs, command: &Orders) -> Exit {
                     let lines = lines(query, *number).await?;
                     Ok(Some(format!(
                         "{}\n{}",
-                        orders_table(&[order.clone()]),
+                        orders_table(std::slice::from_ref(&order)),
                         lines_table(&lines, &order.currency)
                     )))
                 }
