@@ -1,8 +1,8 @@
 //! A line between a source and its server that can be cut, fall silent, or hide what the server can do.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,13 +17,20 @@ pub enum Line {
     FallsSilent,
 }
 
+#[derive(Default)]
+struct Count {
+    /// Bytes the server said on the latest connection.
+    said: AtomicUsize,
+    /// Bytes the server may say on a connection.
+    limit: AtomicUsize,
+    /// After how many bytes each line of the latest connection ended.
+    line_ends: Mutex<Vec<usize>>,
+}
+
 /// A line in operation; it ends when dropped.
 pub struct Proxy {
     pub addr: SocketAddr,
-    /// Bytes the server said on the latest connection.
-    said: Arc<AtomicUsize>,
-    /// Bytes the server may say on a connection.
-    limit: Arc<AtomicUsize>,
+    count: Arc<Count>,
     _running: JoinSet<()>,
 }
 
@@ -41,54 +48,58 @@ impl Proxy {
     async fn run(server: SocketAddr, line: Line, limit: usize, words: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let addr = listener.local_addr().expect("an address");
-        let (said, limit) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(limit)));
-        let (counter, bound) = (said.clone(), limit.clone());
+        let count = Arc::new(Count { limit: limit.into(), ..Count::default() });
+        let counter = count.clone();
         let mut running = JoinSet::new();
         running.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(server).await.expect("the server");
-                connections.spawn(carry(client, server, line, words, counter.clone(), bound.clone()));
+                connections.spawn(carry(client, server, line, words, counter.clone()));
             }
         });
-        Self { addr, said, limit, _running: running }
+        Self { addr, count, _running: running }
     }
 
     /// Bytes the server said on the latest connection.
     pub fn said(&self) -> usize {
-        self.said.load(Ordering::SeqCst)
+        self.count.said.load(Ordering::SeqCst)
     }
 
-    /// Lets the server say so many bytes more on the latest connection.
-    pub fn limit_to(&self, more: usize) {
-        self.limit.store(self.said() + more, Ordering::SeqCst);
+    /// After how many bytes each line of the latest connection ended.
+    pub fn line_ends(&self) -> Vec<usize> {
+        self.count.line_ends.lock().expect("not poisoned").clone()
+    }
+
+    /// Lets the server say so many bytes in each connection.
+    pub fn limit_to(&self, bytes: usize) {
+        self.count.limit.store(bytes, Ordering::SeqCst);
     }
 }
 
-async fn carry(
-    client: TcpStream,
-    server: TcpStream,
-    line: Line,
-    words: &[&str],
-    said: Arc<AtomicUsize>,
-    limit: Arc<AtomicUsize>,
-) {
+async fn carry(client: TcpStream, server: TcpStream, line: Line, words: &[&str], count: Arc<Count>) {
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).expect("set");
+    }
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let up = tokio::io::copy(&mut from_client, &mut to_server);
     let down = async {
         let mut bytes = vec![0; 64 * 1024];
         let mut carried = 0;
-        said.store(0, Ordering::SeqCst);
+        count.said.store(0, Ordering::SeqCst);
+        count.line_ends.lock().expect("not poisoned").clear();
         loop {
             let Ok(read @ 1..) = from_server.read(&mut bytes).await else { return };
-            let limit = limit.load(Ordering::SeqCst);
+            let limit = count.limit.load(Ordering::SeqCst);
             let chunk = &mut bytes[..read.min(limit.saturating_sub(carried))];
             for word in words {
                 hide(chunk, word.as_bytes());
             }
+            let ends = chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            count.line_ends.lock().expect("not poisoned").extend(ends.map(|(at, _)| carried + at + 1));
             carried += chunk.len();
-            said.store(carried, Ordering::SeqCst);
+            count.said.store(carried, Ordering::SeqCst);
             if to_client.write_all(chunk).await.is_err() {
                 return;
             }

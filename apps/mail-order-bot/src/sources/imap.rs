@@ -5,9 +5,10 @@
 //! another UIDVALIDITY, the same mails come under other names; what they contain tells the handler that it knows them.
 
 mod connection;
+mod suspects;
 mod tls;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::connection::Connection;
+use self::suspects::Suspects;
 use super::mail_source::{MailAccount, MailSession};
 use super::{AccountName, MailIntake, unavailable};
 
@@ -149,11 +151,12 @@ pub(super) struct ImapAccount {
     rest: Rest,
     /// The UIDVALIDITY of the session before.
     validity: Option<u32>,
+    suspects: Suspects,
 }
 
 impl ImapAccount {
     pub(super) fn new(config: ImapConfig, intake: MailIntake, rest: Rest) -> Self {
-        Self { config, intake, rest, validity: None }
+        Self { config, intake, rest, validity: None, suspects: Suspects::default() }
     }
 }
 
@@ -173,6 +176,10 @@ impl MailAccount for ImapAccount {
                 account = %self.config.account, folder = %self.config.folder, before, now = validity,
                 "folder got another UIDVALIDITY: its mails come again under other names"
             );
+            self.suspects.forget();
+        }
+        for uid in self.suspects.held_back(Instant::now()) {
+            tracing::error!(account = %self.config.account, uid, "the session broke over this mail: it stays in its folder and is tried again later");
         }
         Ok(ImapSession {
             connection,
@@ -181,6 +188,7 @@ impl MailAccount for ImapAccount {
             rest: self.rest,
             poll: poll(&self.config, self.rest),
             validity,
+            suspects: self.suspects.clone(),
             look_at: Instant::now(),
             last: 0,
             todo: VecDeque::new(),
@@ -196,20 +204,27 @@ pub(super) struct ImapSession {
     rest: Rest,
     poll: Duration,
     validity: u32,
+    suspects: Suspects,
     /// When the next look is due.
     look_at: Instant,
     /// Largest UID that was seen.
     last: u32,
-    /// UIDs that were seen and not fetched, ascending.
+    /// UIDs that were seen and not fetched: those above suspicion first.
     todo: VecDeque<u32>,
 }
 
 impl MailSession for ImapSession {
     async fn look(&mut self) -> Result<(), TaskError> {
         let new = self.connection.search_from(self.last.saturating_add(1)).await?;
-        self.look_at = Instant::now() + self.poll;
+        let now = Instant::now();
+        self.look_at = now + self.poll;
         self.last = new.last().copied().unwrap_or(self.last);
-        self.todo.extend(new);
+        self.todo.extend(new.into_iter().filter(|&uid| !self.suspects.include(uid)));
+        for uid in self.suspects.due(now) {
+            if uid <= self.last && !self.todo.contains(&uid) {
+                self.todo.push_back(uid);
+            }
+        }
         Ok(())
     }
 
@@ -218,24 +233,38 @@ impl MailSession for ImapSession {
     }
 
     async fn take(&mut self) -> Result<Vec<Found>, TaskError> {
-        let uids: Vec<u32> = self.todo.iter().copied().take(BATCH_MAILS).collect();
-        let sizes = self.connection.sizes(&uids).await?;
-        let limit = self.intake.max_mail_bytes();
-        let (mut found, mut wanted, mut bytes) = (Vec::new(), BTreeMap::new(), 0);
-        for uid in uids {
-            match sizes.get(&uid) {
-                Some(&size) if size > limit => found.push(self.intake.oversize(self.key(uid)?, size)?),
-                Some(&size) if bytes > 0 && bytes + size > BATCH_BYTES => break,
-                Some(&size) => {
-                    bytes += size;
-                    wanted.insert(uid, size);
-                }
-                None => tracing::debug!(account = %self.config.account, uid, "mail is gone from its folder"),
-            }
-            self.todo.pop_front();
+        let mut uids: Vec<u32> = self
+            .todo
+            .iter()
+            .copied()
+            .take_while(|&uid| !self.suspects.include(uid))
+            .take(BATCH_MAILS)
+            .collect();
+        if uids.is_empty() {
+            uids.extend(self.todo.front());
         }
-        for (uid, raw) in self.bodies(&wanted).await? {
-            found.push(self.intake.whole(self.key(uid)?, raw)?);
+        self.suspects.accuse(&uids, Instant::now());
+        let sizes = self.connection.sizes(&uids).await?;
+        let (wanted, oversize) = self.choose(&mut uids, sizes);
+        let bodies = self.connection.bodies(&wanted).await?;
+        self.todo.drain(..uids.len());
+        let mut found = Vec::with_capacity(uids.len());
+        match bodies {
+            Ok(bodies) => {
+                self.suspects.clear(&uids);
+                for (uid, raw) in bodies {
+                    found.push(self.intake.whole(self.key(uid)?, raw)?);
+                }
+            }
+            // Each of them alone, then.
+            Err(_) if uids.len() > 1 => self.todo.extend(wanted.keys()),
+            Err(refusal) => {
+                tracing::error!(account = %self.config.account, uid = uids.first(), refusal, "mail cannot be fetched: it stays in its folder and is tried again later");
+            }
+        }
+        for (uid, size) in oversize {
+            self.suspects.clear(&[uid]);
+            found.push(self.intake.oversize(self.key(uid)?, size)?);
         }
         Ok(found)
     }
@@ -288,26 +317,27 @@ impl ImapSession {
         (validity.parse() == Ok(self.validity)).then(|| uid.parse().ok())?
     }
 
-    /// Fetches mails. What the server refuses to give is fetched one by one; a mail that it cannot give alone is left where
-    /// it is until the next session, so that the others are not kept waiting.
-    async fn bodies(&mut self, wanted: &BTreeMap<u32, u64>) -> Result<Vec<(u32, Vec<u8>)>, TaskError> {
-        match self.connection.bodies(wanted).await? {
-            Ok(bodies) => return Ok(bodies),
-            Err(refusal) if wanted.len() == 1 => self.left_behind(wanted.keys().next(), &refusal),
-            Err(_) => {}
-        }
-        let mut bodies = Vec::new();
-        for (&uid, &size) in wanted.iter().filter(|_| wanted.len() > 1) {
-            match self.connection.bodies(&BTreeMap::from([(uid, size)])).await? {
-                Ok(body) => bodies.extend(body),
-                Err(refusal) => self.left_behind(Some(&uid), &refusal),
+    /// Shortens `uids` to what is fetched at a time, and says which of them to fetch and which are too large for that.
+    fn choose(&self, uids: &mut Vec<u32>, sizes: HashMap<u32, u64>) -> (BTreeMap<u32, u64>, Vec<(u32, u64)>) {
+        let (mut wanted, mut oversize, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
+        let mut taken = 0;
+        for uid in uids.iter().copied() {
+            match sizes.get(&uid) {
+                Some(&size) if size > self.intake.max_mail_bytes() => oversize.push((uid, size)),
+                Some(&size) if bytes > 0 && bytes + size > BATCH_BYTES => break,
+                Some(&size) => {
+                    bytes += size;
+                    wanted.insert(uid, size);
+                }
+                None => {
+                    tracing::debug!(account = %self.config.account, uid, "mail is gone from its folder");
+                }
             }
+            taken += 1;
         }
-        Ok(bodies)
-    }
-
-    fn left_behind(&self, uid: Option<&u32>, refusal: &str) {
-        tracing::error!(account = %self.config.account, uid, refusal, "mail cannot be fetched and stays in its folder");
+        self.suspects.clear(&uids[taken..]);
+        uids.truncate(taken);
+        (wanted, oversize)
     }
 }
 

@@ -334,6 +334,8 @@ async fn log_in(config: &ImapConfig, port: u16) -> Result<Session<AnyWire>, Stri
     let tcp = TcpStream::connect((config.host.as_str(), port))
         .await
         .map_err(|error| format!("cannot be reached: {error}"))?;
+    // A command is written in pieces, which must not wait for each other's acknowledgement.
+    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
     let no_tls = |error: io::Error| format!("no trusted TLS: {error}");
     let client = match (config.tls, connector) {
         (TlsMode::NoneLoopbackOnly, _) => {
