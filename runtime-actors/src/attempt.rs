@@ -60,7 +60,14 @@ impl Attempt {
         leased: LeasedTask,
         correlation: Option<CorrelationId>,
     ) -> Arc<Self> {
-        let attempt = Arc::new(Self {
+        let attempt = Arc::new(Self::new(leased, correlation));
+        attempt.spawn(run);
+        attempt
+    }
+
+    /// An attempt that nobody runs yet.
+    pub(crate) fn new(leased: LeasedTask, correlation: Option<CorrelationId>) -> Self {
+        Self {
             lease: leased.lease,
             number: leased.task.attempt,
             cancel: CancellationToken::new(),
@@ -70,9 +77,7 @@ impl Attempt {
             stuck: AtomicBool::new(false),
             abort: Mutex::default(),
             correlation,
-        });
-        attempt.spawn(run);
-        attempt
+        }
     }
 
     fn spawn(self: &Arc<Self>, run: &Arc<WorkerRun>) {

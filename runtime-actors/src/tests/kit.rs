@@ -4,10 +4,12 @@ mod faulty_store;
 mod grove;
 mod handlers;
 mod outside;
+mod probe;
 mod world;
 
 pub(crate) use faulty_store::{FaultyStore, Gate, StoreCall};
 pub(crate) use grove::{BUDGET, Grown, LeafMsg};
 pub(crate) use handlers::{done, from_fn};
 pub(crate) use outside::{Facts, Outside, Refusal, Trouble, Well, listening, reporter};
-pub(crate) use world::{PausedClock, World, Worlds, path, route, timing, worker};
+pub(crate) use probe::Probe;
+pub(crate) use world::{PausedClock, World, Worlds, path, platform, route, timing, worker};

@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,10 +21,10 @@ use runtime_stores::MemoryStore;
 use tokio::time::Instant;
 
 use super::FaultyStore;
-use crate::platform::{Platform, Timing};
+use crate::platform::{LeaseBook, Platform, Timing};
 use crate::registry::{AppPlan, WorkerPlan};
 use crate::runtime::{MakeServe, RuntimeCore, RuntimeParts, StopReport};
-use crate::table::NodeEntry;
+use crate::table::{NodeEntry, NodeTable};
 use crate::work_pool::WorkPool;
 
 /// Wall time that follows tokio's, so that a paused clock stands for both.
@@ -79,6 +80,23 @@ pub(crate) fn route(name: &str) -> Arc<Route> {
         app: AppName::new("shop").expect("a name"),
         queue: QueueName::new(name).expect("a name"),
         handler: HandlerName::new(name).expect("a name"),
+    })
+}
+
+/// What the nodes of a tree share, without a tree.
+pub(crate) fn platform(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Platform> {
+    Arc::new(Platform {
+        store,
+        instance: InstanceName::new("test-1").expect("a name"),
+        timing: timing(),
+        traces: Arc::new(NoTrace),
+        pool: Arc::new(WorkPool::shared(tokio::runtime::Handle::current())),
+        table: Arc::new(NodeTable::new(clock.clone())),
+        clock,
+        completion: Arc::default(),
+        templates: Arc::default(),
+        leases: LeaseBook::default(),
+        stopping: AtomicBool::new(false),
     })
 }
 

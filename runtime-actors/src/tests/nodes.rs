@@ -1,0 +1,1 @@
+//! Each actor through its message handlers, with a probe in place of the framework.
