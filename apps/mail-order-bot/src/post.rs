@@ -1,6 +1,7 @@
 //! How replies leave: into a Maildir, or to a mail server.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -26,7 +27,7 @@ pub struct PostOffice {
 }
 
 enum Transport {
-    Spool(Maildir),
+    Spool(PathBuf),
     Smtp(Box<Smtp>),
 }
 
@@ -47,11 +48,7 @@ impl PostOffice {
             |what: &str, error: &dyn std::fmt::Display| SetupError::Module(format!("{what}: {error}"));
         let from = config.from.parse().map_err(|error| refused("app.replies.from", &error))?;
         let transport = match &config.transport {
-            TransportConfig::Spool { path } => {
-                let spool =
-                    Maildir::create(path).map_err(|error| refused("app.replies.transport.path", &error))?;
-                Transport::Spool(spool)
-            }
+            TransportConfig::Spool { path } => Transport::Spool(path.clone()),
             TransportConfig::Smtp { host, port, tls, user, password } => {
                 let loopback =
                     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -93,10 +90,10 @@ impl PostOffice {
             reply.to.parse().map_err(|error| never(format!("{:?} is no address: {error}", reply.to)))?;
         let message = self.write(reply, to, message_id).map_err(|error| never(error.to_string()))?;
         match &self.transport {
-            Transport::Spool(spool) => {
-                let (spool, bytes) = (spool.clone(), message.formatted());
+            Transport::Spool(path) => {
+                let (path, bytes) = (path.clone(), message.formatted());
                 // A mail that is not renamed into `new` does not exist: a failure is certain.
-                let delivered = tokio::task::spawn_blocking(move || spool.deliver(&bytes)).await;
+                let delivered = tokio::task::spawn_blocking(move || Maildir::create(path)?.deliver(&bytes)).await;
                 match delivered {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(error)) => Err(EffectFailed::NotHappened(TaskError::retryable(error.to_string()))),
