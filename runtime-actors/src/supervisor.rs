@@ -103,11 +103,13 @@ impl Supervisor {
         let mut events = vec![event];
         let mut end = None;
         while let Some(event) = events.pop() {
-            for action in self.core.step(self.since.elapsed(), event) {
+            let actions = self.core.step(self.since.elapsed(), event);
+            // Whoever is answered finds the table as the answer says.
+            self.show();
+            for action in actions {
                 self.act(node, action, &mut events, &mut end);
             }
         }
-        self.show();
         end.map_or(Ok(()), |end| self.finish(node, end))
     }
 

@@ -10,6 +10,7 @@ mod kinds;
 mod matrix;
 mod nodes;
 mod operators;
+mod real_time;
 mod services;
 mod shutdown;
 mod smoke;

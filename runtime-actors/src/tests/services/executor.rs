@@ -228,11 +228,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn it_never_runs_more_than_it_has_slots_nor_holds_more_than_it_asked_for(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let mut stock = leased(2_000).await.into_iter();
+            let mut stock = leased(500).await.into_iter();
             let mut service = TaskExecutorService::new(2);
             let (mut asked, mut reserved, mut running) = (None, 0_usize, Vec::new());
             let mut now = Instant::now();
