@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -49,6 +49,8 @@ pub struct Attempt {
     /// One for each lane it was given to.
     abort: Mutex<Vec<AbortHandle>>,
     correlation: Option<CorrelationId>,
+    /// Open from the handler's end until the outcome is settled: it closes with the attempt.
+    settling: OnceLock<tracing::Span>,
 }
 
 const NOT_BEGUN: i64 = i64::MIN;
@@ -77,6 +79,7 @@ impl Attempt {
             stuck: AtomicBool::new(false),
             abort: Mutex::default(),
             correlation,
+            settling: OnceLock::new(),
         }
     }
 
@@ -244,7 +247,13 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
         let result = handle(&run, ctx.clone(), limit).await;
         let outcome = outcome_of(&run, attempt.number, result);
         report(&outcome, began.elapsed());
-        (outcome, run.platform.traces.current())
+        let trace = run.platform.traces.current();
+        if trace.is_some() {
+            let queue = &run.descriptor.route.queue;
+            let settle = tracing::info_span!("settle", otel.name = format_args!("settle {queue}"));
+            drop(attempt.settling.set(settle));
+        }
+        (outcome, trace)
     }
     .instrument(span)
     .await;

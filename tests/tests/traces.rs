@@ -59,6 +59,9 @@ async fn one_tasks_spans_share_a_trace_and_a_retry_links_to_its_producer() {
         assert_eq!(first.len(), 1, "{first:?}");
         assert_eq!((first[0].kind.as_str(), attribute(first[0], "attempt")), ("CONSUMER", "1"));
         assert_eq!(first[0].parent_id.as_ref(), Some(&span.span_id));
+        let settled = in_trace(named("settle job"), span);
+        assert_eq!(settled.len(), 1);
+        assert_eq!(settled[0].parent_id.as_ref(), Some(&first[0].span_id));
         let follow = in_trace(named("process follow"), span);
         assert_eq!(follow.len(), 1, "the follow-up belongs to the same trace");
         assert_eq!(attribute(follow[0], "status"), "done");
