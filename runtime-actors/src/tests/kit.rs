@@ -8,7 +8,7 @@ mod probe;
 mod world;
 
 pub(crate) use faulty_store::{FaultyStore, Gate, StoreCall};
-pub(crate) use grove::{BUDGET, Grown, LeafMsg};
+pub(crate) use grove::{BUDGET, Grown};
 pub(crate) use handlers::{done, from_fn};
 pub(crate) use outside::{Facts, Outside, Refusal, Trouble, Well, listening, reporter};
 pub(crate) use probe::Probe;

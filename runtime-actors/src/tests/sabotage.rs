@@ -21,8 +21,6 @@ pub(crate) enum Point {
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 4] = [Self::Build, Self::Init, Self::Handle, Self::Stop];
-
     pub(crate) fn of<M>(message: &NodeMsg<M>) -> Self {
         match message {
             NodeMsg::Init => Self::Init,
