@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runtime_tests::bot::{BotFolder, order_mail};
 use runtime_tests::eventually;
 use runtime_tests::ground::{Ground, Job};
 use runtime_tests::servers::{ReceivedSpan, Rotel};
@@ -75,6 +76,38 @@ async fn one_tasks_spans_share_a_trace_and_a_retry_links_to_its_producer() {
     assert!(received.iter().all(|span| span.trace_id != retry[0].trace_id), "a new root");
     let link = retry[0].links.first().expect("a link");
     assert_eq!((&link.trace_id, &link.span_id), (&retried[0].trace_id, &retried[0].span_id));
+    rotel.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_mails_spans_share_a_trace_from_the_source_to_the_confirmation() {
+    let rotel = Rotel::start().await.expect("a receiver");
+    let folder = BotFolder::new(env!("CARGO_BIN_EXE_mail_order_bot_under_test"), None);
+    let file = folder.path("bot.toml");
+    let rest = std::fs::read_to_string(&file).expect("a configuration");
+    let endpoint = rotel.grpc_endpoint();
+    std::fs::write(&file, format!("telemetry.otlp_endpoint = {endpoint:?}\n{rest}"))
+        .expect("a configuration");
+    folder.deliver(&order_mail(1));
+    let mut bot = folder.start();
+    let client = bot.client().await;
+    bot.until(&client, "replies", "the confirmation left", |depth| depth.done == 1).await;
+    assert!(bot.terminate().success(), "{}", folder.log());
+
+    let wanted = ["enqueue orders", "process orders", "settle orders", "process replies", "settle replies"];
+    let spans = rotel
+        .wait_for_spans(
+            |spans| wanted.iter().all(|name| spans.iter().any(|span| span.name == *name)),
+            ARRIVE_WITHIN,
+        )
+        .await
+        .expect("the spans arrive");
+    let source = spans.iter().find(|span| span.name.starts_with("receive ")).expect("the source's span");
+    assert_eq!(source.parent_id, None);
+    for name in wanted {
+        let found = spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+        assert_eq!(in_trace(found, source).len(), 1, "{name} belongs to the mail's trace: {spans:#?}");
+    }
     rotel.stop().await.expect("it stops");
 }
 
