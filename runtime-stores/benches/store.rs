@@ -1,6 +1,6 @@
 //! How close the store comes to its limits: ratios of one run, interleaved rounds, medians.
 //!
-//! `cargo bench -p runtime-stores --bench store -- [--quick]`
+//! `cargo bench -p runtime-stores --bench store -- [--quick] [--only <part of a measurement's name>]`
 
 mod bare;
 
@@ -29,11 +29,17 @@ struct Sizes {
     rounds: usize,
 }
 
+/// Whether a measurement of this name is asked for.
+type Wanted<'a> = &'a dyn Fn(&str) -> bool;
+
 /// Rates per second, by measurement.
 type Rates = BTreeMap<&'static str, Vec<f64>>;
 
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--quick");
+    let arguments: Vec<String> = std::env::args().collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let only = arguments.iter().skip_while(|argument| *argument != "--only").nth(1);
+    let wanted = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));
     let sizes = if quick {
         Sizes { singly: 2_000, grouped: 16_000, bulk: 50_000, shallow: 10_000, deep: 200_000, rounds: 3 }
     } else {
@@ -47,9 +53,9 @@ fn main() {
         let folder = tempfile::tempdir().expect("a folder");
         fsyncs.push(bare::fsync_p50(folder.path()));
         for shape in [Shape::Narrow, Shape::Same] {
-            measure_bare(shape, &sizes, &mut rates);
+            measure_bare(shape, &sizes, &mut rates, &wanted);
         }
-        measure_store(&runtime, &sizes, &mut rates);
+        measure_store(&runtime, &sizes, &mut rates, &wanted);
     }
     fsyncs.sort();
     report(&rates, fsyncs[fsyncs.len() / 2]);
@@ -60,27 +66,26 @@ fn note(rates: &mut Rates, name: &'static str, rows: i64, took: Duration) {
     rates.entry(name).or_default().push(rows as f64 / took.as_secs_f64());
 }
 
-fn measure_bare(shape: Shape, sizes: &Sizes, rates: &mut Rates) {
+fn measure_bare(shape: Shape, sizes: &Sizes, rates: &mut Rates, wanted: Wanted<'_>) {
     let name = |narrow, same| if shape == Shape::Narrow { narrow } else { same };
-    let fresh = || {
-        let folder = tempfile::tempdir().expect("a folder");
-        let bare = Bare::new(folder.path(), shape);
-        (folder, bare)
+    let mut measure = |name, rows, prepared: i64, run: &dyn Fn(&mut Bare) -> Duration| {
+        if wanted(name) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut bare = Bare::new(folder.path(), shape);
+            bare.insert_bulk(prepared, 1_000);
+            note(rates, name, rows, run(&mut bare));
+        }
     };
-    let (_folder, mut bare) = fresh();
-    note(rates, name("narrow singly", "same singly"), sizes.singly, bare.insert_singly(sizes.singly));
-    let (_folder, mut bare) = fresh();
-    note(
-        rates,
-        name("narrow grouped", "same grouped"),
-        sizes.grouped,
-        bare.insert_grouped(sizes.grouped, 16),
-    );
-    let (_folder, mut bare) = fresh();
-    note(rates, name("narrow bulk", "same bulk"), sizes.bulk, bare.insert_bulk(sizes.bulk, 1_000));
-    note(rates, name("narrow work-off 1000", "same work-off 1000"), sizes.bulk, bare.work_off(1_000));
-    bare.insert_bulk(sizes.bulk / 4, 1_000);
-    note(rates, name("narrow work-off 100", "same work-off 100"), sizes.bulk / 4, bare.work_off(100));
+    measure(name("narrow singly", "same singly"), sizes.singly, 0, &|bare| bare.insert_singly(sizes.singly));
+    measure(name("narrow grouped", "same grouped"), sizes.grouped, 0, &|bare| {
+        bare.insert_grouped(sizes.grouped, 16)
+    });
+    measure(name("narrow bulk", "same bulk"), sizes.bulk, 0, &|bare| bare.insert_bulk(sizes.bulk, 1_000));
+    let off = sizes.bulk / 4;
+    measure(name("narrow work-off 100", "same work-off 100"), off, off, &|bare| bare.work_off(100));
+    measure(name("narrow work-off 1000", "same work-off 1000"), sizes.bulk, sizes.bulk, &|bare| {
+        bare.work_off(1_000)
+    });
 }
 
 fn open(folder: &Path) -> SqliteStore {
@@ -97,38 +102,30 @@ fn route() -> Arc<Route> {
     })
 }
 
-fn measure_store(runtime: &Runtime, sizes: &Sizes, rates: &mut Rates) {
-    let fresh = || {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = open(folder.path());
-        (folder, store)
+fn measure_store(runtime: &Runtime, sizes: &Sizes, rates: &mut Rates, wanted: Wanted<'_>) {
+    let mut measure = |name, rows, prepared: i64, run: &dyn Fn(&SqliteStore) -> Duration| {
+        if wanted(name) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let store = open(folder.path());
+            runtime.block_on(enqueue_bulk(&store, prepared));
+            note(rates, name, rows, run(&store));
+        }
     };
-    let (_folder, store) = fresh();
-    note(rates, "store singly", sizes.singly, runtime.block_on(produce(store, sizes.singly, 1)));
-    let (_folder, store) = fresh();
-    note(rates, "store grouped", sizes.grouped, runtime.block_on(produce(store, sizes.grouped, 16)));
-    let (_folder, store) = fresh();
-    note(rates, "store bulk", sizes.bulk, runtime.block_on(enqueue_bulk(&store, sizes.bulk)));
-    note(rates, "store work-off 1000", sizes.bulk, runtime.block_on(work_off(&store, sizes.bulk, 1_000)));
-    runtime.block_on(enqueue_bulk(&store, sizes.bulk / 4));
-    note(
-        rates,
-        "store work-off 100",
-        sizes.bulk / 4,
-        runtime.block_on(work_off(&store, sizes.bulk / 4, 100)),
-    );
-    drop(store);
-
-    let (_folder, store) = fresh();
-    runtime.block_on(enqueue_bulk(&store, sizes.shallow));
-    note(rates, "store shallow", sizes.shallow, runtime.block_on(work_off(&store, sizes.shallow, 1_000)));
-    let (_folder, store) = fresh();
-    runtime.block_on(enqueue_bulk(&store, sizes.deep));
-    note(rates, "store deep", sizes.shallow, runtime.block_on(work_off(&store, sizes.shallow, 1_000)));
+    let off = sizes.bulk / 4;
+    measure("store singly", sizes.singly, 0, &|store| runtime.block_on(produce(store, sizes.singly, 1)));
+    measure("store grouped", sizes.grouped, 0, &|store| runtime.block_on(produce(store, sizes.grouped, 16)));
+    measure("store bulk", sizes.bulk, 0, &|store| runtime.block_on(enqueue_bulk(store, sizes.bulk)));
+    measure("store work-off 100", off, off, &|store| runtime.block_on(work_off(store, off, 100)));
+    measure("store work-off 1000", sizes.bulk, sizes.bulk, &|store| {
+        runtime.block_on(work_off(store, sizes.bulk, 1_000))
+    });
+    for (name, depth) in [("store shallow", sizes.shallow), ("store deep", sizes.deep)] {
+        measure(name, sizes.shallow, depth, &|store| runtime.block_on(work_off(store, sizes.shallow, 1_000)));
+    }
 }
 
 /// Tasks of many producers, each waiting for its own answer.
-async fn produce(store: SqliteStore, rows: i64, producers: i64) -> Duration {
+async fn produce(store: &SqliteStore, rows: i64, producers: i64) -> Duration {
     let route = route();
     let started = Instant::now();
     let producers: Vec<_> = (0..producers)

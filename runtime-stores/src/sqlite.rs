@@ -49,7 +49,7 @@ pub use options::{SqliteOptions, Synchronous};
 pub use standalone::SqliteReader;
 
 use fault::Fault;
-use group::{Ask, ToWriter};
+use group::{Answer, Ask, ToWriter};
 use reader::Readers;
 use writer::{Shared, Writer};
 
@@ -109,7 +109,7 @@ impl SqliteStore {
         })))
     }
 
-    /// Has the writer work on a question; the answer comes after the commit.
+    /// Has the writer work on a question; the answer comes after the commit, and the commit is on disk.
     async fn write<Q, A>(
         &self,
         question: Q,
@@ -119,7 +119,29 @@ impl SqliteStore {
         Q: Send + 'static,
         A: Send + 'static,
     {
-        let (ask, answer) = Ask::new(question, run);
+        let (ask, answer) = Ask::new(question, true, run);
+        self.ask(ask, answer).await
+    }
+
+    /// As [`SqliteStore::write`], for what may go with the power, because whom it concerns goes with it.
+    async fn grant<Q, A>(
+        &self,
+        question: Q,
+        run: fn(&mut Writer<'_>, &Q) -> Result<A, Fault>,
+    ) -> Result<A, StoreError>
+    where
+        Q: Send + 'static,
+        A: Send + 'static,
+    {
+        let (ask, answer) = Ask::new(question, false, run);
+        self.ask(ask, answer).await
+    }
+
+    async fn ask<Q, A>(&self, ask: Box<Ask<Q, A>>, answer: Answer<Q, A>) -> Result<A, StoreError>
+    where
+        Q: Send + 'static,
+        A: Send + 'static,
+    {
         let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
         to_writer.send(ToWriter::Member(ask)).await.map_err(|_| StoreError::Closed)?;
         match answer.await {
@@ -176,12 +198,12 @@ impl TaskStore for SqliteStore {
     }
 
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<LeasedTask>, StoreError> {
-        self.write(ask, |writer, asked| writer.lease(asked)).await
+        self.grant(ask, |writer, asked| writer.lease(asked)).await
     }
 
     async fn extend(&self, leases: Vec<Lease>, lease_for: Duration) -> Result<Vec<Lease>, StoreError> {
         self.check_batch(leases.len())?;
-        self.write((leases, lease_for), |writer, asked| writer.extend(asked)).await
+        self.grant((leases, lease_for), |writer, asked| writer.extend(asked)).await
     }
 
     async fn settle(&self, settlements: Arc<Vec<Settlement>>) -> Result<Vec<Settled>, StoreError> {

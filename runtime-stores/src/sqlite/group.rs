@@ -6,6 +6,11 @@
 //!
 //! Nobody waits for a timer: whoever comes while a commit is under way rides in the next one. When a group fails, for a reason that may
 //! lie in one member, its members are run again one by one, so that the culprit alone is refused.
+//!
+//! A group that only grants or extends leases does not wait for the disk. What a power cut may take away is then the leases since the
+//! last commit that did, and whoever held them went with the power; a crash of the process takes nothing.
+
+use std::time::{Duration, Instant};
 
 use runtime_core::store::StoreError;
 use tokio::sync::{mpsc, oneshot};
@@ -16,10 +21,17 @@ use super::writer::Writer;
 /// Most calls of one group. Bounds how long the first waits for the last.
 const MAX_GROUP: usize = 1024;
 
+/// How long the writer looks for the next call before it sleeps. Whoever was just answered often asks again at once, and waking a thread
+/// takes longer than a small commit.
+const LINGER: Duration = Duration::from_micros(50);
+
 /// One call on its way through the writer.
 pub(super) trait Member: Send {
     /// Does the work within the open transaction. May be called again after the transaction was undone.
     fn run(&mut self, writer: &mut Writer<'_>) -> Result<(), Fault>;
+
+    /// Whether what it writes must be on disk before the caller hears of it.
+    fn needs_disk(&self) -> bool;
 
     /// Tells the caller, who may be gone.
     fn answer(self: Box<Self>, failed: Option<StoreError>);
@@ -31,6 +43,7 @@ type Run<Q, A> = fn(&mut Writer<'_>, &Q) -> Result<A, Fault>;
 pub(super) struct Ask<Q, A> {
     question: Q,
     run: Run<Q, A>,
+    needs_disk: bool,
     answer: Option<A>,
     reply: oneshot::Sender<(Result<A, StoreError>, Q)>,
 }
@@ -38,9 +51,9 @@ pub(super) struct Ask<Q, A> {
 pub(super) type Answer<Q, A> = oneshot::Receiver<(Result<A, StoreError>, Q)>;
 
 impl<Q, A> Ask<Q, A> {
-    pub(super) fn new(question: Q, run: Run<Q, A>) -> (Box<Self>, Answer<Q, A>) {
+    pub(super) fn new(question: Q, needs_disk: bool, run: Run<Q, A>) -> (Box<Self>, Answer<Q, A>) {
         let (reply, answer) = oneshot::channel();
-        (Box::new(Self { question, run, answer: None, reply }), answer)
+        (Box::new(Self { question, run, needs_disk, answer: None, reply }), answer)
     }
 }
 
@@ -48,6 +61,10 @@ impl<Q: Send, A: Send> Member for Ask<Q, A> {
     fn run(&mut self, writer: &mut Writer<'_>) -> Result<(), Fault> {
         self.answer = Some((self.run)(writer, &self.question)?);
         Ok(())
+    }
+
+    fn needs_disk(&self) -> bool {
+        self.needs_disk
     }
 
     fn answer(self: Box<Self>, failed: Option<StoreError>) {
@@ -75,7 +92,10 @@ pub(super) fn serve(
     let mut group: Vec<Box<dyn Member>> = Vec::new();
     loop {
         let mut closing = None;
-        let mut next = Some(inbox.blocking_recv()?);
+        let mut next = Some(match linger(inbox) {
+            Some(message) => message,
+            None => inbox.blocking_recv()?,
+        });
         while let Some(message) = next.take() {
             match message {
                 ToWriter::Member(member) => group.push(member),
@@ -95,6 +115,19 @@ pub(super) fn serve(
                 }
             }
             return closing;
+        }
+    }
+}
+
+/// The next call, if it comes soon.
+fn linger(inbox: &mut mpsc::Receiver<ToWriter>) -> Option<ToWriter> {
+    let began = Instant::now();
+    loop {
+        match inbox.try_recv() {
+            Ok(message) => return Some(message),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) if began.elapsed() > LINGER => return None,
+            Err(mpsc::error::TryRecvError::Empty) => std::thread::yield_now(),
         }
     }
 }
@@ -120,7 +153,8 @@ fn commit(writer: &mut Writer<'_>, group: &mut Vec<Box<dyn Member>>) {
 }
 
 fn attempt(writer: &mut Writer<'_>, group: &mut [Box<dyn Member>]) -> Result<(), Fault> {
-    let done = writer.begin().and_then(|()| {
+    let needs_disk = group.iter().any(|member| member.needs_disk());
+    let done = writer.begin(needs_disk).and_then(|()| {
         group.iter_mut().try_for_each(|member| member.run(writer))?;
         writer.commit()
     });

@@ -92,7 +92,7 @@ impl Opened {
         shared.change_names(|known| *known = names);
         count(&mut writer)?;
         if options.owner_lock {
-            let released = writer.begin().and_then(|()| {
+            let released = writer.begin(true).and_then(|()| {
                 let released = writer.release_all()?;
                 writer.commit()?;
                 Ok(released)
@@ -209,7 +209,7 @@ fn count(writer: &mut Writer<'_>) -> Result<(), Fault> {
     // Ready tasks are counted in their index, which is all that is large.
     for sql in [
         "SELECT queue, 1, count(*) FROM rt_task INDEXED BY rt_ready WHERE state = 1 GROUP BY queue",
-        "SELECT queue, state, count(*) FROM rt_task WHERE state <> 1 GROUP BY queue, state",
+        "SELECT queue, state, count(*) FROM rt_task INDEXED BY rt_waiting WHERE state <> 1 GROUP BY queue, state",
         "SELECT queue, state, tasks FROM rt_history_count",
     ] {
         let mut statement = conn.prepare(sql)?;

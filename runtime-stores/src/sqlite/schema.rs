@@ -3,7 +3,7 @@
 //! What decides their shape:
 //! - `rt_task` holds live tasks only. Its key is the row number that every task id carries, so inserts append, and no index over ids exists.
 //! - Two partial indexes serve the hot path. `rt_ready` is all a claim reads: queue, priority, row. `rt_waiting` finds what ends by
-//!   itself: due times of scheduled tasks, ends of leases.
+//!   itself: due times of scheduled tasks, ends of leases. `rt_suspect` and `rt_deadline` cost a task that is neither nothing.
 //! - A finished task moves to `rt_history` within the settling transaction. History has no index that a task done well pays for.
 //! - Names are stored once and referred to by number.
 //! - Moments are whole milliseconds since 1970, UTC. States are [`runtime_core::task::TaskState::number`].

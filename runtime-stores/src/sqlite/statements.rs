@@ -13,6 +13,9 @@ macro_rules! statements {
         }
 
         impl<'c> Statements<'c> {
+            #[cfg(test)]
+            const ALL: &'static [(&'static str, &'static str)] = &[$((stringify!($name), $sql)),*];
+
             pub(super) fn prepare(conn: &'c Connection) -> Result<Self, Fault> {
                 Ok(Self { $($name: conn.prepare($sql)?,)* })
             }
@@ -79,10 +82,12 @@ statements! {
     count_finished = "INSERT INTO rt_history_count (queue, state, tasks) VALUES (?1, ?2, max(?3, 0)) \
         ON CONFLICT (queue, state) DO UPDATE SET tasks = max(tasks + ?3, 0)";
 
-    due = "SELECT row, queue, attempt, max_attempts, crash_count, at FROM rt_task WHERE state = 0 AND at <= ?1 ORDER BY at LIMIT ?2";
+    // Each names its index and repeats the index's own condition, without which SQLite would scan every live task.
+    due = "SELECT row, queue, attempt, max_attempts, crash_count, at FROM rt_task INDEXED BY rt_waiting \
+        WHERE state = 0 AND state <> 1 AND at <= ?1 ORDER BY at LIMIT ?2";
     promote = "UPDATE rt_task SET state = 1 WHERE row = ?1 AND state = 0";
-    next_due = "SELECT min(at) FROM rt_task WHERE state = 0";
-    expired = "SELECT row FROM rt_task WHERE state = 2 AND at <= ?1 ORDER BY at LIMIT ?2";
+    next_due = "SELECT min(at) FROM rt_task INDEXED BY rt_waiting WHERE state = 0 AND state <> 1";
+    expired = "SELECT row FROM rt_task INDEXED BY rt_waiting WHERE state = 2 AND state <> 1 AND at <= ?1 ORDER BY at LIMIT ?2";
     past_deadline = "SELECT row FROM rt_task INDEXED BY rt_deadline WHERE deadline <= ?1 AND state < 2 ORDER BY deadline LIMIT ?2";
     oldest_finished = "SELECT row, at, state, queue, idempotency_key, created_at FROM rt_history WHERE row > ?1 ORDER BY row LIMIT ?2";
     forget_attempts = "DELETE FROM rt_attempt WHERE row = ?1";
@@ -96,4 +101,50 @@ statements! {
     withdraw_effect = "DELETE FROM rt_effect WHERE row = ?1 AND step = ?2 AND result IS NULL";
     assume_effects = "UPDATE rt_effect SET result = ?2 WHERE row = ?1 AND result IS NULL";
     withdraw_effects = "DELETE FROM rt_effect WHERE row = ?1 AND result IS NULL";
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime_core::task::TaskState;
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn fresh() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        conn
+    }
+
+    #[test]
+    fn the_numbers_in_the_sql_are_those_of_the_lifecycle() {
+        let numbers = [TaskState::Scheduled, TaskState::Ready, TaskState::Leased, TaskState::Done]
+            .map(TaskState::number);
+        assert_eq!(numbers, [0, 1, 2, 4], "state = 0, 1, 2 and 4 in the statements and indexes");
+        assert!(
+            [TaskState::Scheduled, TaskState::Ready].iter().all(|state| state.number() < 2),
+            "past_deadline"
+        );
+        let live =
+            TaskState::ALL.into_iter().filter(|state| !state.is_finished()).map(TaskState::number).max();
+        assert!(live < Some(TaskState::Done.number()), "live states come before finished ones");
+    }
+
+    /// How SQLite runs a statement.
+    fn plan(conn: &Connection, sql: &str) -> String {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+        let steps =
+            statement.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3)).unwrap();
+        steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn no_statement_scans_or_sorts() {
+        let conn = fresh();
+        for (name, sql) in Statements::ALL {
+            let plan = plan(&conn, sql);
+            assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{name}: {plan}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::books::{Books, Held, millis};
 use super::columns::{moment, state};
 use super::fault::Fault;
 use super::names::{NameKind, Names};
-use super::options::SqliteOptions;
+use super::options::{SqliteOptions, Synchronous};
 use super::statements::Statements;
 use crate::hold_back::HoldBack;
 use crate::retention::Retention;
@@ -119,6 +119,9 @@ pub(super) struct Writer<'c> {
     /// Where the trimming of history goes on.
     pub(super) trimmed_to: i64,
     clock: Arc<dyn Clock>,
+    /// Whether commits are to wait for the disk at all, and whether the next one would.
+    durable: bool,
+    waits_for_disk: bool,
     /// No other process changes the file.
     sole_owner: bool,
     last_row: i64,
@@ -151,6 +154,8 @@ impl<'c> Writer<'c> {
             hold_back: HoldBack::default(),
             trimmed_to: 0,
             clock: Arc::clone(&options.clock),
+            durable: options.synchronous == Synchronous::Full,
+            waits_for_disk: true,
             #[cfg(not(feature = "faults"))]
             sole_owner: options.owner_lock,
             #[cfg(feature = "faults")]
@@ -163,8 +168,14 @@ impl<'c> Writer<'c> {
         })
     }
 
-    pub(super) fn begin(&mut self) -> Result<(), Fault> {
+    /// Begins a transaction whose commit does, or does not, wait for the disk.
+    pub(super) fn begin(&mut self, needs_disk: bool) -> Result<(), Fault> {
         self.now = millis(self.clock.now());
+        if self.durable && self.waits_for_disk != needs_disk {
+            let level = if needs_disk { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+            self.conn.execute_batch(level)?;
+            self.waits_for_disk = needs_disk;
+        }
         self.sql.begin.raw_execute()?;
         Ok(())
     }

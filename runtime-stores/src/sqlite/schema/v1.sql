@@ -55,6 +55,7 @@ CREATE TABLE rt_task (
 );
 CREATE INDEX rt_ready ON rt_task (queue, priority) WHERE state = 1;
 CREATE INDEX rt_waiting ON rt_task (state, at) WHERE state <> 1;
+CREATE INDEX rt_suspect ON rt_task (queue) WHERE crash_count >= 2;
 CREATE INDEX rt_deadline ON rt_task (deadline) WHERE deadline IS NOT NULL;
 
 -- Finished tasks, and the attempt that finished those that are done.
