@@ -28,7 +28,7 @@ use runtime::prelude::*;
 use runtime_core::health::HealthCheck;
 
 pub use bare::{BareArgs, run_bare};
-pub use folder::GroundFolder;
+pub use folder::{Gate, GroundFolder};
 pub use job::{Job, JobDone};
 pub use process::{Ground, GroundProcess};
 pub use producer::{ProducerArgs, run_producer};

@@ -11,6 +11,24 @@ use serde::Serialize;
 /// Between two looks at a gate.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// Where an attempt waits until a test lets it go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Before the handler does anything.
+    Begin,
+    /// Within the keyed call: it was made, its answer is still out.
+    Call,
+}
+
+impl Gate {
+    fn name(self, number: u64, epoch: u64) -> String {
+        match self {
+            Self::Begin => format!("begin.{number}.{epoch}"),
+            Self::Call => format!("call.{number}.{epoch}"),
+        }
+    }
+}
+
 /// The folder. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct GroundFolder(PathBuf);
@@ -54,28 +72,28 @@ impl GroundFolder {
         fs::remove_file(self.part("flags")?.join(flag))
     }
 
-    /// Says that an attempt has begun, and waits until its gate is opened.
-    pub(crate) async fn wait_at_gate(&self, number: u64, lease: Lease) -> io::Result<()> {
-        let attempt = attempt_name(number, lease.epoch.0);
-        File::create(self.part("begun")?.join(&attempt))?;
-        let gate = self.part("gates")?.join(&attempt);
+    /// Says that an attempt has come to a gate, and waits there until it is opened.
+    pub(crate) async fn wait_at(&self, gate: Gate, number: u64, lease: Lease) -> io::Result<()> {
+        let name = gate.name(number, lease.epoch.0);
+        File::create(self.part("reached")?.join(&name))?;
+        let gate = self.part("gates")?.join(&name);
         while !gate.exists() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
 
-    /// Whether the attempt of this job under this epoch waits at its gate, or has waited there.
-    pub fn has_begun(&self, number: u64, epoch: u64) -> bool {
-        self.0.join("begun").join(attempt_name(number, epoch)).exists()
+    /// Whether the attempt of this job under this epoch waits at a gate, or has waited there.
+    pub fn has_reached(&self, gate: Gate, number: u64, epoch: u64) -> bool {
+        self.0.join("reached").join(gate.name(number, epoch)).exists()
     }
 
     /// Lets the attempt of this job under this epoch go on.
     ///
     /// # Errors
     /// What the system said.
-    pub fn open_gate(&self, number: u64, epoch: u64) -> io::Result<()> {
-        File::create(self.part("gates")?.join(attempt_name(number, epoch))).map(drop)
+    pub fn open(&self, gate: Gate, number: u64, epoch: u64) -> io::Result<()> {
+        File::create(self.part("gates")?.join(gate.name(number, epoch))).map(drop)
     }
 
     /// A peer that knows no keys: what is asked of it is done.
@@ -153,8 +171,4 @@ impl GroundFolder {
             Err(error) => Err(error),
         }
     }
-}
-
-fn attempt_name(number: u64, epoch: u64) -> String {
-    format!("{number}.{epoch}")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use runtime::prelude::*;
 
-use super::GroundFolder;
+use super::{Gate, GroundFolder};
 
 /// A job. Everything that is not said is not done; a row is always written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,8 @@ pub struct Job {
     pub asks: bool,
     /// Has a keyed effect.
     pub keyed: bool,
+    /// Waits at a gate within its keyed effect.
+    pub lingers: bool,
     /// Has an unkeyed effect.
     pub unkeyed: bool,
     /// The answer to its unkeyed effect gets lost.
@@ -60,7 +62,7 @@ pub(super) async fn run(
 ) -> HandlerResult<JobDone> {
     let n = job.n;
     if job.waits {
-        folder.wait_at_gate(n, ctx.lease()).await.map_err(failed)?;
+        folder.wait_at(Gate::Begin, n, ctx.lease()).await.map_err(failed)?;
     }
     if job.work_ms > 0 {
         tokio::time::sleep(Duration::from_millis(job.work_ms)).await;
@@ -76,7 +78,14 @@ pub(super) async fn run(
         return Err(NotDone::Park { reason: ParkReason::NeedsDecision { question } });
     }
     if job.keyed {
-        let call = async |key: String| folder.stamp(&key, n).map_err(failed);
+        let call = async |key: String| {
+            folder.stamp(&key, n).map_err(failed)?;
+            if job.lingers {
+                folder.wait_at(Gate::Call, n, ctx.lease()).await.map_err(failed)
+            } else {
+                Ok(())
+            }
+        };
         ctx.keyed::<_, (), _>(step("stamp")?, &n, call).await?;
     }
     if job.unkeyed {

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use runtime_tests::eventually;
-use runtime_tests::ground::{Ground, GroundProcess, Job};
+use runtime_tests::ground::{Gate, Ground, GroundProcess, Job};
 use rustix::process::Signal;
 
 use crate::world::{assert_all_done_once, enqueue, ground, until_idle};
@@ -20,7 +20,7 @@ fn waiting_job() -> Job {
 
 async fn begun(ground: &Ground, epoch: u64) {
     let folder = ground.folder();
-    eventually("the attempt begins", || folder.has_begun(1, epoch).then_some(())).await;
+    eventually("the attempt begins", || folder.has_reached(Gate::Begin, 1, epoch).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn the_first_signal_lets_attempts_finish_and_keeps_the_rest() {
 
     process.signal(Signal::TERM);
     stopping(&mut process).await;
-    ground.folder().open_gate(1, 1).expect("a gate");
+    ground.folder().open(Gate::Begin, 1, 1).expect("a gate");
     assert_eq!(process.end().await.code(), Some(0));
     assert_all_done_once(&ground, &jobs[..1]).await;
 
@@ -60,7 +60,7 @@ async fn an_attempt_that_outlives_the_grace_is_released_and_runs_again() {
     let client = process.client().await;
     let task = client.task(id).await.expect("a task").task.expect("a task");
     assert_eq!((task.attempt, task.crash_count), (1, 0), "what was released counts for nothing");
-    ground.folder().open_gate(1, 2).expect("a gate");
+    ground.folder().open(Gate::Begin, 1, 2).expect("a gate");
     until_idle(&client).await;
     assert_eq!(process.stop().await, 0);
     assert_all_done_once(&ground, &[waiting_job()]).await;
@@ -79,7 +79,7 @@ async fn the_second_signal_kills_and_loses_nothing() {
 
     let mut process = ground.start();
     begun(&ground, 2).await;
-    ground.folder().open_gate(1, 2).expect("a gate");
+    ground.folder().open(Gate::Begin, 1, 2).expect("a gate");
     until_idle(&process.client().await).await;
     assert_eq!(process.stop().await, 0);
     assert_all_done_once(&ground, &[waiting_job()]).await;

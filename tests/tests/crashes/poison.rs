@@ -4,7 +4,7 @@ use runtime_core::error::ErrorCode;
 use runtime_core::store::TaskCommand;
 use runtime_core::task::TaskId;
 use runtime_proto::v1::TaskState;
-use runtime_tests::ground::{Ground, GroundProcess, Job};
+use runtime_tests::ground::{Gate, Ground, GroundProcess, Job};
 use runtime_tests::{eventually, eventually_async};
 
 use crate::world::{assert_all_done_once, enqueue, ground, until_idle};
@@ -18,7 +18,7 @@ fn jobs() -> Vec<Job> {
 
 /// The jobs that have an attempt under this epoch at its gate.
 fn begun(ground: &Ground, epoch: u64) -> Vec<u64> {
-    (0..CAUGHT).filter(|n| ground.folder().has_begun(*n, epoch)).collect()
+    (0..CAUGHT).filter(|n| ground.folder().has_reached(Gate::Begin, *n, epoch)).collect()
 }
 
 async fn dies_when_begun(ground: &Ground, process: &mut GroundProcess, epoch: u64, count: usize) -> Vec<u64> {
@@ -53,15 +53,18 @@ async fn a_task_caught_in_three_deaths_is_set_apart_and_the_ones_beside_it_are_n
 
     // The others run one after another, each alone, and are done.
     for n in (0..CAUGHT).filter(|n| *n != caught[0]) {
-        eventually("the next one runs alone", || ground.folder().has_begun(n, 3).then_some(())).await;
+        eventually("the next one runs alone", || {
+            ground.folder().has_reached(Gate::Begin, n, 3).then_some(())
+        })
+        .await;
         assert_eq!(begun(&ground, 3).len() as u64, 1 + (0..=n).filter(|m| *m != caught[0]).count() as u64);
-        ground.folder().open_gate(n, 3).expect("a gate");
+        ground.folder().open(Gate::Begin, n, 3).expect("a gate");
     }
     until_idle(&client).await;
 
     // A person says that it was not its fault: it starts anew.
     client.steer_task(poison, TaskCommand::Retry).await.expect("a dead task is retried");
-    ground.folder().open_gate(caught[0], 4).expect("a gate");
+    ground.folder().open(Gate::Begin, caught[0], 4).expect("a gate");
     let task = eventually_async("it is done", async || {
         let task = client.task(poison).await.expect("a task").task.expect("a task");
         (task.state() == TaskState::Done).then_some(task)

@@ -1,7 +1,7 @@
 //! Handlers that outlive their lease: what they write late is refused. With the epoch check removed it is not, and the same run shows it.
 
 use runtime_tests::eventually;
-use runtime_tests::ground::{Ground, GroundProcess, GroundRow, Job};
+use runtime_tests::ground::{Gate, Ground, GroundProcess, GroundRow, Job};
 use rustix::process::Signal;
 
 use crate::world::ground;
@@ -16,15 +16,15 @@ const CALLS: u64 = 2;
 struct Left {
     /// Every row: the job and the epoch under which it was written.
     rows: Vec<(u64, u64)>,
-    /// Calls of the keyed peer made by the zombie.
-    late_calls: usize,
+    /// Calls of the peer, by whichever attempt.
+    calls: usize,
     /// Outcomes that were refused as late.
     refused: usize,
 }
 
-/// A sound store lets the live attempt alone write; the zombie neither settles nor calls.
+/// A sound store lets the live attempt alone act: the zombie neither settles nor calls.
 fn is_fenced(left: &Left) -> bool {
-    left.rows == [(SETTLES, 2), (CALLS, 2)] && left.late_calls == 0 && left.refused == 2
+    left.rows == [(SETTLES, 2), (CALLS, 2)] && left.calls == 1 && left.refused == 2
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +41,8 @@ async fn a_stopped_process_that_comes_back_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_epoch_check_zombies_get_through_and_live_attempts_are_refused() {
-    let broken = Left { rows: vec![(SETTLES, 1), (CALLS, 1)], late_calls: 1, refused: 2 };
+    // The dead attempts' outcomes stand, the live ones' are refused, and the peer was called twice for one task.
+    let broken = Left { rows: vec![(SETTLES, 1), (CALLS, 1)], calls: 2, refused: 2 };
     for left in [
         outlive_in_process(&["--break-epoch-check"]).await,
         outlive_by_stopping(&["--break-epoch-check"]).await,
@@ -81,7 +82,7 @@ async fn outlive_by_stopping(more: &[&str]) -> Left {
 fn with_waiting_jobs() -> Ground {
     let ground = ground();
     let settles = Job { n: SETTLES, waits: true, ..Job::default() };
-    let calls = Job { n: CALLS, waits: true, keyed: true, ..Job::default() };
+    let calls = Job { n: CALLS, waits: true, keyed: true, lingers: true, ..Job::default() };
     for job in [settles, calls] {
         ground.folder().put_into_inbox(&format!("{}.json", job.n), &job).expect("a file");
     }
@@ -102,33 +103,47 @@ async fn begun(ground: &Ground, process: &mut GroundProcess, epoch: u64) {
     let folder = ground.folder();
     eventually(&format!("both jobs begin under epoch {epoch}"), || {
         assert_eq!(process.has_ended(), None, "{}", ground.log());
-        [SETTLES, CALLS].iter().all(|job| folder.has_begun(*job, epoch)).then_some(())
+        [SETTLES, CALLS].iter().all(|job| folder.has_reached(Gate::Begin, *job, epoch)).then_some(())
     })
     .await;
 }
 
-/// Lets the zombies go on while the live attempts still wait, then those, and looks at what is left.
+/// Lets the zombies go on while the live attempts are under way, then those, and looks at what is left.
 async fn late_ones_first(ground: &Ground, more: &[&str]) -> Left {
     let folder = ground.folder();
+    let open = |gate, job, epoch| folder.open(gate, job, epoch).expect("a gate");
+    let calling = async |epoch| {
+        eventually(&format!("the attempt under epoch {epoch} calls"), || {
+            folder.has_reached(Gate::Call, CALLS, epoch).then_some(())
+        })
+        .await;
+    };
     let sound = more.is_empty();
-    folder.open_gate(SETTLES, 1).expect("a gate");
-    folder.open_gate(CALLS, 1).expect("a gate");
+    open(Gate::Begin, CALLS, 2);
+    calling(2).await;
+    open(Gate::Begin, SETTLES, 1);
+    open(Gate::Begin, CALLS, 1);
     // An outcome that was refused is in the log; one that got through is a row.
     if sound {
         until_refused(ground).await;
     } else {
+        calling(1).await;
+        open(Gate::Call, CALLS, 1);
         until_rows(ground).await;
     }
-    let late_calls = folder.calls().expect("a log").len();
-    folder.open_gate(SETTLES, 2).expect("a gate");
-    folder.open_gate(CALLS, 2).expect("a gate");
+    open(Gate::Begin, SETTLES, 2);
+    open(Gate::Call, CALLS, 2);
     if sound {
         until_rows(ground).await;
     } else {
         until_refused(ground).await;
     }
     let rows = GroundRow::all(&ground.store_file()).await;
-    Left { rows: rows.iter().map(|row| (row.n, row.epoch)).collect(), late_calls, refused: refused(ground) }
+    Left {
+        rows: rows.iter().map(|row| (row.n, row.epoch)).collect(),
+        calls: folder.calls().expect("a log").len(),
+        refused: refused(ground),
+    }
 }
 
 async fn until_rows(ground: &Ground) {
