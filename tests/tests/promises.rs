@@ -32,6 +32,18 @@ fn code_spans(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
+/// A file with what lies in the folder beside it: `nodes.rs` and `nodes/` are one module.
+fn read(file: &str) -> Option<String> {
+    let path = root().join(file);
+    let mut text = fs::read_to_string(&path).ok()?;
+    let parts = fs::read_dir(path.with_extension("")).into_iter().flatten();
+    for part in parts.map(|part| part.expect("an entry of the folder").path()).filter(|part| part.is_file()) {
+        text.push('\n');
+        text.push_str(&fs::read_to_string(part).expect("a file of the module"));
+    }
+    Some(text)
+}
+
 /// What is wrong with a proof, in words.
 fn wrong(proof: &Proof, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let Some(text) = read(&proof.file) else { return vec![format!("there is no file {}", proof.file)] };
@@ -64,7 +76,6 @@ fn every_test_that_proves_a_promise_exists_and_is_run() {
     let document = fs::read_to_string(root().join("docs/promises.md")).expect("the table of promises");
     let proofs = proofs(&document);
     assert!(proofs.len() > 20, "the table was not understood: {} rows", proofs.len());
-    let read = |file: &str| fs::read_to_string(root().join(file)).ok();
     let wrong: Vec<String> = proofs.iter().flat_map(|proof| wrong(proof, read)).collect();
     assert_eq!(wrong, Vec::<String>::new());
 }
