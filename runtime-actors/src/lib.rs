@@ -26,27 +26,31 @@
 //! | task | started by | ends when | owns | receives | sends to |
 //! | --- | --- | --- | --- | --- | --- |
 //! | supervisor | its supervisor | asked, or gave up | its children | `SupervisorMsg` | children |
+//! | start watch | supervisor | a child's state is built, or could not be | – | – | supervisor |
 //! | store | engine | asked | – | `StoreMsg` | executors (lost leases) |
 //! | store chores | store | store ends | – | due changes | store |
+//! | store close | store, when the process stops | closed | – | – | store |
 //! | completion | engine | asked and flushed | – | `CompletionMsg` | – |
 //! | completion writer | completion | completion ends | the batch in flight | ended attempts | store, executors, sources, events |
 //! | templates | engine | asked | – | `TemplatesMsg` | – |
-//! | events | engine | asked and relayed | – | `EventsMsg` | – |
-//! | relay | events | outbox empty, or failed | – | – | subscribers, events |
+//! | events | engine | asked and relayed | – | `EventsMsg` | status |
+//! | relay | events; each delivery on the work pool | outbox empty, or failed | – | – | subscribers, events |
 //! | executor | workers | asked and idle | slots, leased tasks | `ExecutorMsg` | attempts |
 //! | lease ask | executor | answered | – | – | executor |
 //! | wake, tick | executor | executor ends | – | the queue's wake-ups | executor |
 //! | attempt | executor, on the work pool | handler ends, timeout, abort | the task | cancel token | completion |
+//! | fence | an executor that was killed | a second later | attempts that did not yield | – | completion |
 //! | source | sources | asked | – | `PumpMsg` | pump |
 //! | pump | source, on the work pool | asked, or panics | the source, pending tasks | ends of tasks | store |
+//! | pump watch | source | pump ends | – | – | source |
 //! | reporter | health | asked | – | `HealthMsg` | – |
-//! | look | reporter, on the work pool | checked, or too late | – | – | reporter |
+//! | look | reporter; the check on the work pool | checked, or too late | – | – | reporter |
 //! | status | control | asked | – | `StatusMsg` | – |
 //! | commands | control | asked | – | `Command` | whoever knows |
-//! | command | commands | answered | – | – | supervisors, store |
+//! | answer | commands, completion, status | answered | a reply | – | supervisors, store |
 //! | admin | control | asked | – | `ServerMsg` | – |
-//! | server | admin | asked, or failed | the listener | requests | commands |
-//! | pool watch | runtime | runtime stops | – | probes | executors |
+//! | server, and its watch | admin | asked, or failed | the listener | requests | commands, admin |
+//! | pool watch | runtime | runtime stops | – | probes | executors, sources |
 //! | timer | any node | fired | – | – | its node |
 
 mod attempt;

@@ -9,11 +9,12 @@ use runtime_core::clock::Clock;
 use runtime_core::control::{Command, CommandError, Control};
 use runtime_core::error::ErrorCode;
 use runtime_core::name::InstanceName;
-use runtime_core::node::{NodePath, NodeState};
+use runtime_core::node::{NodeKind, NodePath, NodeState};
 use runtime_core::store::Store;
 use runtime_core::trace::TraceBridge;
 use tokio::sync::watch;
 
+use crate::executor::ExecutorMsg;
 use crate::platform::{LeaseBook, Platform, Timing};
 use crate::registry::{AppPlan, Registry};
 use crate::server::Serve;
@@ -21,6 +22,7 @@ use crate::services::completion::CompletionService;
 use crate::services::status::Identity;
 use crate::services::steering::SteeringService;
 use crate::services::templates::TemplateCache;
+use crate::source_pump::PumpMsg;
 use crate::supervisor::Root;
 use crate::table::{NodeAddress, NodeTable};
 use crate::work_pool::WorkPool;
@@ -197,13 +199,15 @@ impl Control for LateDoor {
     }
 }
 
+/// Tells whoever runs something on the work pool that it moved to another lane.
 async fn watch_pool(platform: Arc<Platform>) {
     let pool = platform.pool.clone();
     pool.watch(|| {
         for entry in platform.table.under(&NodePath::root()) {
-            if entry.kind() == runtime_core::node::NodeKind::Executor {
-                let executor = NodeAddress::<crate::executor::ExecutorMsg>::of(entry);
-                drop(executor.send(crate::executor::ExecutorMsg::PoolMoved));
+            match entry.kind() {
+                NodeKind::Executor => drop(NodeAddress::of(entry).send(ExecutorMsg::PoolMoved)),
+                NodeKind::Source => drop(NodeAddress::of(entry).send(PumpMsg::PoolMoved)),
+                _ => {}
             }
         }
     })

@@ -29,6 +29,7 @@ use crate::node::{NodeActor, NodeContext, Progress};
 use crate::platform::Platform;
 use crate::supervisor::rand_unit;
 use crate::table::{NodeAddress, NodeEntry};
+use crate::work_pool::Lane;
 
 /// Tasks of one source that may be unfinished at once: beyond that it waits.
 const MAX_PENDING: usize = 2_000;
@@ -65,6 +66,8 @@ pub(crate) enum PumpMsg {
     },
     /// The pumping task ended; it never should by itself.
     PumpEnded(Result<(), String>),
+    /// The work pool moved to another lane.
+    PoolMoved,
 }
 
 /// The logic of a source's node.
@@ -73,7 +76,7 @@ pub(crate) struct SourcePump {
     plan: SourcePlan,
     run: watch::Sender<Run>,
     ends: Option<mpsc::UnboundedSender<End>>,
-    task: Option<AbortHandle>,
+    task: Option<(AbortHandle, Arc<Lane>)>,
 }
 
 /// What the pumping task shall do.
@@ -113,8 +116,8 @@ impl NodeActor for SourcePump {
             pending: HashMap::new(),
             to_mark: Vec::new(),
         };
-        let pumping = self.platform.pool.spawn(pump.run());
-        self.task = Some(pumping.abort_handle());
+        let (pumping, lane) = self.platform.pool.spawn_in_lane(pump.run());
+        self.task = Some((pumping.abort_handle(), lane));
         let myself = node.myself();
         tokio::spawn(async move {
             let result = pumping.await.map_err(|error| error.to_string());
@@ -133,6 +136,11 @@ impl NodeActor for SourcePump {
             }
             PumpMsg::PumpEnded(Ok(())) => node.finish(),
             PumpMsg::PumpEnded(Err(error)) => return Err(node.fault(error)),
+            // On a thread that a handler holds nothing moves; the next incarnation pumps elsewhere and finds what this one had.
+            PumpMsg::PoolMoved if self.task.as_ref().is_some_and(|(_, lane)| lane.is_held()) => {
+                return Err(node.fault("handlers hold the threads that it runs on"));
+            }
+            PumpMsg::PoolMoved => {}
         }
         Ok(())
     }
@@ -158,7 +166,7 @@ impl NodeActor for SourcePump {
 
 impl Drop for SourcePump {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
+        if let Some((task, _)) = self.task.take() {
             task.abort();
         }
     }

@@ -29,9 +29,10 @@ pub struct WorkPool {
 }
 
 /// One runtime, and whether its probe came back.
-struct Lane {
+pub(crate) struct Lane {
     handle: Handle,
     probe_out: AtomicBool,
+    held: AtomicBool,
 }
 
 impl WorkPool {
@@ -69,13 +70,23 @@ impl WorkPool {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        self.spawn_in_lane(future).0
+    }
+
+    /// The same for a future that runs for long: whoever owns it looks whether its lane goes on.
+    pub(crate) fn spawn_in_lane<F>(&self, future: F) -> (JoinHandle<F::Output>, Arc<Lane>)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
         let running = Busy::new(self.running.clone());
         let future = async move {
             let _running = running;
             future.await
         };
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        lanes[self.current.load(Ordering::Relaxed).min(lanes.len() - 1)].handle.spawn(future)
+        let lane = &lanes[self.current.load(Ordering::Relaxed).min(lanes.len() - 1)];
+        (lane.handle.spawn(future), lane.clone())
     }
 
     /// Replacement pools in use.
@@ -88,9 +99,9 @@ impl WorkPool {
         self.current.load(Ordering::Relaxed) > 0
     }
 
-    /// Watches the lanes until dropped; calls `starved` each time work moved to another lane, so that attempts which have not
-    /// begun can move too. Costs nothing while nothing runs.
-    pub(crate) async fn watch(&self, starved: impl Fn() + Send) {
+    /// Watches the lanes until dropped; calls `moved` each time work moved to another lane, so that attempts which have not
+    /// begun, and sources, can move too. Costs nothing while nothing runs.
+    pub(crate) async fn watch(&self, moved: impl Fn() + Send) {
         if !self.replaces {
             return std::future::pending().await;
         }
@@ -103,6 +114,7 @@ impl WorkPool {
             // A lane that has answered its last probe is fit for work; the first such is chosen.
             let fit = lanes.iter().position(|lane| !lane.probe_out.load(Ordering::Acquire));
             for lane in &lanes {
+                lane.held.store(lane.probe_out.load(Ordering::Acquire), Ordering::Release);
                 lane.probe();
             }
             let chosen = fit.or_else(|| self.replace());
@@ -114,7 +126,7 @@ impl WorkPool {
                     lanes = lanes.len(),
                     "handlers hold every thread of a work pool; work moves to another"
                 );
-                starved();
+                moved();
             }
         }
     }
@@ -153,7 +165,12 @@ impl Drop for WorkPool {
 
 impl Lane {
     fn new(handle: Handle) -> Arc<Self> {
-        Arc::new(Self { handle, probe_out: AtomicBool::new(false) })
+        Arc::new(Self { handle, probe_out: AtomicBool::new(false), held: AtomicBool::new(false) })
+    }
+
+    /// Whether handlers held every thread of it at the last look.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
     /// Sends a probe, unless one is still out.

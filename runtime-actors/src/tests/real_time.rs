@@ -18,7 +18,7 @@ use runtime_core::task::TaskState;
 use runtime_stores::{SqliteOptions, SqliteStore, SystemClock};
 use tokio::time::Instant;
 
-use super::kit::{FaultyStore, World, Worlds, done, from_fn, path, worker};
+use super::kit::{FaultyStore, Outside, World, Worlds, done, from_fn, path, worker};
 use crate::node::{NodeActor, NodeContext};
 use crate::runtime::StopReport;
 use crate::supervisor::{ChildPlan, Root, StopOrder, Supervisor};
@@ -96,7 +96,10 @@ async fn status_answers_while_every_handler_thread_spins_and_a_hundred_thousand_
         }),
     );
     Arc::get_mut(&mut sleeper.descriptor).unwrap().timeout = Duration::from_hours(2);
-    let world = on_disk(&folder, THREADS)
+    let outside = Outside::new();
+    let mut worlds = on_disk(&folder, THREADS);
+    worlds.app.sources.push(outside.source("door", "sleep"));
+    let world = worlds
         .worker(spinner)
         .worker(sleeper)
         .worker(worker("greet", 4, from_fn(async |_| done())))
@@ -139,6 +142,12 @@ async fn status_answers_while_every_handler_thread_spins_and_a_hundred_thousand_
     let overview = ask(&*world.control, |reply| Command::GetOverview { reply }).await.unwrap();
     assert_ne!(overview.health, Health::Healthy);
     assert!(format!("{:?}", overview.apps[0].1).contains("stuck"), "{overview:?}");
+
+    // So does the source: what lies outside is found and taken in, although its first pump sits on a held thread.
+    let door = world.until("/engine/apps/shop/sources/door", |view| view.incarnation == 2).await;
+    assert!(door.last_fault.unwrap().contains("hold the threads"));
+    outside.put(["thing".to_owned()]);
+    world.until("/engine/apps/shop/sources/door", |view| view.handled == 1).await;
 
     // Other workers go on, on a thread that takes the place of those that spin.
     world.steer("/engine/apps/shop/workers/greet", NodeCommand::Resume).await.unwrap();
