@@ -67,3 +67,8 @@ pub mod prelude {
     pub use crate::config::NoAppConfig;
     pub use crate::worker::Worker;
 }
+
+/// The app of the README is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -93,7 +93,8 @@ impl PostOffice {
             Transport::Spool(path) => {
                 let (path, bytes) = (path.clone(), message.formatted());
                 // A mail that is not renamed into `new` does not exist: a failure is certain.
-                let delivered = tokio::task::spawn_blocking(move || Maildir::create(path)?.deliver(&bytes)).await;
+                let delivered =
+                    tokio::task::spawn_blocking(move || Maildir::create(path)?.deliver(&bytes)).await;
                 match delivered {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(error)) => Err(EffectFailed::NotHappened(TaskError::retryable(error.to_string()))),
