@@ -4,7 +4,8 @@
 //! `runtime-stores` holds every back end to it. [`Store`] is all of them together, chosen once as `Arc<dyn Store>`.
 //!
 //! Promises common to every write:
-//! - acknowledged means durable, where the back end has [`Capability::Durable`];
+//! - acknowledged means durable, where the back end has [`Capability::Durable`]; only the grant or extension of a lease may go with the
+//!   power, because whoever holds it goes as well;
 //! - a write by a [`Lease`] that is no longer the task's live lease changes nothing and says so;
 //! - a whole-call error ([`StoreError`]) means that nothing of the call was written, and the same call may be made again.
 

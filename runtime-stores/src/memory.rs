@@ -2,6 +2,7 @@
 //!
 //! It keeps every promise that needs no disk. What is lost with the process: everything. What it lacks: the app's own rows.
 
+mod attempt;
 mod look;
 mod operator;
 mod state;

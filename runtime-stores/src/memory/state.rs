@@ -1,20 +1,16 @@
-//! The write path in memory.
+//! The tasks in memory: how they come in, and the one place where they enter or leave a state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::event::StoredEvent;
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, Transition, runs_alone, transition};
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{InstanceName, QueueName, StepName};
+use runtime_core::name::{QueueName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::outcome::{Outcome, SettleWith, Settled, Settlement};
-use runtime_core::store::{Capability, ContentHash, EnqueueError, Enqueued, LeaseAsk, StateCounts};
-use runtime_core::task::{
-    AttemptRecord, Epoch, Lease, LeasedTask, NewTask, Priority, Task, TaskId, TaskState,
-};
+use runtime_core::store::{ContentHash, EnqueueError, Enqueued, StateCounts};
+use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Priority, Task, TaskId, TaskState};
 
 use crate::content;
 use crate::hold_back::HoldBack;
@@ -54,7 +50,7 @@ pub(super) struct State {
     pub(super) held: BTreeSet<u64>,
     salt: u64,
     last_row: u64,
-    last_position: u64,
+    pub(super) last_position: u64,
 }
 
 impl State {
@@ -93,8 +89,6 @@ impl State {
         let fits = task.id == lease.task && task.state == TaskState::Leased && task.epoch == lease.epoch;
         fits.then_some(task)
     }
-
-    // ---- tasks come in
 
     /// One task: new, known, or refused. Only what comes from outside is bounded.
     pub(super) fn take_in(&mut self, new: NewTask, outside: bool) -> Result<Enqueued, EnqueueError> {
@@ -197,8 +191,6 @@ impl State {
         id
     }
 
-    // ---- the one place where a task enters or leaves a state
-
     /// Puts a task where its state belongs.
     pub(super) fn add(&mut self, task: Task) {
         let (row, queue) = (task.id.row(), &task.route.queue);
@@ -271,156 +263,6 @@ impl State {
     pub(super) fn wake_everybody(&mut self) {
         self.woken.extend(self.counts.keys().cloned());
     }
-
-    // ---- leases
-
-    pub(super) fn lease(&mut self, ask: &LeaseAsk) -> Vec<LeasedTask> {
-        if ask.up_to == 0 || self.holds(&ask.instance, |task| runs_alone(task.crash_count)) {
-            return Vec::new();
-        }
-        let holds_any = self.holds(&ask.instance, |_| true);
-        if let Some(id) = ask.task {
-            let Some(task) = self.live.get(&id.row()).filter(|task| task.id == id) else { return Vec::new() };
-            let fits = task.state == TaskState::Ready && task.route.queue == ask.queue;
-            if !fits || (runs_alone(task.crash_count) && holds_any) {
-                return Vec::new();
-            }
-            return self.grant(id.row(), ask).into_iter().collect();
-        }
-        let rows: Vec<u64> = self
-            .ready
-            .get(&ask.queue)
-            .map(|ready| ready.iter().map(|(_, row)| *row).collect())
-            .unwrap_or_default();
-        let (suspects, others): (Vec<u64>, Vec<u64>) =
-            rows.into_iter().partition(|row| self.live.get(row).is_some_and(is_ready_suspect));
-        if let Some(suspect) = suspects.into_iter().min() {
-            if !holds_any {
-                self.hold_back = HoldBack::default();
-                return self.grant(suspect, ask).into_iter().collect();
-            }
-            let lease_for = i64::try_from(ask.lease_for.as_millis()).unwrap_or(i64::MAX);
-            self.hold_back.begin(self.now.as_millisecond(), lease_for);
-        }
-        if self.hold_back.is_on(self.now.as_millisecond()) {
-            return Vec::new();
-        }
-        let up_to = ask.up_to.min(self.limits.max_batch);
-        others.into_iter().take(up_to).filter_map(|row| self.grant(row, ask)).collect()
-    }
-
-    fn holds(&self, instance: &InstanceName, fits: impl Fn(&Task) -> bool) -> bool {
-        let now = self.now;
-        self.held.iter().filter_map(|row| self.live.get(row)).any(|task| {
-            let live = task.holder.as_ref().is_some_and(|(holder, until)| holder == instance && *until > now);
-            live && fits(task)
-        })
-    }
-
-    /// One lease. `None` when the task's deadline has passed: it is dead now.
-    fn grant(&mut self, row: u64, ask: &LeaseAsk) -> Option<LeasedTask> {
-        let task = self.live.get(&row)?.clone();
-        if task.deadline.is_some_and(|deadline| deadline <= self.now) {
-            let next = transition(view(&task), LifecycleEvent::Expired).ok()?;
-            self.place(task, next);
-            return None;
-        }
-        let next = transition(view(&task), LifecycleEvent::Leased).ok()?;
-        let mut task = self.remove(row)?;
-        task.state = next.state;
-        task.attempt = next.attempt;
-        task.epoch = Epoch(task.epoch.0 + 1);
-        task.holder = Some((ask.instance.clone(), after(self.now, ask.lease_for)));
-        self.add(task.clone());
-        Some(LeasedTask { lease: Lease { task: task.id, epoch: task.epoch }, task: Box::new(task) })
-    }
-
-    pub(super) fn extend(&mut self, leases: Vec<Lease>, lease_for: Duration) -> Vec<Lease> {
-        let until = after(self.now, lease_for);
-        let mut lost = Vec::new();
-        for lease in leases {
-            match self.leased(lease).and_then(|task| task.holder.as_mut()) {
-                Some((_, valid_until)) => *valid_until = until,
-                None => lost.push(lease),
-            }
-        }
-        lost
-    }
-
-    // ---- outcomes
-
-    pub(super) fn settle(&mut self, settlement: &Settlement) -> Settled {
-        let Some(task) = self.leased(settlement.lease).cloned() else { return Settled::Stale };
-        let Ok(next) = transition(view(&task), LifecycleEvent::Ended(&settlement.outcome)) else {
-            return Settled::Stale;
-        };
-        if let Some(error) = content::too_large(&settlement.outcome, &self.limits) {
-            return Settled::Undone { error };
-        }
-        let follow_ups = match (&settlement.outcome, &settlement.with) {
-            (Outcome::Done { .. }, Some(with)) => match self.write_with(task.id, with) {
-                Ok(follow_ups) => follow_ups,
-                Err(error) => return Settled::Undone { error },
-            },
-            _ => Vec::new(),
-        };
-        let state = self.end(task, next, settlement);
-        Settled::Applied { state, follow_ups }
-    }
-
-    fn end(&mut self, mut task: Task, next: Transition, settlement: &Settlement) -> TaskState {
-        if let Some((instance, _)) = &task.holder
-            && content::is_kept(&settlement.outcome)
-        {
-            let record = AttemptRecord {
-                attempt: task.attempt,
-                epoch: task.epoch,
-                instance: instance.clone(),
-                started_at: settlement.started_at,
-                took: settlement.took,
-                outcome: settlement.outcome.name().to_owned(),
-                error: next.error.clone(),
-                trace: settlement.trace.clone(),
-            };
-            self.ended.entry(task.id.row()).or_default().push(record);
-        }
-        if let Outcome::Done { output } = &settlement.outcome {
-            task.output = Some(output.clone());
-        }
-        self.place(task, next)
-    }
-
-    fn write_with(&mut self, id: TaskId, with: &SettleWith) -> Result<Vec<TaskId>, TaskError> {
-        if !with.app_writes.is_empty() {
-            return Err(EnqueueError::CapabilityMissing(Capability::AppWrites).into());
-        }
-        let follow_ups = self.take_in_whole(with.follow_ups.clone(), false)?;
-        for event in &with.events {
-            self.last_position += 1;
-            let (position, at) = (self.last_position, self.now);
-            self.outbox.push(StoredEvent { position, task: id, at, event: event.clone() });
-        }
-        Ok(follow_ups.iter().map(Enqueued::id).collect())
-    }
-
-    /// The instance that held this task died, or let its lease run out.
-    pub(super) fn lose_lease(&mut self, task: Task) {
-        let Ok(next) = transition(view(&task), LifecycleEvent::LeaseLost) else { return };
-        if let Some((instance, _)) = &task.holder {
-            let record = AttemptRecord {
-                attempt: task.attempt,
-                epoch: task.epoch,
-                instance: instance.clone(),
-                started_at: self.now,
-                took: Duration::ZERO,
-                outcome: ErrorCode::LeaseLost.name().to_owned(),
-                error: next.error.clone(),
-                trace: None,
-            };
-            self.ended.entry(task.id.row()).or_default().push(record);
-        }
-        self.place(task, next);
-    }
 }
 
 pub(super) fn view(task: &Task) -> LifecycleView {
@@ -432,11 +274,11 @@ pub(super) fn view(task: &Task) -> LifecycleView {
     }
 }
 
-fn is_ready_suspect(task: &Task) -> bool {
+pub(super) fn is_ready_suspect(task: &Task) -> bool {
     task.state == TaskState::Ready && runs_alone(task.crash_count)
 }
 
-fn after(now: Timestamp, wait: Duration) -> Timestamp {
+pub(super) fn after(now: Timestamp, wait: Duration) -> Timestamp {
     let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(now.as_millisecond().saturating_add(wait)).unwrap_or(Timestamp::MAX)
 }

@@ -177,6 +177,11 @@ impl<'c> Writer<'c> {
             self.waits_for_disk = needs_disk;
         }
         self.sql.begin.raw_execute()?;
+        if !self.sole_owner {
+            // Others may have given names since.
+            let names = Names::load(self.conn)?;
+            self.shared.change_names(|known| *known = names);
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use runtime_core::outcome::{SettleWith, Settled, Settlement};
 use runtime_core::store::{AppMigration, AppWrite, EnqueueError, Enqueued, SqlValue, StoreError};
 use runtime_core::task::{Lease, TaskState};
 
-use super::{World, applied, done, keyed, task, task_to};
+use super::world::{World, applied, done, keyed, task, task_to};
 
 const MIGRATIONS: &[AppMigration] = &[
     AppMigration { name: "orders", sql: "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT NOT NULL);" },
@@ -81,7 +81,7 @@ pub(super) async fn a_failing_app_write_undoes_its_member_alone(w: World) {
     let error = middle_is_undone(&w, failing).await;
     assert_eq!(error.code, ErrorCode::AppWriteFailed);
     let own = AppWrite::new(|_| Err(TaskError::permanent("stock is gone")));
-    w.advance(super::LEASE);
+    w.advance(super::world::LEASE);
     w.store.sweep().await.unwrap();
     let lease = w.lease_one().await.lease;
     let settled = w.settle_all(vec![settle_with(&w, lease, own)]).await.remove(0);

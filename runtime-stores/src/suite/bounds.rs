@@ -7,7 +7,7 @@ use runtime_core::outcome::{Outcome, SettleWith, Settled, Settlement};
 use runtime_core::store::{Capability, EnqueueError, StoreError};
 use runtime_core::task::{NewTask, TaskState};
 
-use super::{LEASE, World, applied, done, queue, task};
+use super::world::{LEASE, World, applied, done, queue, task};
 
 async fn fill(w: &World) {
     for number in 0..u32::try_from(w.setup.limits.queue_capacity).unwrap() {

@@ -8,7 +8,7 @@ use runtime_core::outcome::{Outcome, ParkReason, SettleWith, Settled, Settlement
 use runtime_core::store::{EffectBegun, EffectClass, Enqueued};
 use runtime_core::task::TaskState;
 
-use super::{World, applied, done, instance, keyed, retry_after, task};
+use super::world::{World, applied, done, instance, keyed, retry_after, task};
 
 pub(super) async fn what_was_acknowledged_is_there_after_a_crash(w: World) {
     let mut ids = Vec::new();
@@ -49,7 +49,7 @@ pub(super) async fn a_lease_of_a_dead_owner_is_stale(w: World) {
     assert_eq!(w.settle(lost, done()).await, Settled::Stale);
     let live = w.lease_one().await.lease;
     assert_eq!(w.settle(lost, done()).await, Settled::Stale);
-    assert_eq!(w.store.extend(vec![lost, live], super::LEASE).await.unwrap(), [lost]);
+    assert_eq!(w.store.extend(vec![lost, live], super::world::LEASE).await.unwrap(), [lost]);
     assert_eq!(w.state(id).await, TaskState::Leased);
     assert_eq!(w.settle(live, done()).await, applied(TaskState::Done));
 }

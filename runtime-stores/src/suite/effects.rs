@@ -9,7 +9,7 @@ use runtime_core::outcome::{SettleWith, Settlement};
 use runtime_core::store::{EffectBegun, EffectClass};
 use runtime_core::task::Lease;
 
-use super::{LEASE, World, done, retry_after, task};
+use super::world::{LEASE, World, done, retry_after, task};
 
 fn step(name: &str) -> StepName {
     name.parse().unwrap()

@@ -6,7 +6,7 @@ use runtime_core::name::IdempotencyKey;
 use runtime_core::store::{EnqueueError, Enqueued};
 use runtime_core::task::{NewTask, TaskState};
 
-use super::{World, done, keyed, task, task_to};
+use super::world::{World, done, keyed, task, task_to};
 
 pub(super) async fn the_same_key_is_the_same_task(w: World) {
     let id = w.put_new(keyed(1, "a")).await;

@@ -8,7 +8,7 @@ use runtime_core::outcome::Settled;
 use runtime_core::store::{EffectBegun, EffectClass, LeaseAsk};
 use runtime_core::task::{Epoch, Lease, Priority, Progress, TaskState};
 
-use super::{LEASE, World, applied, done, instance, queue, task};
+use super::world::{LEASE, World, applied, done, instance, queue, task};
 
 pub(super) async fn a_lease_raises_the_epoch_and_counts_the_attempt(w: World) {
     let id = w.put_new(task(1)).await;

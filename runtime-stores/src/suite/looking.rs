@@ -9,7 +9,7 @@ use runtime_core::store::TaskFilter;
 use runtime_core::task::{NewTask, Priority, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
 
-use super::{World, attempts, done, queue, route_to, task, task_to};
+use super::world::{World, attempts, done, queue, route_to, task, task_to};
 
 pub(super) async fn a_task_reads_back_as_it_was_asked_for(w: World) {
     let cause = w.put_new(task_to("other", 1)).await;

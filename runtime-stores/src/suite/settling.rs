@@ -8,7 +8,7 @@ use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Sett
 use runtime_core::task::{Lease, NewTask, TaskState};
 use runtime_core::trace::TraceContext;
 
-use super::{World, applied, attempts, done, keyed, retry_after, task, task_to};
+use super::world::{World, applied, attempts, done, keyed, retry_after, task, task_to};
 
 fn with(w: &World, lease: Lease, with: SettleWith) -> Settlement {
     Settlement { with: Some(Box::new(with)), ..w.settlement(lease, done()) }

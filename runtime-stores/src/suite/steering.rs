@@ -7,7 +7,7 @@ use runtime_core::outcome::{Outcome, ParkReason};
 use runtime_core::store::{EffectBegun, EffectClass, SteerError, TaskCommand};
 use runtime_core::task::{TaskId, TaskState};
 
-use super::{World, done, retry_after, task};
+use super::world::{World, done, retry_after, task};
 
 async fn steer(w: &World, id: TaskId, command: TaskCommand) -> Result<TaskState, SteerError> {
     w.store.steer(vec![(id, command)]).await.unwrap().remove(0)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime_core::error::ErrorCode;
 use runtime_core::task::{LeasedTask, TaskId, TaskState};
 
-use super::{LEASE, World, applied, done, retry_after, task, task_to};
+use super::world::{LEASE, World, applied, done, retry_after, task, task_to};
 
 fn ids(leased: &[LeasedTask]) -> Vec<TaskId> {
     leased.iter().map(|leased| leased.lease.task).collect()

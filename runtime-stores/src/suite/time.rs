@@ -9,7 +9,7 @@ use runtime_core::store::StoreError;
 use runtime_core::task::{NewTask, TaskState};
 use tokio::sync::Notify;
 
-use super::{LEASE, World, done, queue, retry_after, task};
+use super::world::{LEASE, World, done, queue, retry_after, task};
 
 /// Far beyond what any machine needs: only a bell that never rings waits so long.
 const NEVER: Duration = Duration::from_secs(60);
