@@ -26,10 +26,10 @@ const RAW_MAILS: &[AppMigration] = &[AppMigration {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Both ways to wait for mail on a server.
-pub const KINDS: [&str; 2] = ["imap_polling", "imap_idle"];
+pub(crate) const KINDS: [&str; 2] = ["imap_polling", "imap_idle"];
 
 /// Settings of a source for this user of the server, without TLS.
-pub fn settings(dovecot: &Dovecot, kind: &str, user: &str) -> Value {
+pub(crate) fn settings(dovecot: &Dovecot, kind: &str, user: &str) -> Value {
     json!({
         "kind": kind,
         "account": "orders",
@@ -43,26 +43,28 @@ pub fn settings(dovecot: &Dovecot, kind: &str, user: &str) -> Value {
 }
 
 /// A source with what a pump has: a store, and the mails that are not marked.
-pub struct Inbox {
+pub(crate) struct Inbox {
     _folder: TempDir,
-    pub source: Box<dyn Source>,
+    pub(crate) source: Box<dyn Source>,
+    config: SourceConfig,
+    intake: MailIntake,
     store: SqliteStore,
     /// Tasks in the order in which they were accepted.
-    pub accepted: Vec<(IdempotencyKey, TaskId, IncomingMail)>,
+    pub(crate) accepted: Vec<(IdempotencyKey, TaskId, IncomingMail)>,
     /// How often a mail came that the store knew.
-    pub known: usize,
+    pub(crate) known: usize,
     /// Errors after which the source was opened again.
-    pub errors: Vec<TaskError>,
+    pub(crate) errors: Vec<TaskError>,
 }
 
 impl Inbox {
     /// A source that is not open yet.
-    pub async fn new(settings: Value) -> Self {
+    pub(crate) async fn new(settings: Value) -> Self {
         Self::with_limit(settings, 25 * 1024 * 1024).await
     }
 
     /// A source with another limit on the bytes of a mail.
-    pub async fn with_limit(mut settings: Value, max_mail_bytes: u64) -> Self {
+    pub(crate) async fn with_limit(mut settings: Value, max_mail_bytes: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let password = folder.path().join("password");
         std::fs::write(&password, format!("{}\n", Dovecot::PASSWORD)).expect("write");
@@ -82,12 +84,26 @@ impl Inbox {
         let store =
             SqliteStore::open(SqliteOptions::new(path, instance, Arc::new(SystemClock))).expect("a store");
         store.migrate_app("shop".parse().expect("a name"), RAW_MAILS).await.expect("migrated");
-        let source = build(&config, intake);
-        Self { _folder: folder, source, store, accepted: Vec::new(), known: 0, errors: Vec::new() }
+        let source = build(&config, intake.clone());
+        Self {
+            _folder: folder,
+            source,
+            config,
+            intake,
+            store,
+            accepted: Vec::new(),
+            known: 0,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Begins with a source that remembers nothing, as a new process does.
+    pub(crate) fn renew(&mut self) {
+        self.source = build(&self.config, self.intake.clone());
     }
 
     /// Opens the source, again and again while the server does not let it.
-    pub async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         let opened = tokio::time::timeout(PATIENCE, async {
             while let Err(error) = self.source.open().await {
                 self.errors.push(error);
@@ -99,7 +115,7 @@ impl Inbox {
     }
 
     /// Takes mails in, at most `up_to` at a time, until so many tasks were accepted in all. Opens the source again after errors.
-    pub async fn take_in(&mut self, accepted: usize, up_to: usize) {
+    pub(crate) async fn take_in(&mut self, accepted: usize, up_to: usize) {
         let taken = tokio::time::timeout(PATIENCE, async {
             while self.accepted.len() < accepted {
                 let up_to = up_to.min(accepted - self.accepted.len());
@@ -122,7 +138,7 @@ impl Inbox {
     }
 
     /// Makes tasks of what was found, as the pump does: all at once, each in one transaction with its raw bytes.
-    pub async fn enqueue(&mut self, found: Vec<Found>) {
+    pub(crate) async fn enqueue(&mut self, found: Vec<Found>) {
         let mut asked = Vec::new();
         for Found { key, task, writes } in found {
             let (store, keyed) = (self.store.clone(), task.clone().keyed(key.clone()));
@@ -140,7 +156,7 @@ impl Inbox {
     }
 
     /// Marks accepted mails of this range as finished; opens the source again after errors, until they are marked.
-    pub async fn finish(&mut self, range: std::ops::Range<usize>, state: TaskState) {
+    pub(crate) async fn finish(&mut self, range: std::ops::Range<usize>, state: TaskState) {
         let finished = self.ended(range, state);
         while let Err(error) = self.source.finished(&finished).await {
             self.errors.push(error);
@@ -149,7 +165,7 @@ impl Inbox {
     }
 
     /// The ends of accepted mails.
-    pub fn ended(&self, range: std::ops::Range<usize>, state: TaskState) -> Vec<Finished> {
+    pub(crate) fn ended(&self, range: std::ops::Range<usize>, state: TaskState) -> Vec<Finished> {
         let ended = |(key, task, _): &(IdempotencyKey, TaskId, IncomingMail)| Finished {
             key: key.clone(),
             task: *task,
@@ -160,7 +176,7 @@ impl Inbox {
     }
 
     /// The raw bytes that were kept, by hash.
-    pub async fn raw(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) async fn raw(&self) -> BTreeMap<String, Vec<u8>> {
         let rows = self.store.query_app("SELECT hash, bytes FROM mail_raw", Vec::<SqlValue>::new()).await;
         let rows = rows.expect("rows");
         let row = |row: &runtime_core::store::SqlRow| {
@@ -170,7 +186,7 @@ impl Inbox {
     }
 
     /// The subjects of the mails that were kept, each as often as it came.
-    pub async fn subjects(&self) -> Vec<String> {
+    pub(crate) async fn subjects(&self) -> Vec<String> {
         let raw = self.raw().await;
         let mut subjects: Vec<String> = self
             .accepted
@@ -187,12 +203,12 @@ impl Inbox {
 }
 
 /// A mail with this subject.
-pub fn mail(subject: &str) -> Vec<u8> {
+pub(crate) fn mail(subject: &str) -> Vec<u8> {
     format!("From: ann@example.org\nTo: orders@example.org\nMessage-ID: <{subject}@example.org>\nSubject: {subject}\n\n3 bolts\n")
         .into_bytes()
 }
 
 /// The subjects of so many mails, sorted.
-pub fn subjects(count: usize) -> Vec<String> {
+pub(crate) fn subjects(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("order-{n:04}")).collect::<BTreeSet<_>>().into_iter().collect()
 }

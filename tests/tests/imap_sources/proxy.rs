@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 /// What happens when the server has said as much as it may.
 #[derive(Clone, Copy)]
-pub enum Line {
+pub(crate) enum Line {
     /// The line is cut.
     IsCut,
     /// The line stays open and brings nothing more.
@@ -28,20 +28,20 @@ struct Count {
 }
 
 /// A line in operation; it ends when dropped.
-pub struct Proxy {
-    pub addr: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) addr: SocketAddr,
     count: Arc<Count>,
     _running: JoinSet<()>,
 }
 
 impl Proxy {
     /// A line on which the server may say so many bytes in each connection.
-    pub async fn start(server: SocketAddr, line: Line, limit: usize) -> Self {
+    pub(crate) async fn start(server: SocketAddr, line: Line, limit: usize) -> Self {
         Self::run(server, line, limit, &[]).await
     }
 
     /// An endless line that hides words from the client.
-    pub async fn hiding(server: SocketAddr, words: &'static [&'static str]) -> Self {
+    pub(crate) async fn hiding(server: SocketAddr, words: &'static [&'static str]) -> Self {
         Self::run(server, Line::IsCut, usize::MAX, words).await
     }
 
@@ -62,17 +62,17 @@ impl Proxy {
     }
 
     /// Bytes the server said on the latest connection.
-    pub fn said(&self) -> usize {
+    pub(crate) fn said(&self) -> usize {
         self.count.said.load(Ordering::SeqCst)
     }
 
     /// After how many bytes each line of the latest connection ended.
-    pub fn line_ends(&self) -> Vec<usize> {
+    pub(crate) fn line_ends(&self) -> Vec<usize> {
         self.count.line_ends.lock().expect("not poisoned").clone()
     }
 
     /// Lets the server say so many bytes in each connection.
-    pub fn limit_to(&self, bytes: usize) {
+    pub(crate) fn limit_to(&self, bytes: usize) {
         self.count.limit.store(bytes, Ordering::SeqCst);
     }
 }

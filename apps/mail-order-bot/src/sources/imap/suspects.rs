@@ -1,7 +1,7 @@
 //! Mails over which a session broke, so that one that the server cannot give does not keep the others waiting for ever.
 //!
 //! Whoever was being fetched when the session broke is a suspect, and is fetched alone from then on: mostly the line was to
-//! blame, and that clears it. A mail that breaks a session alone is held back for a while, longer each time.
+//! blame, and that clears it. A mail that breaks sessions alone is held back for a while, longer each time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a mail is held back that failed alone; doubled with each failure.
-const FIRST_HOLD: Duration = Duration::from_mins(1);
+/// How often a mail may fail, once in its batch and once alone, before it is held back.
+const FREE_FAILURES: u32 = 2;
+
+/// How long a mail is held back; doubled with each failure.
+const FIRST_HOLD: Duration = Duration::from_secs(15);
 const LONGEST_HOLD: Duration = Duration::from_hours(1);
 
 /// The suspects of one folder under one UIDVALIDITY. They outlive the session; clones are the same.
@@ -65,11 +68,10 @@ impl Suspects {
     }
 }
 
-/// The first failure may be that of any mail of its batch.
 fn hold(failures: u32) -> Duration {
-    match failures {
-        0 | 1 => Duration::ZERO,
-        _ => FIRST_HOLD.saturating_mul(1 << (failures - 2).min(10)).min(LONGEST_HOLD),
+    match failures.checked_sub(FREE_FAILURES + 1) {
+        Some(doublings) => FIRST_HOLD.saturating_mul(1 << doublings.min(10)).min(LONGEST_HOLD),
+        None => Duration::ZERO,
     }
 }
 
@@ -85,6 +87,8 @@ mod tests {
         suspects.accuse(&[1], now);
         suspects.clear(&[1]);
         suspects.accuse(&[2], now);
+        assert_eq!(suspects.due(now), [2, 3], "the line may have been to blame twice");
+        suspects.accuse(&[2], now);
         assert_eq!((suspects.due(now), suspects.held_back(now)), (vec![3], vec![2]));
         assert!(!suspects.include(1) && suspects.include(2));
         let later = now + FIRST_HOLD;
@@ -95,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_mail_is_held_back_longer_each_time_and_never_for_good() {
-        let holds: Vec<_> = (1..=9).map(|failures| hold(failures).as_secs() / 60).collect();
-        assert_eq!(holds, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        let holds: Vec<_> = (1..=12).map(|failures| hold(failures).as_secs()).collect();
+        assert_eq!(holds, [0, 0, 15, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!(hold(u32::MAX), LONGEST_HOLD);
     }
 }
