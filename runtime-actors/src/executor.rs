@@ -99,6 +99,9 @@ pub(crate) struct TaskExecutorActor {
 
 impl TaskExecutorActor {
     pub(crate) fn new(run: Arc<WorkerRun>, slots: NonZeroUsize) -> Self {
+        // What an operator resized stays so over a restart of the node.
+        let resized = usize::try_from(run.executor.entry().slots.load(Ordering::Relaxed)).ok();
+        let slots = resized.and_then(NonZeroUsize::new).unwrap_or(slots);
         Self {
             run,
             service: TaskExecutorService::new(slots.get()),
@@ -182,7 +185,8 @@ impl TaskExecutorActor {
         });
     }
 
-    fn settled(&mut self, node: &NodeContext<ExecutorMsg>, leases: Vec<(Lease, bool)>) {
+    /// Frees the slots of these leases; says how many were taken.
+    fn settled(&mut self, node: &NodeContext<ExecutorMsg>, leases: Vec<(Lease, bool)>) -> u64 {
         let now = Instant::now();
         let mut failed = 0;
         let mut count = 0;
@@ -195,7 +199,7 @@ impl TaskExecutorActor {
         let entry = node.entry();
         entry.handled.fetch_add(count, Ordering::Relaxed);
         entry.errors.fetch_add(failed, Ordering::Relaxed);
-        entry.note_progress();
+        count
     }
 
     /// Runs an operator's task in the slot that was kept for it.
@@ -264,10 +268,6 @@ impl NodeActor for TaskExecutorActor {
                 myself.tell(ExecutorMsg::Ticked);
             }
         });
-        // What an operator resized stays so over a restart of the node.
-        if let Ok(slots @ 1..) = usize::try_from(node.entry().slots.load(Ordering::Relaxed)) {
-            self.service.resize(slots);
-        }
         self.go_on(node);
         Ok(Progress::Complete)
     }
@@ -299,7 +299,11 @@ impl NodeActor for TaskExecutorActor {
                 }
             }
             ExecutorMsg::RunRefused => self.service.unreserve(),
-            ExecutorMsg::OutcomesSettled { leases } => self.settled(node, leases),
+            ExecutorMsg::OutcomesSettled { leases } => {
+                if self.settled(node, leases) > 0 {
+                    node.entry().note_progress();
+                }
+            }
             ExecutorMsg::LeasesLost { leases } => self.lost(node, &leases),
             ExecutorMsg::PoolMoved => {
                 self.service.running().for_each(|attempt| attempt.move_if_not_begun(&self.run))

@@ -161,7 +161,9 @@ impl CompletionService {
         let results = store.settle(batch.settlements.clone()).await?;
         runtime_core::failpoint!("settle_committed");
         *lock(&self.in_flight) = None;
-        leases.remove(batch.settlements.iter().map(|settlement| &settlement.lease));
+        let over = batch.settlements.iter().zip(&results);
+        let over = over.filter(|(_, result)| !matches!(result, Settled::Undone { .. }));
+        leases.remove(over.map(|(settlement, _)| &settlement.lease));
         let flushed = self.report(&batch, results);
         if self.is_flushed() {
             self.emptied.notify_waiters();

@@ -327,6 +327,13 @@ async fn a_resize_survives_a_restart_of_the_node_and_more_slots_mean_more_at_onc
     world.until(GREET, |view| view.slots == Some((5, 5))).await;
     assert!(world.entry(GREET).kill());
     world.until(GREET, |view| view.incarnation == 2 && view.slots == Some((5, 5))).await;
+    // Also of one that is paused.
+    world.steer(GREET, NodeCommand::Pause).await.unwrap();
+    assert!(world.entry(GREET).kill());
+    world.until(GREET, |view| view.incarnation == 3 && view.state == NodeState::Paused).await;
+    assert_eq!(world.entry(GREET).view().slots, Some((0, 5)));
+    world.steer(GREET, NodeCommand::Resume).await.unwrap();
+    world.until(GREET, |view| view.slots == Some((5, 5))).await;
     // Fewer slots: what runs goes on, and nothing new starts until it has room.
     let view = world.steer(GREET, NodeCommand::Resize { slots: 2.try_into().unwrap() }).await.unwrap();
     assert_eq!(view.slots, Some((5, 2)));

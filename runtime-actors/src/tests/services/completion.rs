@@ -153,9 +153,10 @@ async fn an_outcome_whose_rows_are_refused_becomes_a_failed_attempt_under_the_sa
     desk.submit(&leased, refused(), Some(Duration::from_secs(7)));
     let flushed = desk.flush().await.unwrap().unwrap();
     assert_eq!((flushed.settled, flushed.undone), (0, 1));
-    assert_eq!(desk.book.all().len(), 0);
+    assert_eq!(desk.book.all().len(), 1, "its lease is held, and extended, until it is settled");
     assert_eq!(desk.service.waiting(), 1, "it waits in its new form");
     assert_eq!(desk.flush().await.unwrap().unwrap().settled, 1);
+    assert_eq!(desk.book.all().len(), 0);
     // The memory store refuses an app's rows for good.
     let task = desk.store.inner().get(vec![leased.lease.task]).await.unwrap().pop().flatten().unwrap();
     assert_eq!((task.state, task.last_error.unwrap().code), (TaskState::Dead, ErrorCode::CapabilityMissing));
