@@ -15,6 +15,7 @@ mod mail_source;
 mod maildir;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use runtime::core::error::{ErrorCode, TaskError};
@@ -31,8 +32,10 @@ use self::mail_source::MailSource;
 use self::maildir::MaildirAccount;
 pub use self::maildir::{Maildir, MaildirConfig};
 
-/// Most bytes a mail may have to be taken in whole, unless the intake says otherwise.
-pub const MAX_MAIL_BYTES: u64 = 25 * 1024 * 1024;
+/// Most bytes of a mail that is taken in whole, unless the configuration says otherwise.
+fn default_max_mail_bytes() -> NonZeroU64 {
+    const { NonZeroU64::new(25 * 1024 * 1024).expect("not zero") }
+}
 
 /// A source of mail, as the configuration describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,24 +58,19 @@ impl SourceConfig {
         }
     }
 
-    /// The source, whose mails become tasks of `route`. Nothing is connected before it is opened.
+    /// The source; its mails become tasks of `route`. Nothing is connected before it is opened.
     pub fn build(&self, route: Arc<Route>) -> Box<dyn Source> {
-        let intake = MailIntake::new(route, self.account().clone());
-        build(self, intake)
-    }
-}
-
-/// The source that `config` describes; its mails go through `intake`. Nothing is connected before it is opened.
-pub fn build(config: &SourceConfig, intake: MailIntake) -> Box<dyn Source> {
-    match config {
-        SourceConfig::Maildir(config) => {
-            Box::new(MailSource::new(MaildirAccount::new(config.clone(), intake)))
-        }
-        SourceConfig::ImapPolling(config) => {
-            Box::new(MailSource::new(ImapAccount::new(config.clone(), intake, Rest::Polling)))
-        }
-        SourceConfig::ImapIdle(config) => {
-            Box::new(MailSource::new(ImapAccount::new(config.clone(), intake, Rest::Idle)))
+        let max_mail_bytes = match self {
+            Self::Maildir(config) => config.max_mail_bytes.get(),
+            Self::ImapPolling(config) | Self::ImapIdle(config) => config.max_mail_bytes.get(),
+        };
+        let intake = MailIntake { route, account: self.account().clone(), max_mail_bytes };
+        match self.clone() {
+            Self::Maildir(config) => Box::new(MailSource::new(MaildirAccount::new(config, intake))),
+            Self::ImapPolling(config) => {
+                Box::new(MailSource::new(ImapAccount::new(config, intake, Rest::Polling)))
+            }
+            Self::ImapIdle(config) => Box::new(MailSource::new(ImapAccount::new(config, intake, Rest::Idle))),
         }
     }
 }
@@ -144,47 +142,28 @@ pub struct IncomingMail {
     pub oversize: bool,
 }
 
-/// Turns mails into tasks, wherever they come from.
+/// Turns mails of one account into tasks, whatever kind of mailbox they come from.
 #[derive(Debug, Clone)]
-pub struct MailIntake {
+struct MailIntake {
     route: Arc<Route>,
     account: AccountName,
+    /// A mail beyond it becomes a task without content.
     max_mail_bytes: u64,
 }
 
 impl MailIntake {
-    /// An intake whose tasks go to `route`, for the mails of one account.
-    pub fn new(route: Arc<Route>, account: AccountName) -> Self {
-        Self { route, account, max_mail_bytes: MAX_MAIL_BYTES }
-    }
-
-    /// The same intake with another limit on the bytes of a mail. A mail beyond it becomes a task without content.
-    #[must_use]
-    pub fn with_max_mail_bytes(mut self, bytes: u64) -> Self {
-        self.max_mail_bytes = bytes;
-        self
-    }
-
-    pub(crate) fn account(&self) -> &AccountName {
-        &self.account
-    }
-
-    pub(crate) fn max_mail_bytes(&self) -> u64 {
-        self.max_mail_bytes
-    }
-
     /// The key of the mail that the mailbox calls `name`.
-    pub(crate) fn key(&self, name: &str) -> Result<IdempotencyKey, InvalidName> {
+    fn key(&self, name: &str) -> Result<IdempotencyKey, InvalidName> {
         IdempotencyKey::new(format!("{}/{name}", self.account))
     }
 
     /// What the mailbox calls the mail with this key; nothing when the key is of another account.
-    pub(crate) fn name<'k>(&self, key: &'k IdempotencyKey) -> Option<&'k str> {
+    fn name<'k>(&self, key: &'k IdempotencyKey) -> Option<&'k str> {
         key.as_str().strip_prefix(self.account.as_str())?.strip_prefix('/')
     }
 
     /// A mail with its bytes.
-    pub(crate) fn whole(&self, key: IdempotencyKey, raw: Vec<u8>) -> Result<Found, TaskError> {
+    fn whole(&self, key: IdempotencyKey, raw: Vec<u8>) -> Result<Found, TaskError> {
         let hash = blake3::hash(&raw).to_hex().to_string();
         let size = u64::try_from(raw.len()).unwrap_or(u64::MAX);
         let write = keep_raw(hash.clone(), raw);
@@ -192,7 +171,7 @@ impl MailIntake {
     }
 
     /// A mail that is too large to be taken in.
-    pub(crate) fn oversize(&self, key: IdempotencyKey, size: u64) -> Result<Found, TaskError> {
+    fn oversize(&self, key: IdempotencyKey, size: u64) -> Result<Found, TaskError> {
         tracing::warn!(account = %self.account, %key, size, limit = self.max_mail_bytes, "mail is too large to be taken in");
         self.found(key, None, size, Vec::new())
     }
@@ -228,7 +207,7 @@ fn keep_raw(hash: String, raw: Vec<u8>) -> AppWrite {
 }
 
 /// The mailbox cannot be used; the pump opens the source again.
-pub(crate) fn unavailable(what: impl Into<String>) -> TaskError {
+fn unavailable(what: impl Into<String>) -> TaskError {
     TaskError::new(ErrorCode::SourceUnavailable, what)
 }
 
@@ -242,7 +221,8 @@ mod tests {
             queue: "mails".parse().unwrap(),
             handler: "mail".parse().unwrap(),
         };
-        MailIntake::new(Arc::new(route), AccountName::new("orders").unwrap())
+        let account = AccountName::new("orders").unwrap();
+        MailIntake { route: Arc::new(route), account, max_mail_bytes: default_max_mail_bytes().get() }
     }
 
     #[test]

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_order_bot::sources::{
-    AccountName, IncomingMail, MailIntake, Maildir, MaildirConfig, SourceConfig, build,
-};
+use mail_order_bot::sources::{AccountName, IncomingMail, Maildir, MaildirConfig, SourceConfig};
 use runtime::core::error::ErrorCode;
 use runtime::core::name::{IdempotencyKey, Route};
 use runtime::core::source::{Finished, Found, Source};
@@ -30,25 +28,28 @@ fn setup() -> World {
     World { folder, maildir }
 }
 
-fn intake() -> MailIntake {
+fn config_at(path: impl Into<PathBuf>) -> MaildirConfig {
+    let mut config = MaildirConfig::new(AccountName::new("orders").expect("a name"), path);
+    config.poll_ms = NonZeroU64::MIN;
+    config
+}
+
+fn source_of(config: MaildirConfig) -> Box<dyn Source> {
     let route = Route {
         app: "shop".parse().expect("a name"),
         queue: "mails".parse().expect("a name"),
         handler: "mail".parse().expect("a name"),
     };
-    MailIntake::new(Arc::new(route), AccountName::new("orders").expect("a name"))
+    SourceConfig::Maildir(config).build(Arc::new(route))
 }
 
-fn source_at(path: impl Into<PathBuf>, intake: MailIntake) -> Box<dyn Source> {
-    let account = AccountName::new("orders").expect("a name");
-    let mut config = MaildirConfig::new(account, path);
-    config.poll_ms = NonZeroU64::MIN;
-    build(&SourceConfig::Maildir(config), intake)
+fn source_at(path: impl Into<PathBuf>) -> Box<dyn Source> {
+    source_of(config_at(path))
 }
 
 impl World {
     async fn source(&self) -> Box<dyn Source> {
-        let mut source = source_at(self.maildir.path(), intake());
+        let mut source = source_at(self.maildir.path());
         source.open().await.expect("open");
         source
     }
@@ -241,7 +242,9 @@ async fn a_mail_that_is_too_large_becomes_a_task_without_content() {
     let world = setup();
     let large = world.maildir.deliver(&[b'x'; 1001]).expect("deliver");
     let fits = world.maildir.deliver(&[b'y'; 1000]).expect("deliver");
-    let mut source = source_at(world.maildir.path(), intake().with_max_mail_bytes(1000));
+    let mut config = config_at(world.maildir.path());
+    config.max_mail_bytes = NonZeroU64::new(1000).expect("not zero");
+    let mut source = source_of(config);
     source.open().await.expect("open");
     let found = take(&mut source, 2).await;
     let by_name = |name: &str| found.iter().find(|found| found.key.as_str().ends_with(name)).expect("found");
@@ -271,7 +274,7 @@ async fn a_mail_that_cannot_be_read_stops_no_other_and_stays() {
     });
     assert!(fs::read(deep.join("new").join(&bad)).is_err(), "the path is too long");
 
-    let mut source = source_at(&deep, intake());
+    let mut source = source_at(&deep);
     source.open().await.expect("open");
     let found = next(&mut source, 10).await;
     assert_eq!(names(&found), set([&good]));
@@ -283,7 +286,7 @@ async fn a_mail_that_cannot_be_read_stops_no_other_and_stays() {
     drop(source);
     let short = folder.path().join("m");
     fs::rename(&deep, &short).expect("rename");
-    let mut source = source_at(&short, intake());
+    let mut source = source_at(&short);
     source.open().await.expect("open");
     let found = take(&mut source, 2).await;
     let hash = blake3::hash(b"good in time").to_hex().to_string();
@@ -345,7 +348,7 @@ async fn what_is_no_maildir_is_refused_with_its_path() {
     let world = setup();
     for path in [Path::new("nowhere"), Path::new("")] {
         let path = world.folder.path().join(path);
-        let mut source = source_at(&path, intake());
+        let mut source = source_at(&path);
         let error = source.open().await.expect_err("no Maildir");
         assert_eq!(error.code, ErrorCode::SourceUnavailable);
         assert!(error.message.contains(&*path.to_string_lossy()), "{error}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail_order_bot::sources::{IncomingMail, MailIntake, SourceConfig, build};
+use mail_order_bot::sources::{IncomingMail, SourceConfig};
 use runtime_core::error::TaskError;
 use runtime_core::name::{IdempotencyKey, InstanceName, Route};
 use runtime_core::source::{Finished, Found, Source};
@@ -47,7 +47,7 @@ pub(crate) struct Inbox {
     _folder: TempDir,
     pub(crate) source: Box<dyn Source>,
     config: SourceConfig,
-    intake: MailIntake,
+    route: Arc<Route>,
     store: SqliteStore,
     /// Tasks in the order in which they were accepted.
     pub(crate) accepted: Vec<(IdempotencyKey, TaskId, IncomingMail)>,
@@ -59,12 +59,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// A source that is not open yet.
-    pub(crate) async fn new(settings: Value) -> Self {
-        Self::with_limit(settings, 25 * 1024 * 1024).await
-    }
-
-    /// A source with another limit on the bytes of a mail.
-    pub(crate) async fn with_limit(mut settings: Value, max_mail_bytes: u64) -> Self {
+    pub(crate) async fn new(mut settings: Value) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let password = folder.path().join("password");
         std::fs::write(&password, format!("{}\n", Dovecot::PASSWORD)).expect("write");
@@ -77,19 +72,18 @@ impl Inbox {
             queue: "mails".parse().expect("a name"),
             handler: "mail".parse().expect("a name"),
         };
-        let intake =
-            MailIntake::new(Arc::new(route), config.account().clone()).with_max_mail_bytes(max_mail_bytes);
+        let route = Arc::new(route);
         let instance = InstanceName::new("test").expect("a name");
         let path: PathBuf = folder.path().join("store.db");
         let store =
             SqliteStore::open(SqliteOptions::new(path, instance, Arc::new(SystemClock))).expect("a store");
         store.migrate_app("shop".parse().expect("a name"), RAW_MAILS).await.expect("migrated");
-        let source = build(&config, intake.clone());
+        let source = config.build(route.clone());
         Self {
             _folder: folder,
             source,
             config,
-            intake,
+            route,
             store,
             accepted: Vec::new(),
             known: 0,
@@ -99,7 +93,7 @@ impl Inbox {
 
     /// Begins with a source that remembers nothing, as a new process does.
     pub(crate) fn renew(&mut self) {
-        self.source = build(&self.config, self.intake.clone());
+        self.source = self.config.build(self.route.clone());
     }
 
     /// Opens the source, again and again while the server does not let it.

@@ -5,6 +5,7 @@
 //! another UIDVALIDITY, the same mails come under other names; what they contain tells the handler that it knows them.
 
 mod connection;
+mod login;
 mod suspects;
 mod tls;
 
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 use self::connection::Connection;
 use self::suspects::Suspects;
 use super::mail_source::{MailAccount, MailSession};
-use super::{AccountName, MailIntake, unavailable};
+use super::{AccountName, MailIntake, default_max_mail_bytes, unavailable};
 
 /// Mails, and bytes of mails, that are fetched at a time. One mail may be larger.
 const BATCH_MAILS: usize = 64;
@@ -77,6 +78,9 @@ pub struct ImapConfig {
     /// How long the server may be silent when an answer is due, in seconds.
     #[serde(default = "default_timeout_secs")]
     pub timeout_secs: NonZeroU64,
+    /// Most bytes of a mail that is taken in; a larger one becomes a task without content.
+    #[serde(default = "default_max_mail_bytes")]
+    pub max_mail_bytes: NonZeroU64,
 }
 
 fn inbox() -> FolderName {
@@ -323,7 +327,7 @@ impl ImapSession {
         let mut taken = 0;
         for uid in uids.iter().copied() {
             match sizes.get(&uid) {
-                Some(&size) if size > self.intake.max_mail_bytes() => oversize.push((uid, size)),
+                Some(&size) if size > self.intake.max_mail_bytes => oversize.push((uid, size)),
                 Some(&size) if bytes > 0 && bytes + size > BATCH_BYTES => break,
                 Some(&size) => {
                     bytes += size;

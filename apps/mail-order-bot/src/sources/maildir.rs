@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use self::folder::Entry;
 pub use self::folder::Maildir;
 use super::mail_source::{MailAccount, MailSession};
-use super::{AccountName, MailIntake, unavailable};
+use super::{AccountName, MailIntake, default_max_mail_bytes, unavailable};
 
 /// Where mails go whose task is done, and where those go whose task is dead or cancelled.
 const PROCESSED: &str = "Processed";
@@ -48,12 +48,20 @@ pub struct MaildirConfig {
     /// Milliseconds between two looks for new mail.
     #[serde(default = "default_poll_ms")]
     pub poll_ms: NonZeroU64,
+    /// Most bytes of a mail that is taken in; a larger one becomes a task without content.
+    #[serde(default = "default_max_mail_bytes")]
+    pub max_mail_bytes: NonZeroU64,
 }
 
 impl MaildirConfig {
     /// A Maildir that is looked at as often as is usual.
     pub fn new(account: AccountName, path: impl Into<PathBuf>) -> Self {
-        Self { account, path: path.into(), poll_ms: default_poll_ms() }
+        Self {
+            account,
+            path: path.into(),
+            poll_ms: default_poll_ms(),
+            max_mail_bytes: default_max_mail_bytes(),
+        }
     }
 }
 
@@ -149,7 +157,7 @@ impl MailSession for MaildirSession {
         let names: Vec<String> = self.todo.drain(..self.todo.len().min(BATCH_MAILS)).collect();
         let paths: Vec<PathBuf> =
             names.iter().map(|name| self.known.get(name).cloned().unwrap_or_default()).collect();
-        let limit = self.intake.max_mail_bytes();
+        let limit = self.intake.max_mail_bytes;
         let mails = blocking(move || Ok(read_some(&paths, limit))).await?;
         for name in names[mails.len()..].iter().rev() {
             self.todo.push_front(name.clone());
@@ -165,7 +173,7 @@ impl MailSession for MaildirSession {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => drop(self.known.remove(&name)),
                 Err(error) => {
                     if self.unreadable.insert(name.clone()) {
-                        tracing::error!(account = %self.intake.account(), mail = name, %error, "mail cannot be read; trying again at every look");
+                        tracing::error!(account = %self.intake.account, mail = name, %error, "mail cannot be read; trying again at every look");
                     }
                 }
             }

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::connection::Wire;
+use super::login::Wire;
 
 /// What this machine, or the file, says about whom to trust. Reads files.
 pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, String> {
