@@ -52,6 +52,22 @@ async fn events_of_a_completion_whose_answer_was_lost_are_dispatched_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_of_a_completion_that_was_written_although_the_store_said_otherwise_are_dispatched_too() {
+    let facts = Facts::new();
+    let mut worlds = Worlds::new().worker(emitting());
+    worlds.app.subscribers.push(facts.clone());
+    let world = worlds.start().await;
+    // A connection that breaks between commit and answer: the same batch is settled again, and is stale.
+    world.store.fail(StoreCall::SettleAnswer);
+    let id = world.enqueue("greet", 1).await[0];
+    world.until_task(id, TaskState::Done).await;
+    world.store.set(StoreCall::SettleAnswer, Gate::Open);
+    facts.until(1).await;
+    assert_eq!(world.entry("/engine/events").incarnation(), 1);
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_that_a_crash_left_are_dispatched_at_the_next_start() {
     let facts = Facts::new();
     let mut worlds = Worlds::new().worker(emitting());

@@ -16,13 +16,16 @@ use crate::tests::kit::Probe;
 #[derive(Default)]
 struct Plain {
     calls: Arc<Mutex<Vec<&'static str>>>,
+    /// What an operator comes to want while the node is at its init.
+    wish: Option<DesiredState>,
 }
 
 #[async_trait]
 impl NodeActor for Plain {
     type Msg = ();
 
-    async fn init(&mut self, _: &NodeContext<()>) -> Result<Progress, Fault> {
+    async fn init(&mut self, node: &NodeContext<()>) -> Result<Progress, Fault> {
+        self.wish.take().into_iter().for_each(|wish| node.entry().set_desired(wish));
         self.calls.lock().unwrap().push("init");
         Ok(Progress::Complete)
     }
@@ -53,7 +56,7 @@ async fn every_node_understands_the_control_facet() {
     let entry = node.entry().clone();
     entry.set_desired(DesiredState::Paused);
     let calls = Arc::default();
-    let plain = Plain { calls: Arc::clone(&calls) };
+    let plain = Plain { calls: Arc::clone(&calls), wish: None };
     let mut life = NodeLife::new(plain, node);
     life.receive(NodeMsg::Init).await.unwrap();
     assert_eq!(*calls.lock().unwrap(), ["pause", "init"], "paused before it starts");
@@ -85,4 +88,28 @@ async fn every_node_understands_the_control_facet() {
     assert_eq!(entry.state(), NodeState::Stopped);
     let (reply, _) = Reply::channel();
     assert!(!entry.control(ControlMsg::Pause(reply)), "the door is shut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_comes_during_the_init_is_obeyed_before_the_node_is_up() {
+    for (before, wish, calls, state) in [
+        (DesiredState::Running, DesiredState::Paused, ["init", "pause"].as_slice(), NodeState::Paused),
+        (
+            DesiredState::Paused,
+            DesiredState::Running,
+            ["pause", "init", "resume"].as_slice(),
+            NodeState::Running,
+        ),
+    ] {
+        let bench = Bench::new();
+        let Probe { node, .. } = Probe::<()>::at(&bench.platform, "/plain", NodeKind::Health).await;
+        let entry = node.entry().clone();
+        entry.set_desired(before);
+        let called = Arc::default();
+        let plain = Plain { calls: Arc::clone(&called), wish: Some(wish) };
+        let mut life = NodeLife::new(plain, node);
+        life.receive(NodeMsg::Init).await.unwrap();
+        assert_eq!(*called.lock().unwrap(), calls);
+        assert_eq!(entry.state(), state);
+    }
 }
