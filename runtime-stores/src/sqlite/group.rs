@@ -4,13 +4,12 @@
 //! callers ─▶ channel ─▶ BEGIN · member · member · … · COMMIT ─▶ wake queues ─▶ answer each caller
 //! ```
 //!
-//! Nobody waits for a timer: whoever comes while a commit is under way rides in the next one. When a group fails, for a reason that may
+//! Nobody waits for a timer: whoever comes while a commit is under way rides in the next one. Those whom the last commit answered often
+//! come back at once, so the writer goes on looking as long as they do; a lone caller waits for nobody. When a group fails, for a reason that may
 //! lie in one member, its members are run again one by one, so that the culprit alone is refused.
 //!
 //! A group that only grants or extends leases does not wait for the disk. What a power cut may take away is then the leases since the
 //! last commit that did, and whoever held them went with the power; a crash of the process takes nothing.
-
-use std::time::{Duration, Instant};
 
 use runtime_core::store::StoreError;
 use tokio::sync::{mpsc, oneshot};
@@ -21,9 +20,12 @@ use super::writer::Writer;
 /// Most calls of one group. Bounds how long the first waits for the last.
 const MAX_GROUP: usize = 1024;
 
-/// How long the writer looks for the next call before it sleeps. Whoever was just answered often asks again at once, and waking a thread
-/// takes longer than a small commit.
-const LINGER: Duration = Duration::from_micros(50);
+/// How often the writer looks into an empty inbox before it sleeps, letting others run in between: some ten microseconds where nobody else
+/// wants to. Waking a thread takes longer than a small commit.
+const LOOKS_BEFORE_SLEEP: u32 = 64;
+
+/// How often it looks in vain for those whom it has just answered.
+const LOOKS_FOR_MORE: u32 = 8;
 
 /// One call on its way through the writer.
 pub(super) trait Member: Send {
@@ -90,9 +92,10 @@ pub(super) fn serve(
     inbox: &mut mpsc::Receiver<ToWriter>,
 ) -> Option<oneshot::Sender<()>> {
     let mut group: Vec<Box<dyn Member>> = Vec::new();
+    let mut answered = 0;
     loop {
         let mut closing = None;
-        let mut next = Some(match linger(inbox) {
+        let mut next = Some(match look(inbox, LOOKS_BEFORE_SLEEP) {
             Some(message) => message,
             None => inbox.blocking_recv()?,
         });
@@ -102,9 +105,10 @@ pub(super) fn serve(
                 ToWriter::Close(done) => closing = Some(done),
             }
             if group.len() < MAX_GROUP && closing.is_none() {
-                next = inbox.try_recv().ok();
+                next = look(inbox, if group.len() < answered { LOOKS_FOR_MORE } else { 0 });
             }
         }
+        answered = group.len();
         commit(writer, &mut group);
         if closing.is_some() {
             inbox.close();
@@ -119,17 +123,15 @@ pub(super) fn serve(
     }
 }
 
-/// The next call, if it comes soon.
-fn linger(inbox: &mut mpsc::Receiver<ToWriter>) -> Option<ToWriter> {
-    let began = Instant::now();
-    loop {
-        match inbox.try_recv() {
-            Ok(message) => return Some(message),
-            Err(mpsc::error::TryRecvError::Disconnected) => return None,
-            Err(mpsc::error::TryRecvError::Empty) if began.elapsed() > LINGER => return None,
-            Err(mpsc::error::TryRecvError::Empty) => std::thread::yield_now(),
+/// The next call, if it is there, or comes within so many looks.
+fn look(inbox: &mut mpsc::Receiver<ToWriter>, looks: u32) -> Option<ToWriter> {
+    for _ in 0..looks {
+        if let Ok(message) = inbox.try_recv() {
+            return Some(message);
         }
+        std::thread::yield_now();
     }
+    inbox.try_recv().ok()
 }
 
 fn commit(writer: &mut Writer<'_>, group: &mut Vec<Box<dyn Member>>) {
