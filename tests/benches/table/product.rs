@@ -14,7 +14,7 @@ use runtime::{App, Running};
 use tokio::sync::Notify;
 
 /// Slots of the bench's worker.
-pub(crate) const SLOTS: usize = 512;
+pub(crate) const SLOTS: usize = 2_048;
 
 /// The narrow payload of the specification: `{"id":n}`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

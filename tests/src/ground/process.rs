@@ -182,6 +182,11 @@ impl GroundProcess {
         eventually("the process ends", || self.has_ended()).await
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

@@ -166,6 +166,10 @@ fn refused(ground: &Ground) -> usize {
 async fn stop_outside_of_writes(ground: &Ground, process: &GroundProcess) {
     eventually("the process is stopped outside of a write", || {
         process.signal(Signal::STOP);
+        // The signal is sent, not yet obeyed: a thread may still begin a write.
+        while !all_threads_stand(process) {
+            std::thread::yield_now();
+        }
         let file = rusqlite::Connection::open(ground.store_file()).expect("the store's file");
         file.busy_timeout(std::time::Duration::ZERO).expect("a setting");
         if file.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
@@ -175,4 +179,16 @@ async fn stop_outside_of_writes(ground: &Ground, process: &GroundProcess) {
         None
     })
     .await;
+}
+
+fn all_threads_stand(process: &GroundProcess) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("the process is there");
+    threads.filter_map(Result::ok).all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state stands after the name, which is in parentheses; a thread that is gone has none.
+        stat.rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().next())
+            .is_none_or(|state| state == "T")
+    })
 }
