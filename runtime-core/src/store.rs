@@ -163,12 +163,15 @@ pub trait TaskStore: Send + Sync {
     ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError>;
 
     /// Makes due tasks ready, releases expired leases, ends tasks past their deadline, trims history.
+    ///
+    /// Once any write was refused with [`StoreError::Full`] this fails with it too, its chores done, until there is room again: so whoever
+    /// sweeps knows how the store is, also while nobody else writes.
     async fn sweep(&self) -> Result<Swept, StoreError>;
 
     /// Notified when a task of this queue may have become ready. One waiter a queue.
     fn wake(&self, queue: &QueueName) -> Arc<Notify>;
 
-    /// Notified when the next due time may have come nearer.
+    /// Notified when a sweep is worth while: the next due time may have come nearer, or the store has just become full.
     fn due_changed(&self) -> Arc<Notify>;
 
     /// Writes what is pending and gives up ownership. Later calls fail with [`StoreError::Closed`].

@@ -19,6 +19,7 @@ mod open;
 mod options;
 mod owner;
 mod reader;
+mod room;
 mod schema;
 mod settle;
 mod standalone;
@@ -150,6 +151,13 @@ impl SqliteStore {
         }
     }
 
+    async fn look_for_room(&self) -> Result<(), StoreError> {
+        let (reply, found) = oneshot::channel();
+        let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
+        to_writer.send(ToWriter::LookForRoom(reply)).await.map_err(|_| StoreError::Closed)?;
+        found.await.map_err(|_| StoreError::Closed)?
+    }
+
     fn check_batch(&self, items: usize) -> Result<(), StoreError> {
         let limit = self.0.limits.max_batch;
         if items > limit { Err(StoreError::BatchTooLarge { items, limit }) } else { Ok(()) }
@@ -242,9 +250,14 @@ impl TaskStore for SqliteStore {
             swept.forgotten += step.swept.forgotten;
             swept.next_due = step.swept.next_due;
             if !step.more {
-                return Ok(swept);
+                break;
             }
         }
+        // After the chores: what they forget makes room.
+        if self.0.shared.is_full() {
+            self.look_for_room().await?;
+        }
+        Ok(swept)
     }
 
     fn wake(&self, queue: &QueueName) -> Arc<Notify> {

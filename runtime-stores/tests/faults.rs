@@ -98,6 +98,7 @@ async fn a_file_that_may_not_grow_is_full_and_works_again_when_history_is_forgot
     let clock = Arc::new(ManualClock::new());
     let mut options = SqliteOptions::new(folder.path().join("store.db"), instance("one"), clock.clone());
     options.max_bytes = Some(2 * 1024 * 1024);
+    options.limits.max_payload_bytes = 64 * 1024;
     options.retention = Retention { keep_finished_for: Duration::from_secs(60), ..Retention::default() };
     let store = SqliteStore::open(options).unwrap();
     for _ in 0..200 {
@@ -113,6 +114,7 @@ async fn a_file_that_may_not_grow_is_full_and_works_again_when_history_is_forgot
         together.iter().all(|answer| *answer == Err(StoreError::Full)),
         "every member of the group hears it"
     );
+    assert_eq!(store.sweep().await.unwrap_err(), StoreError::Full, "and whoever looks after the store");
 
     clock.advance(Duration::from_secs(60));
     assert_eq!(store.sweep().await.unwrap().forgotten, 200);

@@ -9,7 +9,7 @@ use crate::task::TaskId;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No space is left; free some, and work goes on by itself.
-    #[error("the disk that holds the store is full")]
+    #[error("the disk that holds the store is full; free some space")]
     Full,
     /// The file, or its folder, cannot be written.
     #[error("the store cannot be written: {detail}")]

@@ -83,6 +83,8 @@ impl<Q: Send, A: Send> Member for Ask<Q, A> {
 /// What reaches the writer.
 pub(super) enum ToWriter {
     Member(Box<dyn Member>),
+    /// Whether there is room again. No member of a group: if there is none, nobody else is refused for it.
+    LookForRoom(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -102,6 +104,7 @@ pub(super) fn serve(
         while let Some(message) = next.take() {
             match message {
                 ToWriter::Member(member) => group.push(member),
+                ToWriter::LookForRoom(reply) => drop(reply.send(writer.look_for_room())),
                 ToWriter::Close(done) => closing = Some(done),
             }
             if group.len() < MAX_GROUP && closing.is_none() {
@@ -115,6 +118,7 @@ pub(super) fn serve(
             while let Ok(message) = inbox.try_recv() {
                 match message {
                     ToWriter::Member(member) => member.answer(Some(StoreError::Closed)),
+                    ToWriter::LookForRoom(reply) => drop(reply.send(Err(StoreError::Closed))),
                     ToWriter::Close(done) => drop(done.send(())),
                 }
             }
@@ -160,8 +164,11 @@ fn attempt(writer: &mut Writer<'_>, group: &mut [Box<dyn Member>]) -> Result<(),
         group.iter_mut().try_for_each(|member| member.run(writer))?;
         writer.commit()
     });
-    if done.is_err() {
+    if let Err(fault) = &done {
         writer.roll_back();
+        if fault.0 == StoreError::Full {
+            writer.note_full();
+        }
     }
     done
 }

@@ -1,6 +1,7 @@
 //! The writer: the one connection that changes the file, and what belongs to its transaction.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) counts: RwLock<HashMap<QueueName, StateCounts>>,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub(super) due: Arc<Notify>,
+    /// A write was refused for lack of room, and no look has found room since.
+    pub(super) full: AtomicBool,
 }
 
 impl Shared {

@@ -14,10 +14,10 @@ use crate::world::{assert_all_done_once, enqueue, ground, until_idle};
 /// Set in the run of this test that may mount: as root of its own namespace.
 const MAY_MOUNT: &str = "RUNTIME_TEST_MAY_MOUNT";
 
-const DISK_MIB: usize = 16;
+const DISK_MIB: usize = 24;
 
 /// Taken at first, so that there is something to make room with.
-const RESERVE_MIB: usize = 8;
+const RESERVE_MIB: usize = 16;
 
 /// Bytes of each task, so that the disk is full soon.
 const BALLAST: usize = 16 * 1024;
@@ -70,9 +70,11 @@ async fn fill_up_and_make_room() {
         })
         .await;
     };
-    // Whether an outcome still waits for room at this moment is chance, and so is what readiness says; life and looks are not.
+    says("", ServingStatus::NotServing).await;
     says(LIVENESS, ServingStatus::Serving).await;
-    client.overview().await.expect("who only looks is answered");
+    let overview = client.overview().await.expect("who only looks is answered");
+    let reason = overview.health.expect("a health").reason;
+    assert!(reason.contains("full; free some space"), "{reason}");
 
     reserve.give_back();
     says("", ServingStatus::Serving).await;
