@@ -102,6 +102,10 @@ text_type! {
     WorkerName: "worker name", SLUG, is_slug;
     /// A source.
     SourceName: "source name", SLUG, is_slug;
+    /// Something outside that handlers call, with a breaker around it.
+    DependencyName: "dependency name", SLUG, is_slug;
+    /// A schedule.
+    ScheduleName: "schedule name", SLUG, is_slug;
     /// A step of a handler that has an effect outside.
     StepName: "step name", SLUG, is_slug;
     /// One running process.
@@ -114,6 +118,8 @@ text_type! {
     IdempotencyKey: "idempotency key", KEY, is_key;
     /// Tasks of one ordering key run one at a time, in order.
     OrderingKey: "ordering key", KEY, is_key;
+    /// The lane of a task: its tenant, its scope or another expression of it. Limits hold for each lane.
+    FlowKey: "flow key", KEY, is_key;
     /// What a chain of tasks has in common, chosen by whoever began it.
     CorrelationId: "correlation id", KEY, is_key;
 }
