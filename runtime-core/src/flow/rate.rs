@@ -29,7 +29,7 @@ pub struct RateLimit {
 
 /// The state of one bucket: the time at which it is full again, in nanoseconds since the epoch. Keep it with the lane; forget it
 /// once [`Bucket::is_full`], since a bucket nobody knows is a full one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bucket(i64);
 
@@ -70,7 +70,7 @@ impl RateLimit {
     /// # Errors
     /// [`FlowError`] when the period is not made of whole milliseconds, or the rate is too fast or too slow to be counted.
     pub fn new(tokens: NonZeroU32, per: Duration, burst: NonZeroU32) -> Result<Self, FlowError> {
-        if per.is_zero() || per.as_nanos() % 1_000_000 != 0 {
+        if per.is_zero() || !per.as_nanos().is_multiple_of(1_000_000) {
             return Err(FlowError::RatePeriod { per });
         }
         if u128::from(tokens.get()) * 1_000_000_000 > per.as_nanos() * u128::from(Self::MAX_PER_SECOND) {
@@ -113,7 +113,8 @@ impl RateLimit {
     /// `burst + W × tokens / per` are given, and a clock that jumps back gives none anew.
     ///
     /// A weight above the burst counts as the whole burst: limits may shrink while heavier tasks wait, and those must not wait for
-    /// ever. The time may lie between the years 1678 and 2240.
+    /// ever. A bucket that may be older than the clock's last jump is [`RateLimit::anchored`] first. The time may lie between the
+    /// years 1698 and 2242.
     ///
     /// # Errors
     /// [`RetryAt`], when too few are there: the earliest time at which they are if nobody takes any before, rounded up to the microsecond.
@@ -131,8 +132,14 @@ impl RateLimit {
         u32::try_from(tokens).map_or(self.burst.get(), |tokens| tokens.min(self.burst.get()))
     }
 
-    /// When the bucket is full: not in the past, and not further away than a whole filling. Only a clock that jumped back or a limit
-    /// that shrank leads further, and the lane is not made to wait for either.
+    /// The bucket to keep from now on: as it is, but not further from full than a whole filling. Only a clock that jumped back or a
+    /// limit that shrank leads further, and no lane is made to wait for either. A bucket that comes back changed is to be kept also
+    /// when nothing was taken, or the wait would begin anew with every look.
+    pub fn anchored(&self, bucket: Bucket, now: Timestamp) -> Bucket {
+        bucket.min(Bucket(nanos(now) + self.fill()))
+    }
+
+    /// When the bucket is full, or now.
     fn full_at(&self, bucket: Bucket, now: i64) -> i64 {
         bucket.0.clamp(now, now + self.fill())
     }

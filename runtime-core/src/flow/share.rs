@@ -30,7 +30,7 @@ pub struct FlowLimits {
     /// How many tasks of one lane may start in a time.
     pub rate_per_key: Option<RateLimit>,
     /// Whether the lanes share the slots fairly ([`share`]). Else the ready task of the lowest rank goes first, whatever its lane,
-    /// and the asker holds each lane to its [`FlowLimits::room`].
+    /// and the asker holds each lane to its [`FlowLimits::room`] and charges its bucket itself.
     pub fair: bool,
 }
 
@@ -60,6 +60,9 @@ pub struct LaneView {
 pub struct Share {
     /// Lanes that get something, in the order of the lanes.
     pub grants: Vec<Grant>,
+    /// Buckets to keep from now on, by the index of their lane: of those that were charged, and of those that a clock had left
+    /// behind when it jumped back.
+    pub buckets: Vec<(usize, Bucket)>,
     /// The index of the lane served last: its key is the `after` of the next call. `None` when nobody was served; then the old one stays.
     pub last: Option<usize>,
     /// The earliest time at which a lane that only its rate holds back has the tokens for a task.
@@ -73,8 +76,6 @@ pub struct Grant {
     pub lane: usize,
     /// How many of its tasks to lease.
     pub count: NonZeroUsize,
-    /// Its bucket when all of them were leased. Under no rate limit as it was.
-    pub bucket: Bucket,
 }
 
 impl FlowLimits {
@@ -96,15 +97,11 @@ impl FlowLimits {
 
     /// The bucket of a lane after `count` of its tasks, at most its room, have started.
     fn charged(&self, lane: &LaneView, count: usize, now: Timestamp) -> Bucket {
-        let weight = |rate: RateLimit| {
-            let tokens =
-                u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(lane.weight.min(rate.burst()).get());
-            Some((rate, NonZeroU32::new(tokens)?))
-        };
-        self.rate_per_key
-            .and_then(weight)
-            .and_then(|(rate, weight)| rate.take(lane.bucket, now, weight).ok())
-            .unwrap_or(lane.bucket)
+        let Some(rate) = self.rate_per_key else { return lane.bucket };
+        let bucket = rate.anchored(lane.bucket, now);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let tokens = NonZeroU32::new(count.saturating_mul(lane.weight.min(rate.burst()).get()));
+        tokens.and_then(|tokens| rate.take(bucket, now, tokens).ok()).unwrap_or(bucket)
     }
 
     /// When the rate lets the next task of a lane start, if it is the rate that holds it back.
@@ -156,7 +153,10 @@ pub fn share(
     for (lane, (view, &count)) in lanes.iter().zip(&granted).enumerate() {
         let bucket = limits.charged(view, count, now);
         if let Some(count) = NonZeroUsize::new(count) {
-            share.grants.push(Grant { lane, count, bucket });
+            share.grants.push(Grant { lane, count });
+        }
+        if bucket != view.bucket {
+            share.buckets.push((lane, bucket));
         }
         if limits.wanted(view) > count {
             let held_until = limits.held_until(view, bucket, now);
