@@ -241,7 +241,6 @@ cases! {
 macro_rules! conformance {
     ($module:ident, $backend:expr) => {
         mod $module {
-            #[allow(unused_imports, reason = "the expression may name things of the outer module, or none")]
             use super::*;
 
             $crate::conformance!(@cases $backend;

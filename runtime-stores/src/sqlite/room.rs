@@ -32,7 +32,8 @@ impl Writer<'_> {
     pub(super) fn look_for_room(&mut self) -> Result<(), StoreError> {
         let bytes = i64::try_from(self.limits.max_payload_bytes.min(MOST_BYTES)).unwrap_or(i64::MAX);
         // By chance, so that no file system stores it in less.
-        let take = format!("INSERT OR REPLACE INTO rt_meta (key, value) VALUES ('room', randomblob({bytes}))");
+        let take =
+            format!("INSERT OR REPLACE INTO rt_meta (key, value) VALUES ('room', randomblob({bytes}))");
         for sql in [&*take, "DELETE FROM rt_meta WHERE key = 'room'"] {
             self.write_alone(sql)?;
         }

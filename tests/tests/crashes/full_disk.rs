@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use runtime_admin::{ClientError, LIVENESS};
+use runtime_admin::{AdminClient, ClientError, LIVENESS};
+use runtime_core::control::NodeCommand;
 use runtime_core::error::ErrorCode;
+use runtime_core::node::NodePath;
 use runtime_tests::eventually_async;
 use runtime_tests::ground::{APP, Ground, Job};
 use tonic_health::ServingStatus;
@@ -15,9 +17,6 @@ use crate::world::{assert_all_done_once, enqueue, ground, until_idle};
 const MAY_MOUNT: &str = "RUNTIME_TEST_MAY_MOUNT";
 
 const DISK_MIB: usize = 24;
-
-/// Taken at first, so that there is something to make room with.
-const RESERVE_MIB: usize = 16;
 
 /// Bytes of each task, so that the disk is full soon.
 const BALLAST: usize = 16 * 1024;
@@ -45,14 +44,44 @@ fn tasks_wait_out_a_full_disk_and_none_is_lost() {
 async fn fill_up_and_make_room() {
     let ground = ground();
     let _disk = SmallDisk::mount(&ground.data_dir());
-    let reserve = Reserve::take(&ground);
+    let (little, much) = (Reserve::take(&ground, "little", 4), Reserve::take(&ground, "much", 12));
     let mut process = ground.start();
     let client = process.client().await;
+    let worker: NodePath = format!("/engine/apps/{APP}/workers/job").parse().expect("a path");
+    let mut taken = Vec::new();
 
-    let (mut taken, mut refused) = (Vec::new(), 0);
-    for n in 0.. {
-        let job = Job { n, follow_up: n % 2 == 0, ballast: "x".repeat(BALLAST), ..Job::default() };
-        match enqueue(&client, &job).await {
+    // While nothing runs, nothing but the refused tasks can tell.
+    client.steer_node(&worker, NodeCommand::Pause).await.expect("it pauses");
+    fill_up(&client, &mut taken).await;
+    let reason = says_full(&client).await;
+    assert!(!reason.contains("outcomes wait"), "{reason}");
+    little.give_back();
+    says(&client, "", ServingStatus::Serving).await;
+
+    // Now also with attempts under way, whose outcomes need room.
+    client.steer_node(&worker, NodeCommand::Resume).await.expect("it resumes");
+    fill_up(&client, &mut taken).await;
+    says_full(&client).await;
+    much.give_back();
+    says(&client, "", ServingStatus::Serving).await;
+    says(&client, APP, ServingStatus::Serving).await;
+
+    let after = Job::plain(1_000_000);
+    enqueue(&client, &after).await.expect("there is room again");
+    taken.push(after);
+    until_idle(&client).await;
+    assert_eq!(process.stop().await, 0);
+    assert_all_done_once(&ground, &taken).await;
+    println!("{} tasks taken, the others refused while the disk was full", taken.len());
+}
+
+/// Gives tasks until the disk has no room for twenty of them.
+async fn fill_up(client: &AdminClient, taken: &mut Vec<Job>) {
+    let mut refused = 0;
+    while refused < 20 {
+        let n = taken.len() as u64;
+        let job = Job { n, follow_up: n.is_multiple_of(2), ballast: "x".repeat(BALLAST), ..Job::default() };
+        match enqueue(client, &job).await {
             Ok(_) => taken.push(job),
             Err(ClientError::Refused(refusal)) => {
                 assert_eq!(refusal.code, Some(ErrorCode::StoreFull), "{refusal:?}");
@@ -60,32 +89,24 @@ async fn fill_up_and_make_room() {
             }
             Err(other) => panic!("{other}"),
         }
-        if refused == 20 {
-            break;
-        }
     }
-    let says = async |service: &str, wanted: ServingStatus| {
-        eventually_async(&format!("{service:?} is {wanted}"), async || {
-            (client.health(service).await.expect("an answer") == wanted).then_some(())
-        })
-        .await;
-    };
-    says("", ServingStatus::NotServing).await;
-    says(LIVENESS, ServingStatus::Serving).await;
+}
+
+/// The process lives, answers who only looks, and says what is wrong and what to do about it.
+async fn says_full(client: &AdminClient) -> String {
+    says(client, "", ServingStatus::NotServing).await;
+    says(client, LIVENESS, ServingStatus::Serving).await;
     let overview = client.overview().await.expect("who only looks is answered");
     let reason = overview.health.expect("a health").reason;
     assert!(reason.contains("full; free some space"), "{reason}");
+    reason
+}
 
-    reserve.give_back();
-    says("", ServingStatus::Serving).await;
-    says(APP, ServingStatus::Serving).await;
-    let after = Job::plain(1_000_000);
-    enqueue(&client, &after).await.expect("there is room again");
-    taken.push(after);
-    until_idle(&client).await;
-    assert_eq!(process.stop().await, 0);
-    assert_all_done_once(&ground, &taken).await;
-    println!("{} tasks taken, {refused} refused while the disk was full", taken.len());
+async fn says(client: &AdminClient, service: &str, wanted: ServingStatus) {
+    eventually_async(&format!("{service:?} is {wanted}"), async || {
+        (client.health(service).await.expect("an answer") == wanted).then_some(())
+    })
+    .await;
 }
 
 /// A file system of its own at a folder.
@@ -107,13 +128,13 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Room that somebody else took.
+/// Room that somebody else took: something to make room with.
 struct Reserve(PathBuf);
 
 impl Reserve {
-    fn take(ground: &Ground) -> Self {
-        let file = ground.data_dir().join("reserve");
-        std::fs::write(&file, vec![0; RESERVE_MIB << 20]).expect("the disk has room for it");
+    fn take(ground: &Ground, name: &str, mib: usize) -> Self {
+        let file = ground.data_dir().join(name);
+        std::fs::write(&file, vec![0; mib << 20]).expect("the disk has room for it");
         Self(file)
     }
 
