@@ -16,7 +16,7 @@ struct Allowed {
     tests: &'static [&'static str],
 }
 
-const ARROWS: [Allowed; 9] = [
+const ARROWS: [Allowed; 10] = [
     Allowed { crate_name: "runtime-proto", product: &[], tests: &[] },
     Allowed { crate_name: "runtime-core", product: &[], tests: &[] },
     Allowed { crate_name: "runtime-stores", product: &["runtime-core"], tests: &[] },
@@ -38,6 +38,7 @@ const ARROWS: [Allowed; 9] = [
         product: &["runtime", "mail-order-domain"],
         tests: &["runtime-core"],
     },
+    Allowed { crate_name: "storefront-domain", product: &[], tests: &[] },
     Allowed { crate_name: "xtask", product: &[], tests: &[] },
 ];
 
