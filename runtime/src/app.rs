@@ -29,7 +29,7 @@ impl<T: DeserializeOwned + Serialize + JsonSchema + Default + Clone + Send + Syn
 
 /// A part of an app: it registers sources, workers and what else belongs to one concern.
 pub trait Module<A = NoAppConfig>: Send + Sync + 'static {
-    /// Says what the module consists of. Called once, before anything starts.
+    /// Says what the module consists of, and starts nothing: it is called when the configuration is checked, and again when the app starts.
     ///
     /// # Errors
     /// When the app's configuration does not allow it to work.

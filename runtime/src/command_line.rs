@@ -98,10 +98,7 @@ impl<A: AppConfig> App<A> {
         };
         let loaded = sources.load::<RuntimeConfig<A>>().map_err(report)?;
         // Which workers and sources there are is known once the modules have seen their settings.
-        let assembled = self.assemble(&loaded.value).map_err(|error| {
-            eprintln!("error: {error}");
-            Exit::Configuration
-        })?;
+        let assembled = self.assemble(&loaded.value).map_err(|error| Exit::Configuration.because(&error))?;
         let workers =
             assembled.plan.workers.iter().map(|worker| worker.descriptor.name.to_string()).collect();
         let names = [("workers".to_owned(), workers)].into();

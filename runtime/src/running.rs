@@ -210,16 +210,8 @@ async fn killed(signals: &mut Signals) {
 }
 
 fn refused(error: &StartError) -> Exit {
-    eprintln!("error: {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        eprintln!("  because {next}");
-        cause = next.source();
-    }
-    match error {
-        StartError::Setup(_) => Exit::Configuration,
-        _ => Exit::StartUp,
-    }
+    let exit = if matches!(error, StartError::Setup(_)) { Exit::Configuration } else { Exit::StartUp };
+    exit.because(error)
 }
 
 fn made_up<A: AppConfig>(app: &App<A>) -> InstanceName {

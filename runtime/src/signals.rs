@@ -1,5 +1,6 @@
 //! What the operating system asks of the process, and what the process answers at its end.
 
+use std::error::Error;
 use std::io;
 use std::process::{ExitCode, Termination};
 
@@ -69,6 +70,16 @@ impl Exit {
     /// The exit code of the process.
     pub fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Says on standard error what went wrong, with every cause of it; the exit is this one.
+    #[must_use]
+    pub fn because(self, error: &(dyn Error + 'static)) -> Self {
+        eprintln!("error: {error}");
+        for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {
+            eprintln!("  because {cause}");
+        }
+        self
     }
 }
 

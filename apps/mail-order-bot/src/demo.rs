@@ -1,16 +1,21 @@
 //! The demo: the bundled mails become orders before your eyes, on the real tree, over the real admin API.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use runtime::admin::AdminClient;
+use runtime::admin::cli::{self, Surroundings};
 use runtime::core::control::{Command, NodeCommand, ask};
 use runtime::core::name::QueueName;
 use runtime::core::node::NodePath;
 use runtime::core::store::{StateCounts, TaskFilter, TaskReader};
 use runtime::core::task::{Task, TaskState};
 use runtime::signals::Exit;
+use runtime::stores::SystemClock;
 use runtime::{App, ConfigArgs, Running};
 
 use crate::config::BotConfig;
@@ -26,7 +31,7 @@ type DemoError = Box<dyn std::error::Error + Send + Sync>;
 pub fn demo(app: &App<BotConfig>, args: &ConfigArgs, folder: &Path) -> Exit {
     let args = in_folder(args, folder);
     if let Err(error) = Maildir::create(inbox_of(folder)) {
-        return complain(&error);
+        return Exit::StartUp.because(&error);
     }
     let loaded = match app.load(&args) {
         Ok(loaded) => loaded,
@@ -36,10 +41,10 @@ pub fn demo(app: &App<BotConfig>, args: &ConfigArgs, folder: &Path) -> Exit {
     control.block_on(async {
         let telemetry = match app.telemetry(&loaded.value) {
             Ok(telemetry) => telemetry,
-            Err(error) => return complain(&error),
+            Err(error) => return Exit::StartUp.because(&error),
         };
         let exit = match app.start(&loaded.value, &telemetry).await {
-            Err(error) => complain(&error),
+            Err(error) => Exit::StartUp.because(&error),
             Ok(running) => match show(&running, folder).await {
                 Ok(true) => running.stop().await,
                 Ok(false) => {
@@ -48,7 +53,7 @@ pub fn demo(app: &App<BotConfig>, args: &ConfigArgs, folder: &Path) -> Exit {
                 }
                 Err(error) => {
                     running.stop().await;
-                    complain(&*error)
+                    Exit::StartUp.because(&*error)
                 }
             },
         };
@@ -112,7 +117,9 @@ async fn show(running: &Running, folder: &Path) -> Result<bool, DemoError> {
     let found = orders(async |sql, params| running.store().query_app(sql, params).await, None).await?;
     println!("\nOrders\n\n{}", orders_table(&found));
     println!("What became of every mail\n\n{}", outcomes_table(&tasks));
-    println!("The tree\n\n{}", tree_table(&client).await?);
+    println!("The tree\n");
+    print_tree(admin).await?;
+    println!();
 
     let counts = count(&tasks);
     let (done, parked, dead) =
@@ -203,27 +210,21 @@ fn outcome(task: &Task) -> String {
     text
 }
 
-async fn tree_table(client: &AdminClient) -> Result<String, DemoError> {
-    let nodes = client.tree(&NodePath::root()).await?;
-    let rows = nodes.into_iter().map(|node| {
-        let path = format!("/{}", node.name.trim_start_matches("nodes").trim_start_matches('/'));
-        let depth = if path == "/" { 0 } else { path.matches('/').count() };
-        let name = if path == "/" { "/" } else { path.rsplit('/').next().unwrap_or_default() };
-        let state = format!("{:?}", node.state()).to_lowercase();
-        let slots = node.slots.map_or(String::new(), |slots| format!("{}/{}", slots.busy, slots.total));
-        vec![format!("{}{name}", "  ".repeat(depth)), state, node.handled.to_string(), slots]
-    });
-    Ok(table(&["NODE", "STATE", "HANDLED", "SLOTS"], rows))
-}
-
-fn complain(error: &(dyn std::error::Error + 'static)) -> Exit {
-    eprintln!("error: {error}");
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        eprintln!("  because {next}");
-        cause = next.source();
+/// The tree as `runtimectl tree` shows it.
+async fn print_tree(admin: SocketAddr) -> Result<(), DemoError> {
+    let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
+    let around = Surroundings {
+        terminal: stdout.is_terminal(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        variable: &|name| std::env::var(name).ok(),
+        clock: &SystemClock,
+    };
+    let arguments = ["runtimectl", "--endpoint", &admin.to_string(), "tree"].map(OsString::from);
+    match cli::run(arguments, around).await {
+        cli::Exit::Ok => Ok(()),
+        _ => Err("the tree cannot be shown".into()),
     }
-    Exit::StartUp
 }
 
 /// A folder for a demo that was given none; it stays, so that one can look.

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Verb::Orders(command) => look(&app, &line.config, &command).into(),
         Verb::Demo { dir } => match dir.map_or_else(fresh_folder, Ok) {
             Ok(folder) => demo(&app, &line.config, &folder).into(),
-            Err(error) => refuse(&error).into(),
+            Err(error) => Exit::StartUp.because(&error).into(),
         },
     }
 }
@@ -101,12 +101,10 @@ fn look(app: &App<BotConfig>, args: &ConfigArgs, command: &Orders) -> Exit {
             print!("{text}");
             Exit::Clean
         }
-        Ok(None) => refuse(&"there is no such order"),
-        Err::<_, runtime::prelude::TaskError>(error) => refuse(&error),
+        Ok(None) => {
+            eprintln!("error: there is no such order");
+            Exit::StartUp
+        }
+        Err::<_, runtime::prelude::TaskError>(error) => Exit::StartUp.because(&error),
     }
-}
-
-fn refuse(error: &dyn std::fmt::Display) -> Exit {
-    eprintln!("error: {error}");
-    Exit::StartUp
 }
