@@ -1,5 +1,6 @@
 //! The command line as a value.
 
+use crate::coverage::CRATES;
 use crate::failure::Failure;
 
 pub(crate) const USAGE: &str = "\
@@ -8,6 +9,7 @@ usage: cargo xtask <task>
   test [--without-servers] [-- ARGS]  find or install the servers, then run every test; ARGS go to `cargo test`
   servers                             find or install the servers and print where each is, as shell exports
   bench [--quick]                     the table of throughput and latency, in release mode
+  coverage [CRATE …]                  line coverage of core, stores and actors by their own tests
   ci                                  formatting, lints, documents, doc tests, then `test`
   nightly [-- ARGS]                   the long runs, in release mode
 
@@ -22,6 +24,7 @@ pub(crate) enum Task {
     Test { with_servers: bool, cargo_args: Vec<String> },
     Nightly { cargo_args: Vec<String> },
     Bench { bench_args: Vec<String> },
+    Coverage { crates: Vec<String> },
     Ci,
 }
 
@@ -43,6 +46,14 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Fail
         "bench" => Task::Bench {
             bench_args: take_flag(&mut flags, "--quick").then(|| "--quick".to_owned()).into_iter().collect(),
         },
+        "coverage" if flags.iter().all(|name| CRATES.contains(&name.as_str())) => {
+            let named = std::mem::take(&mut flags);
+            let all = || CRATES.map(str::to_owned).to_vec();
+            Task::Coverage { crates: if named.is_empty() { all() } else { named } }
+        }
+        "coverage" => {
+            return Err(Failure::Usage(format!("`coverage` takes of {}", CRATES.join(", "))));
+        }
         "ci" => Task::Ci,
         other => return Err(Failure::Usage(format!("there is no task `{other}`"))),
     };
@@ -85,6 +96,8 @@ mod tests {
                 Task::Test { with_servers: true, cargo_args: strings(&["--test", "imap"]) },
             ),
             ("nightly -- kill", Task::Nightly { cargo_args: strings(&["kill"]) }),
+            ("coverage runtime-core", Task::Coverage { crates: strings(&["runtime-core"]) }),
+            ("coverage", Task::Coverage { crates: strings(&CRATES) }),
             ("bench", Task::Bench { bench_args: vec![] }),
             ("bench --quick", Task::Bench { bench_args: strings(&["--quick"]) }),
         ] {
@@ -98,6 +111,7 @@ mod tests {
             ("tset", "tset"),
             ("test --without-server", "--without-server"),
             ("bench quick", "quick"),
+            ("coverage xtask", "runtime-core"),
             ("ci -- --workspace", "--"),
         ] {
             let refusal = parsed(line).expect_err(line).to_string();

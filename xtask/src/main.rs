@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod ci;
+mod coverage;
 mod failure;
 mod servers;
 mod step;
@@ -42,6 +43,7 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Test { with_servers, cargo_args } => test::run(&workspace, with_servers, cargo_args),
         Task::Nightly { cargo_args } => test::run_nightly(&workspace, cargo_args),
         Task::Bench { bench_args } => bench::run(&workspace, bench_args),
+        Task::Coverage { crates } => coverage::run(&workspace, crates),
         Task::Ci => ci::run(&workspace),
     }
 }

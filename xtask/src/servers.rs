@@ -8,6 +8,7 @@ mod aiosmtpd;
 mod apt;
 mod corpus;
 mod dovecot;
+mod llvm;
 mod pip;
 mod rotel;
 
@@ -59,6 +60,16 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Vec<Place>, Failu
         }
     }
     if missing.is_empty() { Ok(places) } else { Err(Failure::Missing(missing)) }
+}
+
+/// Finds or installs the programs that read coverage; the answer is their folder. No test needs them, so they are not among the servers.
+pub(crate) fn coverage_tools(workspace: &Workspace) -> Result<PathBuf, Failure> {
+    let llvm = llvm::Llvm::in_folder(&workspace.servers_dir());
+    let found = find_or_install_one(&llvm, &mut Apt::of_this_machine());
+    let place = found.and_then(|mut places| places.pop().ok_or("it says no place".into()));
+    place
+        .map(|place| place.path)
+        .map_err(|reason| Failure::Missing(vec![Missing { server: llvm.name(), reason }]))
 }
 
 /// Prints the places as lines a shell can evaluate; everything else goes to standard error.

@@ -23,6 +23,10 @@ impl Workspace {
         }
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Holds everything that is installed for the tests alone; git ignores it, and removing it costs a download.
     pub(crate) fn servers_dir(&self) -> PathBuf {
         self.root.join(".servers")

