@@ -151,6 +151,7 @@ impl<'s> Deciding<'s> {
             OverlapPolicy::CancelRunning if !is_latest => self.skip(tick, tick, SkipReason::Superseded),
             OverlapPolicy::CancelRunning => {
                 self.decision.cancel_running = self.running;
+                self.supersede_buffered();
                 self.fire(tick);
             }
             OverlapPolicy::AllowAll => self.fire(tick),
@@ -161,6 +162,13 @@ impl<'s> Deciding<'s> {
             OverlapPolicy::BufferOne | OverlapPolicy::Skip => self.skip(tick, tick, SkipReason::Running),
         }
         self.decided(tick);
+    }
+
+    /// A tick that waited since the policy was another one, and fires now, gives way like any earlier tick.
+    fn supersede_buffered(&mut self) {
+        if let Some(Tick { at, .. }) = self.decision.fire.pop() {
+            self.decision.skipped.insert(0, Skipped { first: at, last: at, reason: SkipReason::Superseded });
+        }
     }
 
     fn wake_next(&mut self, more_due: Option<Timestamp>) {

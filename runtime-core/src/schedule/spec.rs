@@ -152,12 +152,18 @@ impl ScheduleSpec {
 
     /// The task of a tick. It has the tick's key, so that a tick that is fired again finds the task it made.
     pub fn task(&self, tick: &Tick) -> NewTask {
+        let mut task = self.task_now().keyed(tick_key(&self.name, tick.at));
+        task.run_at = Some(tick.run_at);
+        task
+    }
+
+    /// A task besides its ticks, due at once and without a key: what an operator triggers.
+    pub fn task_now(&self) -> NewTask {
         let mut task = NewTask::new(Arc::new(self.route.clone()), self.input.to_string().into_bytes());
         task.tenant = self.tenant.clone();
         task.scope = self.scope.clone();
         task.priority = self.priority;
-        task.run_at = Some(tick.run_at);
-        task.keyed(tick_key(&self.name, tick.at))
+        task
     }
 }
 

@@ -1,10 +1,6 @@
-//! What a schedule does: the policies as scenes, and whatever the clock does, each tick once.
+//! What a schedule does, in scenes: its policies, its ends, its tasks.
 
-use std::collections::BTreeMap;
-
-use jiff::{SignedDuration, Timestamp, ToSpan};
-use proptest::prelude::*;
-use proptest::sample::select;
+use jiff::{SignedDuration, Timestamp};
 use runtime_core::name::{AppName, HandlerName, QueueName, Route, ScheduleName, Scope, Tenant};
 use runtime_core::schedule::{
     CatchUpPolicy, Decision, DeclaredBy, MAX_TICKS_PER_DECISION, OverlapPolicy, Paused, ScheduleSpec,
@@ -15,7 +11,7 @@ use serde_json::json;
 
 use crate::at;
 
-fn spec(expression: &str) -> ScheduleSpec {
+pub(crate) fn spec(expression: &str) -> ScheduleSpec {
     let route = Route {
         app: AppName::new("shop").expect("a name"),
         queue: QueueName::new("settle").expect("a name"),
@@ -162,6 +158,14 @@ fn a_tick_that_waits_fires_when_the_task_has_finished() {
     let late = decide(&spec, &still.state, at("2026-01-01T02:00:00Z"), false);
     assert_eq!(times(&late), ["01T01:00"]);
     assert_eq!(late.state.buffered, Some(at("2026-01-01T02:00:00Z")));
+    // By another policy, that was chosen meanwhile, only the latest of the two fires.
+    let spec = ScheduleSpec { overlap: OverlapPolicy::CancelRunning, ..spec };
+    let other = decide(&spec, &still.state, at("2026-01-01T02:00:00Z"), false);
+    assert_eq!((times(&other), other.state.buffered), (vec!["01T02:00".to_owned()], None));
+    assert_eq!(
+        other.skipped,
+        [skipped("2026-01-01T01:00:00Z", "2026-01-01T01:00:00Z", SkipReason::Superseded)]
+    );
 }
 
 #[test]
@@ -269,6 +273,7 @@ fn the_task_of_a_tick_has_its_key_and_its_jitter() {
     assert_eq!((task.run_at, task.priority), (Some(tick.run_at), Priority(-3)));
     assert_eq!((&task.tenant, &task.scope), (&spec.tenant, &spec.scope));
     assert_eq!(task.idempotency_key, Some(tick_key(&spec.name, hours[0])));
+    assert_eq!((spec.task_now().run_at, spec.task_now().idempotency_key), (None, None));
     assert_eq!(tick_key(&spec.name, hours[0]).as_str(), "schedule:settlement@2026-01-01T01:00:00Z");
 }
 
@@ -296,127 +301,4 @@ fn a_year_of_minutes_makes_each_task_once() {
         (state, fired, now) = (decision.state, fired + 1, decision.next_wake.expect("a next minute"));
     }
     assert_eq!(fired, 365 * 24 * 60);
-}
-
-/// What happens between two decisions, and what is found at the second.
-#[derive(Debug, Clone)]
-struct Step {
-    /// How far the clock went; it also goes back.
-    seconds: i64,
-    running: bool,
-    /// The state of this decision is lost: the process died before it was stored.
-    dies: bool,
-    pause: bool,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let seconds = prop_oneof![
-        4 => 0_i64..900,
-        2 => 0_i64..20_000,
-        1 => 50_000_i64..200_000,
-        1 => Just(-3_600),
-        1 => -100_000_i64..0,
-    ];
-    let step = (seconds, any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
-    let step = step.prop_map(|(seconds, running, dies, pause)| Step { seconds, running, dies, pause });
-    prop::collection::vec(step, 1..40)
-}
-
-fn specs() -> impl Strategy<Value = ScheduleSpec> {
-    let timing =
-        select(vec!["*/10 * * * *", "0 * * * *", "30 2 * * *", "15 */3 29 3 *", "*/90 30 1-3 * * *"]);
-    let timing = timing.prop_filter_map("an expression", |text| Timing::cron(text, "Europe/Berlin").ok());
-    let every = Timing::every(std::time::Duration::from_secs(1_234)).expect("an interval");
-    let timing = prop_oneof![4 => timing, 1 => Just(every)];
-    let overlap = select(vec![
-        OverlapPolicy::Skip,
-        OverlapPolicy::BufferOne,
-        OverlapPolicy::AllowAll,
-        OverlapPolicy::CancelRunning,
-    ]);
-    let window = (0_u32..100_000).prop_map(|window_secs| CatchUpPolicy::All { window_secs });
-    let catch_up = prop_oneof![Just(CatchUpPolicy::None), Just(CatchUpPolicy::Last), window];
-    (timing, overlap, catch_up).prop_map(|(timing, overlap, catch_up)| ScheduleSpec {
-        timing,
-        overlap,
-        catch_up,
-        ..spec("* * * * *")
-    })
-}
-
-/// Lives through the steps and says what was wrong. Tasks are kept as a store does: one for each key.
-fn live_through(
-    spec: &ScheduleSpec,
-    steps: &[Step],
-    decide: impl Fn(&ScheduleState, Timestamp, bool) -> Decision,
-) -> Result<(), String> {
-    let since = at("2026-03-28T12:00:00Z");
-    let (mut now, mut state) = (since, ScheduleState::new(DeclaredBy::App, since));
-    let mut latest = now;
-    let (mut fired, mut skipped, mut was_paused) = (BTreeMap::<Timestamp, u32>::new(), Vec::new(), false);
-    for step in steps {
-        now += step.seconds.seconds();
-        latest = latest.max(now);
-        if step.pause && state.paused.is_none() {
-            state.pause(Paused { reason: "chance".into(), by: "chance".into(), at: now });
-            was_paused = true;
-        } else if step.pause {
-            state.resume(now);
-        }
-        let decision = decide(&state, now, step.running);
-        if decision.state.last_tick < state.last_tick {
-            return Err(format!("the last tick fell to {:?}", decision.state.last_tick));
-        }
-        if decision.cancel_running && (!step.running || decision.fire.len() != 1) {
-            return Err(format!("cancelled without a cause or a successor at {now}"));
-        }
-        if decision.next_wake.is_some_and(|wake| wake < now) {
-            return Err(format!("asked to be woken before {now}"));
-        }
-        if let Some(tick) = decision.fire.iter().find(|tick| tick.at > latest) {
-            return Err(format!("{} fired early, at {latest}", tick.at));
-        }
-        if step.dies {
-            continue;
-        }
-        decision.fire.iter().for_each(|tick| *fired.entry(tick.at).or_default() += 1);
-        skipped.extend(decision.skipped);
-        state = decision.state;
-    }
-    let Some(last) = state.last_tick else { return Ok(()) };
-    let mut outside = fired.clone();
-    for tick in spec.timing.period(since, last + 1.second(), &spec.window()) {
-        let skips = skipped.iter().filter(|run| (run.first..=run.last).contains(&tick)).count();
-        let waits = u32::from(state.buffered == Some(tick));
-        let decided = outside.remove(&tick).unwrap_or(0) + u32::try_from(skips).unwrap_or(u32::MAX) + waits;
-        if decided > 1 || (decided == 0 && !was_paused) {
-            return Err(format!("{tick} was decided {decided} times"));
-        }
-    }
-    if outside.is_empty() { Ok(()) } else { Err(format!("fired what are no ticks: {outside:?}")) }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn whatever_the_clock_does_each_tick_is_decided_once(spec in specs(), steps in steps()) {
-        let lived = live_through(&spec, &steps, |state, now, running| decide(&spec, state, now, running));
-        prop_assert_eq!(lived, Ok(()));
-    }
-}
-
-/// The control: a decision that forgets what it decided fires twice when the clock jumps back.
-#[test]
-fn a_decision_that_forgets_its_last_tick_is_found_out() {
-    let spec = ScheduleSpec { catch_up: CatchUpPolicy::All { window_secs: 7_200 }, ..spec("*/10 * * * *") };
-    let step = |seconds| Step { seconds, running: false, dies: false, pause: false };
-    let steps = [step(3_600), step(-3_600), step(3_600)];
-    let sound = |state: &ScheduleState, now: Timestamp, running: bool| decide(&spec, state, now, running);
-    assert_eq!(live_through(&spec, &steps, sound), Ok(()));
-    let forgetful = |state: &ScheduleState, now: Timestamp, running: bool| {
-        let clocks = state.last_tick.map(|tick| tick.min(now));
-        decide(&spec, &ScheduleState { last_tick: clocks, ..state.clone() }, now, running)
-    };
-    assert!(live_through(&spec, &steps, forgetful).is_err());
 }

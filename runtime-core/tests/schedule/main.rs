@@ -2,6 +2,7 @@
 
 mod cron;
 mod decisions;
+mod lives;
 mod zones;
 
 use jiff::Timestamp;
