@@ -46,6 +46,11 @@ pub enum LifecycleEvent<'a> {
     LeaseLost,
     /// Its deadline passed before an attempt was under way.
     Expired,
+    /// A task under the same key gave it another due time before it was ever leased.
+    Replaced {
+        /// Whether it is due at once.
+        due: bool,
+    },
     /// An operator wants it to run again, or to run now.
     RetryAsked,
     /// An operator, or an outside completion, lets a parked task go on.
@@ -118,6 +123,9 @@ pub fn transition(view: LifecycleView, event: LifecycleEvent<'_>) -> Result<Tran
             ..to(Dead)
         }),
         (_, LifecycleEvent::Expired) => refuse("expire"),
+
+        (Scheduled | Ready, LifecycleEvent::Replaced { due }) => Ok(to(if due { Ready } else { Scheduled })),
+        (_, LifecycleEvent::Replaced { .. }) => refuse("be replaced"),
 
         // A replay of a finished task starts its attempts anew; a task that merely waits keeps them.
         (Dead | Cancelled, LifecycleEvent::RetryAsked) => {
@@ -277,6 +285,7 @@ mod tests {
         assert_eq!(allowed(LifecycleEvent::Due), [Scheduled]);
         assert_eq!(allowed(LifecycleEvent::Leased), [Ready]);
         assert_eq!(allowed(LifecycleEvent::LeaseLost), [Leased]);
+        assert_eq!(allowed(LifecycleEvent::Replaced { due: true }), [Scheduled, Ready]);
     }
 
     #[test]

@@ -54,12 +54,24 @@ pub enum Enqueued {
         /// Its id.
         id: TaskId,
     },
-    /// The idempotency key is known, with the same content: this is the task it belongs to.
+    /// The idempotency key stands for this task, which stays as it is.
     Duplicate {
         /// Its id.
         id: TaskId,
         /// Where it stands.
         state: TaskState,
+    },
+    /// The idempotency key stands for this task, which waited and took what the new one says: [`crate::task::OnConflict::Replace`].
+    Replaced {
+        /// Its id.
+        id: TaskId,
+    },
+    /// As replaced, and put off: [`crate::task::OnConflict::Debounce`].
+    Debounced {
+        /// Its id.
+        id: TaskId,
+        /// When it is due now.
+        run_at: Timestamp,
     },
 }
 
@@ -67,7 +79,10 @@ impl Enqueued {
     /// The task, new or known.
     pub fn id(&self) -> TaskId {
         match self {
-            Self::Accepted { id } | Self::Duplicate { id, .. } => *id,
+            Self::Accepted { id }
+            | Self::Duplicate { id, .. }
+            | Self::Replaced { id }
+            | Self::Debounced { id, .. } => *id,
         }
     }
 }
@@ -125,7 +140,8 @@ pub trait TaskStore: Send + Sync {
     /// What this back end accepts.
     fn limits(&self) -> StoreLimits;
 
-    /// Makes tasks. Each item is atomic on its own; the answers come in the order asked.
+    /// Makes tasks. Each item is atomic on its own; the answers come in the order asked. A task whose idempotency key stands for another
+    /// one does what its [`crate::task::Unique`] says, and the answer says which it was.
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Enqueued, EnqueueError>>, StoreError>;
 
     /// Makes tasks and runs the app's own writes in the same transaction: all or nothing. The writes also run when every

@@ -1,5 +1,7 @@
 //! One durable unit of work: how it is asked for, what it is, and the right to run it.
 
+mod unique;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use unique::{KeyVerdict, KnownTask, OnConflict, Unique, UniqueWithin};
 
 use crate::error::TaskError;
 use crate::name::{CorrelationId, IdempotencyKey, InstanceName, OrderingKey, Route, Scope, Tenant};
@@ -195,8 +199,10 @@ pub struct NewTask {
     pub scope: Option<Scope>,
     /// Lower goes first.
     pub priority: Priority,
-    /// Same key, same task, as long as the key is remembered.
+    /// Same key, same task.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// For how long the key stands for one task, and what a second one under it does.
+    pub unique: Unique,
     /// One at a time, in order (a store needs the capability).
     pub ordering_key: Option<OrderingKey>,
     /// Not before this time; at once when absent.
@@ -227,6 +233,7 @@ impl NewTask {
             scope: None,
             priority: Priority::default(),
             idempotency_key: None,
+            unique: Unique::default(),
             ordering_key: None,
             run_at: None,
             deadline: None,
@@ -250,6 +257,30 @@ impl NewTask {
     pub fn keyed(mut self, key: IdempotencyKey) -> Self {
         self.idempotency_key = Some(key);
         self
+    }
+
+    /// The same task, with a key that stands for it this long.
+    #[must_use]
+    pub fn unique_within(mut self, within: UniqueWithin) -> Self {
+        self.unique.within = within;
+        self
+    }
+
+    /// The same task, with this policy for a key that stands for another one.
+    #[must_use]
+    pub fn on_conflict(mut self, on_conflict: OnConflict) -> Self {
+        self.unique.on_conflict = on_conflict;
+        self
+    }
+
+    /// The same task, put off: due at `run_at`, and each further task under `key` replaces it and puts it off again, to `at_most` after the
+    /// first at the latest. Once it is leased, the next task under the key is a new one.
+    #[must_use]
+    pub fn debounced(mut self, key: IdempotencyKey, run_at: Timestamp, at_most: Duration) -> Self {
+        self.run_at = Some(run_at);
+        self.keyed(key)
+            .unique_within(UniqueWithin::WhileWaiting)
+            .on_conflict(OnConflict::Debounce { at_most })
     }
 }
 

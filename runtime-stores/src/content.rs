@@ -10,7 +10,7 @@ use runtime_core::limits::StoreLimits;
 use runtime_core::name::{IdempotencyKey, QueueName};
 use runtime_core::outcome::Outcome;
 use runtime_core::store::{Capability, EnqueueError, TaskCommand};
-use runtime_core::task::NewTask;
+use runtime_core::task::{NewTask, Task};
 
 /// 128 bits of BLAKE3.
 pub(crate) type Hash = [u8; 16];
@@ -67,6 +67,26 @@ pub(crate) fn event_of(command: TaskCommand, unknown_effect: bool) -> LifecycleE
 pub(crate) fn millis_up(at: Timestamp) -> i64 {
     let millis = at.as_millisecond();
     if at > Timestamp::from_millisecond(millis).unwrap_or(at) { millis + 1 } else { millis }
+}
+
+/// A moment as stores keep it, rounded up.
+pub(crate) fn whole_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(millis_up(at)).unwrap_or(at)
+}
+
+/// When a task wants to be due, at the latest at `latest`. `None`: at once.
+pub(crate) fn due(task: &NewTask, latest: Option<Timestamp>) -> Option<Timestamp> {
+    let asked = whole_millis(task.run_at?);
+    let latest = latest.and_then(|latest| Timestamp::from_millisecond(latest.as_millisecond()).ok());
+    Some(latest.map_or(asked, |latest| latest.min(asked)))
+}
+
+/// Whether a task may take another one's place: only what it shall do, and when, may differ.
+pub(crate) fn is_same_work(new: &NewTask, known: &Task) -> bool {
+    new.route == known.route
+        && new.tenant == known.tenant
+        && new.scope == known.scope
+        && new.ordering_key == known.ordering_key
 }
 
 /// Where a key is looked up.

@@ -3,6 +3,7 @@
 //! It keeps every promise that needs no disk. What is lost with the process: everything. What it lacks: the app's own rows.
 
 mod attempt;
+mod enqueue;
 mod look;
 mod operator;
 mod state;
@@ -29,6 +30,7 @@ use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Ta
 use tokio::sync::Notify;
 
 use crate::retention::Retention;
+use enqueue::Origin;
 use state::State;
 
 /// Tasks in memory. Cheap to clone: all clones are the same store.
@@ -111,7 +113,7 @@ impl TaskStore for MemoryStore {
 
     async fn enqueue(&self, tasks: Vec<NewTask>) -> Result<Vec<Result<Enqueued, EnqueueError>>, StoreError> {
         self.check_batch(tasks.len())?;
-        self.change(|state| tasks.into_iter().map(|task| state.take_in(task, true)).collect())
+        self.change(|state| tasks.into_iter().map(|task| state.take_in(task, Origin::Outside)).collect())
     }
 
     async fn enqueue_whole(
@@ -123,7 +125,7 @@ impl TaskStore for MemoryStore {
         if !writes.is_empty() {
             return Err(EnqueueError::CapabilityMissing(Capability::AppWrites));
         }
-        self.change(|state| state.take_in_whole(tasks, true))?
+        self.change(|state| state.take_in_whole(tasks, Origin::Outside))?
     }
 
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<LeasedTask>, StoreError> {

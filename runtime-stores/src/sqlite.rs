@@ -13,6 +13,7 @@ mod effects;
 mod enqueue;
 mod fault;
 mod group;
+mod keys;
 mod lease;
 mod names;
 mod open;

@@ -18,6 +18,7 @@ mod settling;
 mod steering;
 mod suspects;
 mod time;
+mod unique;
 mod world;
 
 use std::future::Future;
@@ -168,6 +169,18 @@ cases! {
         a_known_key_is_no_new_task_for_a_full_queue: [6, 8] [];
         a_call_that_fails_whole_leaves_no_key: [5, 6] [];
     }
+    unique {
+        a_key_stands_for_its_task_as_long_as_its_window: [6] [];
+        a_key_is_remembered_as_long_as_its_window: [6, 8] [];
+        an_ignored_task_changes_nothing: [6] [];
+        a_waiting_task_takes_what_replaces_it: [6] [];
+        nothing_replaces_a_task_that_was_leased: [6] [];
+        a_debounced_task_is_put_off_but_not_for_ever: [6] [];
+        only_the_same_work_replaces_a_task: [6] [];
+        follow_ups_obey_the_policies_of_their_keys: [4, 6] [];
+        a_call_that_fails_whole_takes_its_replacements_back: [5, 6] [];
+        windows_and_replacements_survive: [1, 6] [Durable];
+    }
     bounds {
         a_full_queue_refuses_from_outside_and_takes_follow_ups: [8] [];
         a_full_queue_takes_again_what_fits: [8] [];
@@ -268,6 +281,16 @@ macro_rules! conformance {
                 a_key_is_forgotten_when_its_time_is_over
                 a_known_key_is_no_new_task_for_a_full_queue
                 a_call_that_fails_whole_leaves_no_key
+                a_key_stands_for_its_task_as_long_as_its_window
+                a_key_is_remembered_as_long_as_its_window
+                an_ignored_task_changes_nothing
+                a_waiting_task_takes_what_replaces_it
+                nothing_replaces_a_task_that_was_leased
+                a_debounced_task_is_put_off_but_not_for_ever
+                only_the_same_work_replaces_a_task
+                follow_ups_obey_the_policies_of_their_keys
+                a_call_that_fails_whole_takes_its_replacements_back
+                windows_and_replacements_survive
                 a_full_queue_refuses_from_outside_and_takes_follow_ups
                 a_full_queue_takes_again_what_fits
                 an_oversize_payload_is_refused_alone

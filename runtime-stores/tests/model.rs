@@ -14,7 +14,9 @@ use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, HandlerName, IdempotencyKey, InstanceName, QueueName, Route, StepName};
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Settled, Settlement};
 use runtime_core::store::{EffectClass, EnqueueError, Enqueued, LeaseAsk, Store, TaskCommand, TaskFilter};
-use runtime_core::task::{AttemptRecord, Lease, NewTask, Priority, Task, TaskId, TaskState};
+use runtime_core::task::{
+    AttemptRecord, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
+};
 use runtime_stores::suite::ManualClock;
 use runtime_stores::{MemoryStore, Retention, SqliteOptions, SqliteStore, Synchronous};
 
@@ -35,12 +37,13 @@ struct New {
     deadline: Option<u8>,
     priority: i16,
     max_attempts: u32,
+    unique: Unique,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum End {
     Done,
-    DoneWithFollowUp { key: u8, content: u8 },
+    DoneWithFollowUp { key: u8, content: u8, unique: Unique },
     RetryNow,
     RetryLater,
     Reject,
@@ -77,8 +80,9 @@ fn new_task() -> impl Strategy<Value = New> {
         option::weighted(0.2, 1..60_u8),
         -1..2_i16,
         1..4_u32,
+        unique(),
     )
-        .prop_map(|(queue, key, content, delay, deadline, priority, max_attempts)| New {
+        .prop_map(|(queue, key, content, delay, deadline, priority, max_attempts, unique)| New {
             queue,
             key,
             content,
@@ -86,13 +90,32 @@ fn new_task() -> impl Strategy<Value = New> {
             deadline,
             priority,
             max_attempts,
+            unique,
         })
+}
+
+fn unique() -> impl Strategy<Value = Unique> {
+    let seconds = |most: u64| (0..most).prop_map(Duration::from_secs);
+    let within = prop_oneof![
+        2 => Just(UniqueWithin::Remembered),
+        1 => Just(UniqueWithin::WhileWaiting),
+        1 => Just(UniqueWithin::WhileLive),
+        1 => seconds(200).prop_map(UniqueWithin::For),
+        1 => Just(UniqueWithin::Forever),
+    ];
+    let on_conflict = prop_oneof![
+        2 => Just(OnConflict::Insert),
+        1 => Just(OnConflict::Ignore),
+        1 => Just(OnConflict::Replace),
+        1 => seconds(40).prop_map(|at_most| OnConflict::Debounce { at_most }),
+    ];
+    (within, on_conflict).prop_map(|(within, on_conflict)| Unique { within, on_conflict })
 }
 
 fn end() -> impl Strategy<Value = End> {
     prop_oneof![
         4 => Just(End::Done),
-        2 => (0..4_u8, 0..2_u8).prop_map(|(key, content)| End::DoneWithFollowUp { key, content }),
+        2 => (0..4_u8, 0..2_u8, unique()).prop_map(|(key, content, unique)| End::DoneWithFollowUp { key, content, unique }),
         1 => Just(End::RetryNow),
         1 => Just(End::RetryLater),
         1 => Just(End::Reject),
@@ -148,6 +171,8 @@ impl Side {
         match answer {
             Ok(Enqueued::Accepted { id }) => format!("accepted {}", self.number(id)),
             Ok(Enqueued::Duplicate { id, state }) => format!("duplicate of {}, {state}", self.number(id)),
+            Ok(Enqueued::Replaced { id }) => format!("replaced {}", self.number(id)),
+            Ok(Enqueued::Debounced { id, run_at }) => format!("put off {} to {run_at}", self.number(id)),
             Err(EnqueueError::IdempotencyConflict { existing }) => {
                 format!("conflict with {}", self.number(existing))
             }
@@ -304,6 +329,7 @@ fn build(new: &New, now: jiff::Timestamp) -> NewTask {
         run_at: (new.delay > 0).then(|| in_seconds(new.delay)),
         deadline: new.deadline.map(in_seconds),
         priority: Priority(new.priority),
+        unique: new.unique,
         max_attempts: NonZeroU32::new(new.max_attempts).unwrap(),
         ..bare(new.queue, new.content)
     }
@@ -314,8 +340,9 @@ fn settlement(lease: Lease, end: End, now: jiff::Timestamp) -> Settlement {
     let mut with = None;
     let outcome = match end {
         End::Done => Outcome::Done { output: b"{}".to_vec() },
-        End::DoneWithFollowUp { key, content } => {
-            let follow_up = bare(1, content).keyed(IdempotencyKey::new(format!("key-{key}")).unwrap());
+        End::DoneWithFollowUp { key, content, unique } => {
+            let key = IdempotencyKey::new(format!("key-{key}")).unwrap();
+            let follow_up = NewTask { unique, ..bare(1, content).keyed(key) };
             with = Some(Box::new(SettleWith {
                 follow_ups: vec![bare(0, 0), follow_up],
                 ..SettleWith::default()

@@ -10,6 +10,7 @@ use runtime_core::outcome::{Outcome, SettleWith, Settled, Settlement};
 use runtime_core::store::{Capability, EnqueueError, Enqueued, LeaseAsk};
 use runtime_core::task::{AttemptRecord, Epoch, Lease, LeasedTask, Task, TaskId, TaskState};
 
+use super::enqueue::Origin;
 use super::state::{State, after, is_ready_suspect, view};
 use crate::content;
 use crate::hold_back::HoldBack;
@@ -135,7 +136,7 @@ impl State {
         if !with.app_writes.is_empty() {
             return Err(EnqueueError::CapabilityMissing(Capability::AppWrites).into());
         }
-        let follow_ups = self.take_in_whole(with.follow_ups.clone(), false)?;
+        let follow_ups = self.take_in_whole(with.follow_ups.clone(), Origin::FollowUp(id))?;
         for event in &with.events {
             self.last_position += 1;
             let (position, at) = (self.last_position, self.now);

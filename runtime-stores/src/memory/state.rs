@@ -1,4 +1,4 @@
-//! The tasks in memory: how they come in, and the one place where they enter or leave a state.
+//! The tasks in memory: the one place where they enter or leave a state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -9,20 +9,13 @@ use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, Transition, runs_al
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{QueueName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::store::{ContentHash, EnqueueError, Enqueued, StateCounts};
+use runtime_core::store::{ContentHash, StateCounts};
 use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Priority, Task, TaskId, TaskState};
 
+use super::enqueue::Known;
 use crate::content;
 use crate::hold_back::HoldBack;
 use crate::retention::Retention;
-
-/// What a key is remembered with.
-pub(super) struct Known {
-    content: content::Hash,
-    pub(super) id: TaskId,
-    /// Once history forgot the task: its last state, and until when the key is kept.
-    pub(super) outlived: Option<(TaskState, Timestamp)>,
-}
 
 /// What a step was asked to do, and its result when there is one.
 type Effect = (ContentHash, Option<Vec<u8>>);
@@ -90,74 +83,12 @@ impl State {
         fits.then_some(task)
     }
 
-    /// One task: new, known, or refused. Only what comes from outside is bounded.
-    pub(super) fn take_in(&mut self, new: NewTask, outside: bool) -> Result<Enqueued, EnqueueError> {
-        content::check(&new, &self.limits)?;
-        let queue = new.route.queue.clone();
-        let key =
-            new.idempotency_key.as_ref().map(|key| (content::key_hash(&queue, key), content::hash(&new)));
-        if let Some((hash, content)) = &key
-            && let Some(known) = self.known(hash)
-        {
-            if known.content != *content {
-                return Err(EnqueueError::IdempotencyConflict { existing: known.id });
-            }
-            let (id, outlived) = (known.id, known.outlived);
-            let state = self.find(id).map(|task| task.state).or(outlived.map(|(state, _)| state));
-            return Ok(Enqueued::Duplicate { id, state: state.unwrap_or(TaskState::Done) });
-        }
-        let capacity = self.limits.queue_capacity;
-        if outside && self.counts.get(&queue).map_or(0, StateCounts::live) >= capacity {
-            return Err(EnqueueError::QueueFull { queue, capacity });
-        }
-        let id = self.insert(new);
-        if let Some((hash, content)) = key {
-            self.keys.insert(hash, Known { content, id, outlived: None });
-        }
-        Ok(Enqueued::Accepted { id })
-    }
-
-    fn known(&mut self, hash: &content::Hash) -> Option<&Known> {
-        let now = self.now;
-        if self.keys.get(hash)?.outlived.is_some_and(|(_, until)| until <= now) {
-            self.keys.remove(hash);
-        }
-        self.keys.get(hash)
-    }
-
-    /// All of them, or none.
-    pub(super) fn take_in_whole(
-        &mut self,
-        tasks: Vec<NewTask>,
-        outside: bool,
-    ) -> Result<Vec<Enqueued>, EnqueueError> {
-        let mut taken = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            match self.take_in(task, outside) {
-                Ok(enqueued) => taken.push(enqueued),
-                Err(refused) => {
-                    self.take_back(&taken);
-                    return Err(refused);
-                }
-            }
-        }
-        Ok(taken)
-    }
-
-    fn take_back(&mut self, taken: &[Enqueued]) {
-        for enqueued in taken {
-            if let Enqueued::Accepted { id } = enqueued
-                && let Some(task) = self.remove(id.row())
-            {
-                self.keys.retain(|_, known| known.id != task.id);
-            }
-        }
-    }
-
-    fn insert(&mut self, new: NewTask) -> TaskId {
+    /// A task that nobody knows yet.
+    pub(super) fn insert(&mut self, new: NewTask) -> TaskId {
         self.last_row += 1;
         let id = TaskId::new(self.now, self.salt, self.last_row);
-        let run_at = new.run_at.map(whole_millis).filter(|run_at| *run_at > self.now);
+        let latest = new.idempotency_key.as_ref().and_then(|_| new.unique.latest(self.now));
+        let run_at = content::due(&new, latest).filter(|run_at| *run_at > self.now);
         let task = Task {
             id,
             route: new.route,
@@ -169,7 +100,7 @@ impl State {
             idempotency_key: new.idempotency_key,
             ordering_key: new.ordering_key,
             run_at: run_at.unwrap_or(self.now),
-            deadline: new.deadline.map(whole_millis),
+            deadline: new.deadline.map(content::whole_millis),
             state: if run_at.is_some() { TaskState::Scheduled } else { TaskState::Ready },
             attempt: 0,
             max_attempts: new.max_attempts.get(),
@@ -281,9 +212,4 @@ pub(super) fn is_ready_suspect(task: &Task) -> bool {
 pub(super) fn after(now: Timestamp, wait: Duration) -> Timestamp {
     let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(now.as_millisecond().saturating_add(wait)).unwrap_or(Timestamp::MAX)
-}
-
-/// Rounded up: nothing is due before its time.
-fn whole_millis(at: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(content::millis_up(at)).unwrap_or(at)
 }

@@ -68,11 +68,11 @@ impl State {
             let until = finished_at.saturating_add(keep_keys);
             let until = jiff::Timestamp::from_millisecond(until).unwrap_or(jiff::Timestamp::MAX);
             if let Some(known) = self.keys.values_mut().find(|known| known.id == task.id) {
-                known.outlived = Some((task.state, until));
+                known.outlive(task.state, until);
             }
         }
         let now = self.now;
-        self.keys.retain(|_, known| known.outlived.is_none_or(|(_, until)| until > now));
+        self.keys.retain(|_, known| !known.is_over(now));
         old.len()
     }
 }

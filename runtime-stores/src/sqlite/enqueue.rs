@@ -1,11 +1,11 @@
 //! Tasks come in.
 
-use runtime_core::name::{IdempotencyKey, QueueName};
+use runtime_core::name::IdempotencyKey;
 use runtime_core::store::{AppWrite, EnqueueError, Enqueued};
 use runtime_core::task::{NewTask, TaskState};
-use rusqlite::OptionalExtension;
 
-use super::columns::{state, trace_to_text};
+use super::books::millis;
+use super::columns::trace_to_text;
 use super::fault::Fault;
 use super::writer::{RouteIds, Writer};
 use crate::content::{self, millis_up};
@@ -58,9 +58,10 @@ impl Writer<'_> {
             .as_ref()
             .map(|key| (content::key_hash(&task.route.queue, key), content::hash(task)));
         if let Some((hash, content)) = &key
-            && let Some(known) = self.known(hash, content)?
+            && let Some(known) = self.known(hash)?
+            && let Some(answer) = self.meet(task, hash, content, &known)?
         {
-            return Ok(known);
+            return Ok(answer);
         }
         if origin == Origin::Outside && self.books.counts(ids.queue).live() >= self.limits.queue_capacity {
             let (queue, capacity) = (task.route.queue.clone(), self.limits.queue_capacity);
@@ -68,14 +69,19 @@ impl Writer<'_> {
         }
         let row = self.insert(task, ids)?;
         if let Some((hash, content)) = &key {
-            self.sql.insert_key.execute((hash, content, row, self.now))?;
+            let keep_until = task.unique.keep_until(self.timestamp()?).map(|at| at.as_millisecond());
+            self.sql.insert_key.execute((hash, content, row, self.now, keep_until))?;
         }
         Ok(Ok(Enqueued::Accepted { id: self.id(row, self.now)? }))
     }
 
     fn insert(&mut self, task: &NewTask, ids: RouteIds) -> Result<i64, Fault> {
         let row = self.next_row()?;
-        let run_at = task.run_at.map(millis_up).filter(|run_at| *run_at > self.now);
+        let latest = match task.idempotency_key {
+            Some(_) => task.unique.latest(self.timestamp()?),
+            None => None,
+        };
+        let run_at = content::due(task, latest).map(millis).filter(|run_at| *run_at > self.now);
         let state = if run_at.is_some() { TaskState::Scheduled } else { TaskState::Ready };
         let at = run_at.unwrap_or(self.now);
         let rare = run_at.is_some()
@@ -111,55 +117,5 @@ impl Writer<'_> {
         self.books.enter(ids.queue, state);
         self.books.due_changed |= state == TaskState::Scheduled;
         Ok(row)
-    }
-
-    /// What is known under a key: the same task, a conflict, or nothing.
-    fn known(
-        &mut self,
-        hash: &content::Hash,
-        content: &content::Hash,
-    ) -> Result<Option<Result<Enqueued, EnqueueError>>, Fault> {
-        let known = self
-            .sql
-            .find_key
-            .query_row([hash], |row| {
-                Ok((
-                    row.get::<_, content::Hash>(0)?,
-                    row.get::<_, i64>(1)?,
-                    row.get::<_, i64>(2)?,
-                    row.get::<_, Option<u8>>(3)?,
-                    row.get::<_, Option<i64>>(4)?,
-                ))
-            })
-            .optional()?;
-        let Some((known_content, row, created_at, last_state, expires_at)) = known else { return Ok(None) };
-        if expires_at.is_some_and(|at| at <= self.now) {
-            self.sql.delete_key.execute([hash])?;
-            return Ok(None);
-        }
-        let id = self.id(row, created_at)?;
-        if known_content != *content {
-            return Ok(Some(Err(EnqueueError::IdempotencyConflict { existing: id })));
-        }
-        let standing = match self.standing(id)? {
-            None => self.finished_standing(id)?,
-            live => live,
-        };
-        let state = match (standing, last_state) {
-            (Some(standing), _) => standing.view.state,
-            (None, Some(number)) => state(number)?,
-            (None, None) => {
-                return Err(Fault::corrupt(format!("the key of task {id} outlived it without a state")));
-            }
-        };
-        Ok(Some(Ok(Enqueued::Duplicate { id, state })))
-    }
-
-    /// The hash under which a task's key is kept.
-    pub(super) fn key_hash_of(&self, queue: i64, key: &str) -> Result<content::Hash, Fault> {
-        let names = self.shared.names();
-        let queue: &QueueName = names.queue(queue)?;
-        let key = IdempotencyKey::new(key).map_err(|error| Fault::corrupt(error.to_string()))?;
-        Ok(content::key_hash(queue, &key))
     }
 }

@@ -40,9 +40,15 @@ statements! {
         run_at, deadline, tenant, scope, idempotency_key, trace, correlation_id, causation_id) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
-    find_key = "SELECT content, row, created_at, state, expires_at FROM rt_key WHERE hash = ?1";
-    insert_key = "INSERT INTO rt_key (hash, content, row, created_at) VALUES (?1, ?2, ?3, ?4)";
-    delete_key = "DELETE FROM rt_key WHERE hash = ?1";
+    find_key = "SELECT content, row, created_at, state, expires_at, keep_until FROM rt_key WHERE hash = ?1";
+    /// What stood under the key before no longer does.
+    insert_key = "INSERT OR REPLACE INTO rt_key (hash, content, row, created_at, keep_until) VALUES (?1, ?2, ?3, ?4, ?5)";
+    replace_key_content = "UPDATE rt_key SET content = ?2 WHERE hash = ?1";
+    /// The larger of NULL and a number is NULL: an end that is not known yet stays so.
+    keep_key = "UPDATE rt_key SET keep_until = ?2, expires_at = max(expires_at, ?2) WHERE hash = ?1";
+    /// A task that was never leased takes what another one says.
+    replace = "UPDATE rt_task SET state = ?2, priority = ?3, run_at = ?4, at = ?4, schema_version = ?5, payload = ?6, deadline = ?7 \
+        WHERE row = ?1 AND epoch = 0";
 
     /// In claim order. Never through another index, whatever the statistics say.
     claimable = concat!("SELECT ", shared_columns!(),
@@ -92,7 +98,7 @@ statements! {
     oldest_finished = "SELECT row, at, state, queue, idempotency_key, created_at FROM rt_history WHERE row > ?1 ORDER BY row LIMIT ?2";
     forget_attempts = "DELETE FROM rt_attempt WHERE row = ?1";
     forget_effects = "DELETE FROM rt_effect WHERE row = ?1";
-    outlive_key = "UPDATE rt_key SET state = ?3, expires_at = ?4 WHERE hash = ?1 AND row = ?2";
+    outlive_key = "UPDATE rt_key SET state = ?3, expires_at = max(?4, coalesce(keep_until, 0)) WHERE hash = ?1 AND row = ?2";
     forget_keys = "DELETE FROM rt_key WHERE hash IN (SELECT hash FROM rt_key WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 
     find_effect = "SELECT content, result FROM rt_effect WHERE row = ?1 AND step = ?2";
@@ -108,11 +114,12 @@ mod tests {
     use runtime_core::task::TaskState;
     use rusqlite::Connection;
 
+    use super::super::schema::MIGRATIONS;
     use super::*;
 
     fn fresh() -> Connection {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("schema/v1.sql")).unwrap();
+        MIGRATIONS.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
         conn
     }
 

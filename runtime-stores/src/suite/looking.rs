@@ -6,7 +6,7 @@ use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::name::HandlerName;
 use runtime_core::outcome::Outcome;
 use runtime_core::store::TaskFilter;
-use runtime_core::task::{NewTask, Priority, TaskId, TaskState};
+use runtime_core::task::{NewTask, Priority, TaskId, TaskState, Unique};
 use runtime_core::trace::TraceContext;
 
 use super::world::{World, attempts, done, queue, route_to, task, task_to};
@@ -21,6 +21,7 @@ pub(super) async fn a_task_reads_back_as_it_was_asked_for(w: World) {
         scope: Some("store=42".parse().unwrap()),
         priority: Priority(-7),
         idempotency_key: Some("key 1".parse().unwrap()),
+        unique: Unique::default(),
         ordering_key: None,
         run_at: Some(w.later(Duration::from_secs(5))),
         deadline: Some(w.later(Duration::from_secs(500))),
