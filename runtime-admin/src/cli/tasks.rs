@@ -107,9 +107,18 @@ async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_
     output.one(&answer, &answer.name, |_, _| {
         let mut sheet = Sheet::default();
         sheet.line("Name", short_name(&answer.name));
-        if answer.duplicate {
-            sheet.line("Duplicate", "yes: the key was known, nothing was made");
-            sheet.line("State", task_state(answer.state()));
+        match answer.outcome() {
+            v1::EnqueueOutcome::Unspecified | v1::EnqueueOutcome::Accepted => {}
+            v1::EnqueueOutcome::Duplicate => {
+                sheet.line("Duplicate", "yes: the key was known, nothing was made");
+                sheet.line("State", task_state(answer.state()));
+            }
+            v1::EnqueueOutcome::Replaced => {
+                sheet.line("Replaced", "yes: the key was known, its task waited and was changed");
+            }
+            v1::EnqueueOutcome::Debounced => {
+                sheet.line("Put off", "yes: the key was known, its task waited and was changed");
+            }
         }
         sheet.render(false)
     })?;

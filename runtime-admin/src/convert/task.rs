@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use runtime_core::error::TaskError;
 use runtime_core::name::Route;
+use runtime_core::store::Enqueued;
 use runtime_core::task::{AttemptRecord, NewTask, Priority, Task, TaskState};
 use runtime_core::trace::TraceContext;
 use runtime_proto::v1;
@@ -112,6 +113,28 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
         trace: trace(metadata),
         ..defaults
     })
+}
+
+/// What became of a task that was asked for, for the wire.
+pub(crate) fn enqueued(enqueued: &Enqueued) -> v1::EnqueueTaskResponse {
+    let answer = |outcome: v1::EnqueueOutcome| v1::EnqueueTaskResponse {
+        name: task_name(enqueued.id()),
+        duplicate: outcome == v1::EnqueueOutcome::Duplicate,
+        outcome: outcome.into(),
+        ..v1::EnqueueTaskResponse::default()
+    };
+    match enqueued {
+        Enqueued::Accepted { .. } => answer(v1::EnqueueOutcome::Accepted),
+        Enqueued::Duplicate { state, .. } => v1::EnqueueTaskResponse {
+            state: task_state(*state).into(),
+            ..answer(v1::EnqueueOutcome::Duplicate)
+        },
+        Enqueued::Replaced { .. } => answer(v1::EnqueueOutcome::Replaced),
+        Enqueued::Debounced { run_at, .. } => v1::EnqueueTaskResponse {
+            run_at: Some(timestamp(*run_at)),
+            ..answer(v1::EnqueueOutcome::Debounced)
+        },
+    }
 }
 
 fn task_error(error: &TaskError) -> v1::TaskError {

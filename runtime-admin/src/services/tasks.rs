@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use runtime_core::control::{Command, CommandError};
 use runtime_core::error::ErrorCode;
-use runtime_core::store::{Enqueued, TaskCommand, TaskPage};
+use runtime_core::store::{TaskCommand, TaskPage};
 use runtime_core::task::TaskId;
 use runtime_proto::v1;
 use runtime_proto::v1::task_service_server::TaskService;
@@ -98,19 +98,8 @@ impl TaskService for Tasks {
             .into_iter()
             .next()
             .unwrap_or_else(|| Err(CommandError::new(ErrorCode::NoAnswer, "the store answered for no task")));
-        let answer = match enqueued.map_err(|error| refusal(&error, &about))? {
-            Enqueued::Accepted { id } => v1::EnqueueTaskResponse {
-                name: convert::task_name(id),
-                duplicate: false,
-                state: v1::TaskState::Unspecified.into(),
-            },
-            Enqueued::Duplicate { id, state } => v1::EnqueueTaskResponse {
-                name: convert::task_name(id),
-                duplicate: true,
-                state: convert::task_state(state).into(),
-            },
-        };
-        Ok(Response::new(answer))
+        let enqueued = enqueued.map_err(|error| refusal(&error, &about))?;
+        Ok(Response::new(convert::enqueued(&enqueued)))
     }
 
     async fn retry_task(

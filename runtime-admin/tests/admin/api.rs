@@ -162,6 +162,7 @@ async fn a_task_from_outside_arrives_whole() {
         ..enqueue()
     };
     let answer = served.client.enqueue(request).await.unwrap();
+    assert_eq!(answer.outcome(), v1::EnqueueOutcome::Accepted);
     assert_eq!((answer.name, answer.duplicate), (format!("tasks/{}", id(9)), false));
     served.control.change(|world| {
         let task = &world.enqueued[0];
@@ -177,6 +178,12 @@ async fn a_task_from_outside_arrives_whole() {
     let keyed = |key: &str| v1::EnqueueTaskRequest { idempotency_key: key.into(), ..enqueue() };
     let known = served.client.enqueue(keyed("known")).await.unwrap();
     assert_eq!((known.duplicate, known.state()), (true, v1::TaskState::Done));
+    assert_eq!(known.outcome(), v1::EnqueueOutcome::Duplicate);
+    let waiting = served.client.enqueue(keyed("waiting")).await.unwrap();
+    assert_eq!((waiting.duplicate, waiting.outcome()), (false, v1::EnqueueOutcome::Replaced));
+    let put_off = served.client.enqueue(keyed("put off")).await.unwrap();
+    assert_eq!(put_off.outcome(), v1::EnqueueOutcome::Debounced);
+    assert_eq!((put_off.name, put_off.run_at.unwrap().seconds), (format!("tasks/{}", id(1)), 1_790_000_100));
     let conflict = served.client.enqueue(keyed("conflict")).await.unwrap_err();
     assert_eq!(refused(conflict), (Code::AlreadyExists, Some(ErrorCode::IdempotencyConflict), vec![]));
     let large = served.client.enqueue(keyed("large")).await.unwrap_err();

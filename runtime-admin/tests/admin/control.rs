@@ -176,6 +176,11 @@ impl World {
     fn enqueue(&mut self, tasks: Vec<NewTask>, reply: Reply<Vec<Result<Enqueued, CommandError>>>) {
         let answer = |task: &NewTask| match task.idempotency_key.as_ref().map(|key| key.as_str()) {
             Some("known") => Ok(Enqueued::Duplicate { id: id(1), state: TaskState::Done }),
+            Some("waiting") => Ok(Enqueued::Replaced { id: id(1) }),
+            Some("put off") => Ok(Enqueued::Debounced {
+                id: id(1),
+                run_at: jiff::Timestamp::from_second(1_790_000_100).unwrap(),
+            }),
             Some("conflict") => Err(CommandError::new(ErrorCode::IdempotencyConflict, "other content")),
             Some("large") => Err(CommandError::new(ErrorCode::TooLarge, "2 MiB, at most 1 MiB")),
             _ => Ok(Enqueued::Accepted { id: id(9) }),

@@ -144,7 +144,9 @@ impl Inbox {
             let answers = answer.await.expect("an answer").expect("the same name stands for the same mail");
             match answers[0] {
                 Enqueued::Accepted { id } => self.accepted.push((key, id, mail)),
-                Enqueued::Duplicate { .. } => self.known += 1,
+                Enqueued::Duplicate { .. } | Enqueued::Replaced { .. } | Enqueued::Debounced { .. } => {
+                    self.known += 1;
+                }
             }
         }
     }
