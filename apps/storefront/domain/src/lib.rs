@@ -1,7 +1,9 @@
 //! crate
 mod memberships;
 mod money;
+mod notifications;
 mod period;
+mod public_data;
 mod recommendations;
 mod reservations;
 mod rollups;
@@ -10,7 +12,9 @@ mod truth;
 mod zone;
 pub use crate::memberships::*;
 pub use crate::money::*;
+pub use crate::notifications::*;
 pub use crate::period::*;
+pub use crate::public_data::*;
 pub use crate::recommendations::*;
 pub use crate::reservations::*;
 pub use crate::rollups::*;
