@@ -9,7 +9,7 @@ usage: cargo xtask <task>
   test [--without-servers] [-- ARGS]  find or install the servers, then run every test; ARGS go to `cargo test`
   servers                             find or install the servers and print where each is, as shell exports
   bench [--quick]                     the table of throughput and latency, in release mode
-  coverage [CRATE …]                  line coverage of core, stores and actors by their own tests
+  coverage [CRATE …]                  line coverage of core, stores and actors by their tests
   ci                                  formatting, lints, documents, doc tests, then `test`
   nightly [-- ARGS]                   the long runs, in release mode
 

@@ -1,4 +1,4 @@
-//! `cargo xtask coverage`: which lines of a crate its own tests reach.
+//! `cargo xtask coverage`: which lines of the crates their tests reach, each also by the tests of the others.
 //!
 //! ```text
 //! instrumented build ─▶ tests ─▶ a profile a process ─▶ llvm-profdata ─▶ llvm-cov ─▶ a table a crate
@@ -24,17 +24,17 @@ pub(crate) fn run(workspace: &Workspace, crates: Vec<String>) -> Result<(), Fail
     let tools = servers::coverage_tools(workspace)?;
     // Apart from other builds, which would all begin anew after it.
     let target = workspace.root().join("target/coverage");
-    for name in &crates {
-        let programs = build(workspace, &target, name)?;
-        let profiles = target.join("profiles").join(name);
-        if profiles.exists() {
-            fs::remove_dir_all(&profiles).map_err(Failure::io("remove old profiles"))?;
-        }
-        step::run("tests", &mut cargo(workspace, &target, name, "profiles"))?;
+    let programs = build(workspace, &target, &crates)?;
+    let profiles = target.join("profiles");
+    if profiles.exists() {
+        fs::remove_dir_all(&profiles).map_err(Failure::io("remove old profiles"))?;
+    }
+    step::run("tests", &mut cargo(workspace, &target, &crates, "profiles"))?;
 
-        let merged = target.join(format!("{name}.profdata"));
-        let mut merge = Command::new(tools.join("llvm-profdata"));
-        step::run("merge", merge.arg("merge").arg("--sparse").arg(&profiles).arg("-o").arg(&merged))?;
+    let merged = target.join("merged.profdata");
+    let mut merge = Command::new(tools.join("llvm-profdata"));
+    step::run("merge", merge.arg("merge").arg("--sparse").arg(&profiles).arg("-o").arg(&merged))?;
+    for name in &crates {
         let mut export = Command::new(tools.join("llvm-cov"));
         export.args(["export", "--format=lcov", "--summary-only", "--ignore-filename-regex", TESTS]);
         export.arg("--instr-profile").arg(&merged);
@@ -42,25 +42,26 @@ pub(crate) fn run(workspace: &Workspace, crates: Vec<String>) -> Result<(), Fail
             export.arg("--object").arg(program);
         }
         let sources = workspace.root().join(name).join("src");
-        print!("{}", table(name, &sources, &output(export.arg(&sources))?));
+        print!("{}", table(name, &sources, &output(export.arg("--sources").arg(&sources))?));
     }
     Ok(())
 }
 
 /// Builds the tests; the answer is where each program lies.
-fn build(workspace: &Workspace, target: &Path, name: &str) -> Result<Vec<String>, Failure> {
-    let mut cargo = cargo(workspace, target, name, "of-the-build");
+fn build(workspace: &Workspace, target: &Path, crates: &[String]) -> Result<Vec<String>, Failure> {
+    let mut cargo = cargo(workspace, target, crates, "profiles-of-the-build");
     let messages = output(cargo.args(["--no-run", "--message-format", "json"]))?;
     let after = |line: &str| Some(line.split_once(r#""executable":""#)?.1.split('"').next()?.to_owned());
     Ok(messages.lines().filter_map(after).collect())
 }
 
-/// `cargo test` of an instrumented crate. Build scripts and macros are instrumented too: their profiles go to a folder of their own.
-fn cargo(workspace: &Workspace, target: &Path, name: &str, profiles: &str) -> Command {
+/// `cargo test` of instrumented crates. Build scripts and macros are instrumented too: their profiles go to a folder of their own.
+fn cargo(workspace: &Workspace, target: &Path, crates: &[String], profiles: &str) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "--tests", "--package", name, "--target-dir"]).arg(target);
+    cargo.args(["test", "--tests", "--target-dir"]).arg(target);
+    cargo.args(crates.iter().flat_map(|name| ["--package", name]));
     cargo.env("RUSTFLAGS", "-C instrument-coverage");
-    cargo.env("LLVM_PROFILE_FILE", target.join(profiles).join(name).join("%p-%m.profraw"));
+    cargo.env("LLVM_PROFILE_FILE", target.join(profiles).join("%p-%m.profraw"));
     cargo
 }
 
@@ -73,7 +74,7 @@ fn output(command: &mut Command) -> Result<String, Failure> {
 
 /// What a summary in lcov's format says, a line a file, and all of them together.
 fn table(name: &str, sources: &Path, lcov: &str) -> String {
-    let (mut rows, mut file, mut found) = (String::new(), "", 0);
+    let (mut rows, mut file, mut found) = (Vec::new(), "", 0);
     let (mut all, mut all_hit) = (0, 0);
     for line in lcov.lines() {
         match line.split_once(':') {
@@ -82,13 +83,15 @@ fn table(name: &str, sources: &Path, lcov: &str) -> String {
             Some(("LH", lines)) => {
                 let hit = lines.parse().unwrap_or(0);
                 let file = Path::new(file).strip_prefix(sources).unwrap_or(Path::new(file));
-                rows.push_str(&row(&file.display().to_string(), hit, found));
+                rows.push(row(&file.display().to_string(), hit, found));
                 (all, all_hit) = (all + found, all_hit + hit);
             }
             _ => {}
         }
     }
-    format!("\n{:<40} {:>7} {:>7}\n{rows}{}", "FILE", "LINES", "REACHED", row(name, all_hit, all))
+    rows.sort();
+    rows.push(row(name, all_hit, all));
+    format!("\n{:<40} {:>7} {:>7}\n{}", "FILE", "LINES", "REACHED", rows.concat())
 }
 
 fn row(name: &str, hit: u32, found: u32) -> String {
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_table_has_a_line_a_file_and_their_sum() {
-        let lcov = "SF:/x/core/src/a/b.rs\nLF:30\nLH:15\nend_of_record\nSF:/x/core/src/c.rs\nLF:10\nLH:10\n";
+        let lcov = "SF:/x/core/src/c.rs\nLF:10\nLH:10\nend_of_record\nSF:/x/core/src/a/b.rs\nLF:30\nLH:15\n";
         let table = table("core", Path::new("/x/core/src"), lcov);
         let rows: Vec<Vec<&str>> =
             table.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
