@@ -295,5 +295,4 @@ impl PromotionRules {
 }
 
 #[cfg(test)]
-#[path = "notifications/tests.rs"]
 mod tests;

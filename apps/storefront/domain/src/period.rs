@@ -28,9 +28,25 @@ pub enum PeriodKind {
 
 /// A day, week or month. It means a stretch of time only together with a [`Zone`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "DateOfPeriod")]
 pub struct Period {
     kind: PeriodKind,
+    /// Invariant: a week's is a Monday, a month's the first.
     starts_on: Date,
+}
+
+/// A period as text may have it: by any date in it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DateOfPeriod {
+    kind: PeriodKind,
+    starts_on: Date,
+}
+
+impl From<DateOfPeriod> for Period {
+    fn from(named: DateOfPeriod) -> Self {
+        Self::of_date(named.kind, named.starts_on)
+    }
 }
 
 impl Period {
@@ -242,6 +258,13 @@ mod tests {
         assert_eq!(name(PeriodKind::Month, "America/New_York"), "month:2026-02");
         assert_eq!(name(PeriodKind::Week, "Europe/Berlin"), "week:2026-02-23");
         assert_eq!(Period::of_date(PeriodKind::Month, date(2026, 12, 9)).next().to_string(), "month:2027-01");
+    }
+
+    #[test]
+    fn a_period_is_read_by_any_of_its_dates() {
+        let read: Period = serde_json::from_str(r#"{"kind":"week","starts_on":"2026-03-29"}"#).unwrap();
+        assert_eq!(read.to_string(), "week:2026-03-23");
+        assert_eq!(serde_json::from_str::<Period>(&serde_json::to_string(&read).unwrap()).unwrap(), read);
     }
 
     const ZONES: [&str; 8] = [

@@ -181,7 +181,7 @@ pub struct JourneyRow {
     pub product_id: i64,
     /// How many pieces (of fuel: how much, in thousandths of a gallon).
     pub quantity: i64,
-    /// What was paid, in dollars. The file has a float here; [`JourneyRow::to_sale`] reads the cents off it exactly.
+    /// What was paid, in dollars. The file has a float here; [`JourneyRow::to_sale`] reads the cents off it.
     pub sales_value: f64,
     /// When, by the store's clock.
     pub transaction_timestamp: DateTime,
@@ -216,10 +216,14 @@ impl JourneyRow {
     }
 }
 
-/// A decimal number of at most two places that went through a float is the nearest one to it; reading its shortest text
-/// gives it back.
+/// The cents that a float of dollars means. The file's floats carry the noise of sums (2.2e-16 for nothing), so a
+/// millionth of a cent is let pass; whatever is further from a whole number of cents is refused.
 fn cents(dollars: f64) -> Option<Money> {
-    Money::parse(&dollars.to_string(), Currency::Usd).ok().filter(|amount| amount.minor >= 0)
+    let hundredfold = dollars * 100.0;
+    let whole = hundredfold.round();
+    // Up to 2^53 every whole number is a float of its own.
+    let fits = (0.0..9_007_199_254_740_992.0).contains(&whole) && (hundredfold - whole).abs() < 1e-6;
+    fits.then_some(Money::new(whole as i64, Currency::Usd))
 }
 
 #[cfg(test)]
@@ -286,7 +290,10 @@ mod tests {
         let zone = Zone::named("America/New_York").unwrap();
         let sale = journey().to_sale(1, &zone).unwrap();
         assert_eq!((sale.amount.minor, sale.at.to_string().as_str()), (50, "2017-01-01T16:53:26Z"));
+        let noise = JourneyRow { sales_value: 2.220446e-16, ..journey() };
+        assert_eq!(noise.to_sale(1, &zone).unwrap().amount.minor, 0);
         for (row, column) in [
+            (JourneyRow { sales_value: f64::INFINITY, ..journey() }, "amount"),
             (JourneyRow { sales_value: 0.005, ..journey() }, "amount"),
             (JourneyRow { sales_value: -1.0, ..journey() }, "amount"),
             (JourneyRow { sales_value: f64::NAN, ..journey() }, "amount"),

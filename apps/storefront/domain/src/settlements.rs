@@ -288,5 +288,4 @@ impl Settlement {
 }
 
 #[cfg(test)]
-#[path = "settlements/tests.rs"]
 mod tests;
