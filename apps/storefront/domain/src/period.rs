@@ -261,6 +261,16 @@ mod tests {
     }
 
     #[test]
+    fn the_last_hour_ends_with_its_day() {
+        // The clocks of Lord Howe go back by half an hour: the day has 24 hours and a half one.
+        let island = zone("Australia/Lord_Howe");
+        let last = Bucket::hour_of(at("2026-04-05T23:45:00+10:30"), &island);
+        assert_eq!(last.to_string(), "hour:2026-04-05+24");
+        assert_eq!(last.starts(&island), at("2026-04-05T23:30:00+10:30"));
+        assert_eq!(last.ends(&island), at("2026-04-06T00:00:00+10:30"));
+    }
+
+    #[test]
     fn a_period_is_read_by_any_of_its_dates() {
         let read: Period = serde_json::from_str(r#"{"kind":"week","starts_on":"2026-03-29"}"#).unwrap();
         assert_eq!(read.to_string(), "week:2026-03-23");

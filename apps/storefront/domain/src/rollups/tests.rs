@@ -45,6 +45,16 @@ fn a_late_fact_dirties_its_own_hour_day_and_month() {
     );
 }
 
+#[test]
+fn the_first_moment_after_an_hour_is_the_next_ones() {
+    let moments = ["2026-03-10T12:00:00Z", "2026-03-10T12:59:59.999999999Z", "2026-03-10T13:00:00Z"];
+    let facts = moments.map(|at| fact(1, at, at));
+    let hour = |fact| RollupKey::of_fact(fact, &berlin()).next().unwrap();
+    for (key, count) in [(hour(&facts[0]), 2), (hour(&facts[2]), 1)] {
+        assert_eq!(recompute(key, &facts, &berlin()).unwrap().count, count, "{key}");
+    }
+}
+
 fn any_fact() -> impl Strategy<Value = Fact> {
     // March to April 2026, over Berlin's change of clocks, up to ten days late.
     let second = 1_772_300_000i64..1_776_000_000;
