@@ -240,12 +240,13 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
         leased,
         cancel: attempt.cancel.clone(),
         store: run.platform.store.clone(),
+        worker: run.descriptor.clone(),
     });
     let began = Instant::now();
 
-    let (outcome, trace) = async {
+    let (outcome, with, trace) = async {
         let result = handle(&run, ctx.clone(), limit).await;
-        let outcome = outcome_of(&run, attempt.number, result);
+        let (outcome, with) = allowed(outcome_of(&run, attempt.number, result), &ctx);
         report(&outcome, began.elapsed());
         let trace = run.platform.traces.current();
         if trace.is_some() {
@@ -253,13 +254,12 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
             let settle = tracing::info_span!("settle", otel.name = format_args!("settle {queue}"));
             drop(attempt.settling.set(settle));
         }
-        (outcome, trace)
+        (outcome, with, trace)
     }
     .instrument(span)
     .await;
 
     runtime_core::failpoint!("handler_returned");
-    let with = if matches!(outcome, Outcome::Done { .. }) { ctx.take_with() } else { None };
     attempt.submit(&run, outcome, with, started_at, trace);
 }
 
@@ -272,10 +272,25 @@ enum Came {
     Panicked(String),
 }
 
+/// What is done brings along what its worker declared, or is refused.
+fn allowed(outcome: Outcome, ctx: &Context) -> (Outcome, Option<Box<SettleWith>>) {
+    if !matches!(outcome, Outcome::Done { .. }) {
+        return (outcome, None);
+    }
+    match ctx.take_with() {
+        Ok(with) => (outcome, with),
+        Err(error) => (Outcome::Reject { error }, None),
+    }
+}
+
 /// How long the attempt may take, and what it means when it takes longer.
 fn limit_of(run: &WorkerRun, leased: &LeasedTask, now: Timestamp) -> (Duration, ErrorCode) {
     let timeout = (run.descriptor.timeout, ErrorCode::AttemptTimedOut);
-    match leased.task.deadline {
+    let workers = run
+        .descriptor
+        .deadline
+        .map(|after| leased.task.created_at.checked_add(after).unwrap_or(Timestamp::MAX));
+    match workers.into_iter().chain(leased.task.deadline).min() {
         None => timeout,
         Some(deadline) => {
             let left = Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO);
@@ -287,6 +302,9 @@ fn limit_of(run: &WorkerRun, leased: &LeasedTask, now: Timestamp) -> (Duration, 
 async fn handle(run: &WorkerRun, ctx: Context, (limit, code): (Duration, ErrorCode)) -> Came {
     if ctx.task().route.handler != run.descriptor.route.handler {
         return Came::Misrouted;
+    }
+    if limit.is_zero() {
+        return Came::TooLate(code);
     }
     let work = async {
         let task = ctx.clone();
@@ -318,11 +336,12 @@ fn outcome_of(run: &WorkerRun, attempt: u32, came: Came) -> Outcome {
         }
         Came::Panicked(text) => retry(run, attempt, TaskError::new(ErrorCode::HandlerPanicked, text), None),
         Came::TooLate(code) => {
-            let error = TaskError::new(code, "the handler did not end in time");
             if code == ErrorCode::DeadlineExceeded {
-                Outcome::Reject { error }
+                Outcome::Reject {
+                    error: TaskError::new(code, "the deadline passed before the task was done"),
+                }
             } else {
-                retry(run, attempt, error, None)
+                retry(run, attempt, TaskError::new(code, "the handler did not end in time"), None)
             }
         }
     }

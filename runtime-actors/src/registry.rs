@@ -22,6 +22,7 @@ use runtime_core::event::EventSubscriber;
 use runtime_core::handler::Handler;
 use runtime_core::name::AppName;
 use runtime_core::node::{NodeKind, NodePath};
+use runtime_core::rebuild::Rebuild;
 use runtime_core::supervision::{ChildSpec, RestartBudget, Strategy, SupervisorSpec};
 use runtime_core::worker::WorkerDescriptor;
 
@@ -49,6 +50,8 @@ pub struct WorkerPlan {
     pub descriptor: Arc<WorkerDescriptor>,
     /// The code.
     pub handler: Arc<dyn Handler>,
+    /// How its projection is made again.
+    pub rebuild: Option<Arc<dyn Rebuild>>,
 }
 
 /// An app: what its modules registered.

@@ -4,6 +4,7 @@ mod kit;
 mod sabotage;
 
 mod attempts;
+mod duties;
 mod faults;
 mod gaps;
 mod kinds;

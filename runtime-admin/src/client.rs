@@ -246,6 +246,12 @@ impl AdminClient {
         }
     }
 
+    /// One worker with its duties.
+    pub async fn worker(&self, worker: &WorkerName) -> Result<v1::Worker, ClientError> {
+        let request = self.request(v1::GetWorkerRequest { name: worker_name(worker) });
+        present(self.worker_service().get_worker(request).await?.into_inner().worker, "worker")
+    }
+
     /// Runs one ready task of a worker now. Answered when the attempt has been started.
     pub async fn run_worker(
         &self,

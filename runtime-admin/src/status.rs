@@ -45,6 +45,7 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::SourceUnavailable, Code::Unavailable),
     (ErrorCode::NodeFaulted, Code::Unavailable),
     (ErrorCode::NoAnswer, Code::DeadlineExceeded),
+    (ErrorCode::UndeclaredEffect, Code::FailedPrecondition),
 ];
 
 /// The canonical code of an error code.

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::DependencyName;
+
 /// What an error means for the task that met it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,6 +137,8 @@ error_codes! {
     NodeFaulted = "RT0032", "node_faulted", Retryable;
     /// No answer came in time.
     NoAnswer = "RT0033", "no_answer", Retryable;
+    /// The handler has an effect that its worker did not declare, or declared with another class.
+    UndeclaredEffect = "RT0034", "undeclared_effect", Permanent;
 }
 
 impl fmt::Display for ErrorCode {
@@ -186,12 +190,15 @@ pub struct TaskError {
     /// How long a peer asked us to wait before the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
+    /// What was down, when it was not the handler's own failure: tasks that need it are held back for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependency: Option<DependencyName>,
 }
 
 impl TaskError {
     /// An error with this code and text.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, retry_after: None }
+        Self { code, message: message.into(), field: None, retry_after: None, dependency: None }
     }
 
     /// A failure of the handler that a later attempt may not meet.
@@ -208,6 +215,13 @@ impl TaskError {
     #[must_use]
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// Blames something outside that the worker depends on: it did not answer, or said that it cannot.
+    #[must_use]
+    pub fn of_dependency(mut self, dependency: DependencyName) -> Self {
+        self.dependency = Some(dependency);
         self
     }
 

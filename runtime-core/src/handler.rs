@@ -34,6 +34,8 @@ pub use effect::EffectFailed;
 pub use typed::TypedHandler;
 
 use crate::error::{ErrorClass, ErrorCode, TaskError};
+use crate::input::InputError;
+use crate::name::InvalidName;
 use crate::outcome::ParkReason;
 use crate::store::StoreError;
 
@@ -86,6 +88,18 @@ impl From<TaskError> for NotDone {
                 Self::Park { reason: ParkReason::NeedsDecision { question: error.message } }
             }
         }
+    }
+}
+
+impl From<InputError> for NotDone {
+    fn from(error: InputError) -> Self {
+        TaskError::from(error).into()
+    }
+}
+
+impl From<InvalidName> for NotDone {
+    fn from(error: InvalidName) -> Self {
+        TaskError::permanent(error.to_string()).into()
     }
 }
 

@@ -33,7 +33,7 @@ use serde_json::Value;
 
 use crate::error::{ErrorCode, TaskError};
 use crate::name::{IdempotencyKey, InvalidName, OrderingKey, Route, Scope, Tenant};
-use crate::task::NewTask;
+use crate::task::{NewTask, Unique};
 
 /// What a worker's tasks carry, and what follows from it alone. Equal inputs give equal answers.
 pub trait TaskInput: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
@@ -48,6 +48,11 @@ pub trait TaskInput: Serialize + DeserializeOwned + JsonSchema + Send + 'static 
     /// # Errors
     /// When what it is made of is no key.
     fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName>;
+
+    /// For how long the key stands for one task, and what a second task under it does.
+    fn unique(&self) -> Unique {
+        Unique::default()
+    }
 
     /// The part of the world it concerns: what an operator names to run it alone.
     ///
@@ -92,7 +97,7 @@ impl From<InputError> for TaskError {
 }
 
 impl NewTask {
-    /// The task of this input: payload, schema version, idempotency key, scope, tenant and ordering key all follow from it.
+    /// The task of this input: payload, schema version, idempotency key with what it promises, scope, tenant and ordering key all follow from it.
     ///
     /// # Errors
     /// [`InputError`] when one of them cannot be had.
@@ -100,6 +105,7 @@ impl NewTask {
         Ok(Self {
             schema_version: I::SCHEMA_VERSION,
             idempotency_key: Some(input.idempotency_key()?),
+            unique: input.unique(),
             scope: input.scope()?,
             tenant: input.tenant()?,
             ordering_key: input.ordering_key()?,
@@ -153,6 +159,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::task::UniqueWithin;
 
     #[derive(Serialize, Deserialize, JsonSchema)]
     struct Settle {
@@ -168,6 +175,9 @@ mod tests {
         }
         fn scope(&self) -> Result<Option<Scope>, InvalidName> {
             Scope::new(format!("store={}", self.store)).map(Some)
+        }
+        fn unique(&self) -> Unique {
+            Unique { within: UniqueWithin::WhileLive, ..Unique::default() }
         }
         fn tenant(&self) -> Result<Option<Tenant>, InvalidName> {
             Tenant::new("north").map(Some)
@@ -188,6 +198,7 @@ mod tests {
         assert_eq!(task.payload, br#"{"store":42,"period":"2026-10"}"#);
         assert_eq!(task.schema_version, 3);
         assert_eq!(task.idempotency_key.unwrap().as_str(), "42/2026-10");
+        assert_eq!(task.unique.within, UniqueWithin::WhileLive);
         assert_eq!(task.scope.unwrap().as_str(), "store=42");
         assert_eq!(task.tenant.unwrap().as_str(), "north");
         assert_eq!(task.ordering_key.unwrap().as_str(), "42");
@@ -206,7 +217,6 @@ mod tests {
         #[derive(JsonSchema)]
         struct Empty {}
         #[derive(JsonSchema)]
-        #[expect(dead_code, reason = "only its schema matters")]
         struct Wrapped(Empty);
         #[derive(JsonSchema)]
         #[expect(dead_code, reason = "only its schema matters")]

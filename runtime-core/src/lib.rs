@@ -13,7 +13,7 @@
 //! | --- | --- | --- |
 //! | [`store::Store`] | runtime-stores | the tree |
 //! | [`control::Control`] | runtime-actors | the admin plane |
-//! | [`handler::Handler`], [`source::Source`], [`health::HealthCheck`] | apps | the tree |
+//! | [`handler::Handler`], [`source::Source`], [`health::HealthCheck`], [`rebuild::Rebuild`] | apps | the tree |
 //! | [`clock::Clock`], [`trace::TraceBridge`] | runtime | everyone |
 
 pub mod clock;
@@ -24,11 +24,13 @@ pub mod failpoint;
 pub mod flow;
 pub mod handler;
 pub mod health;
+pub mod input;
 pub mod lifecycle;
 pub mod limits;
 pub mod name;
 pub mod node;
 pub mod outcome;
+pub mod rebuild;
 pub mod retry;
 pub mod schedule;
 pub mod source;

@@ -59,6 +59,19 @@ impl RetryPolicy {
         self.delay.pick(attempt, random).max(asked)
     }
 
+    /// The longest time from the start of the first attempt to the end of the last, when each takes no longer than `timeout`: every
+    /// wait at its ceiling, or at what a peer may ask for. Waits for a person, a snooze, an outage or a free slot come on top and have
+    /// no bound; [`Duration::MAX`] when it cannot be counted.
+    pub fn horizon(&self, timeout: Duration) -> Duration {
+        let waits = self.max_attempts.get() - 1;
+        let longest = |attempt| self.delay.ceiling(attempt).max(self.asked_after_cap);
+        // No ceiling grows after this many: it is at its cap, or it never grows.
+        let growing = waits.min(u32::BITS);
+        let grown = (1..=growing).fold(Duration::ZERO, |sum, attempt| sum.saturating_add(longest(attempt)));
+        let level = longest(growing + 1).saturating_mul(waits - growing);
+        grown.saturating_add(level).saturating_add(timeout.saturating_mul(self.max_attempts.get()))
+    }
+
     /// How many attempts remain after `attempt` of them were made.
     pub fn attempts_left(&self, attempt: u32) -> u32 {
         self.max_attempts.get().saturating_sub(attempt)

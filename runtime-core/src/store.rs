@@ -227,6 +227,23 @@ pub enum EffectClass {
     Unkeyed,
 }
 
+impl EffectClass {
+    /// The name used in logs, the API and documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transactional => "transactional",
+            Self::Keyed => "keyed",
+            Self::Unkeyed => "unkeyed",
+        }
+    }
+}
+
+impl std::fmt::Display for EffectClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Hash of what a step was asked to do, so that the same key with other content is noticed.
 pub type ContentHash = [u8; 32];
 

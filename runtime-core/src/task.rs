@@ -244,14 +244,6 @@ impl NewTask {
         }
     }
 
-    /// A task whose payload is `input` as JSON.
-    ///
-    /// # Errors
-    /// When `input` cannot be written as JSON.
-    pub fn with_input<I: Serialize>(route: Arc<Route>, input: &I) -> Result<Self, serde_json::Error> {
-        Ok(Self::new(route, serde_json::to_vec(input)?))
-    }
-
     /// The same task under an idempotency key.
     #[must_use]
     pub fn keyed(mut self, key: IdempotencyKey) -> Self {

@@ -177,3 +177,29 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<RetryPolicy>(&text).expect("a policy"), policy);
     }
 }
+
+#[test]
+fn the_horizon_is_every_wait_at_its_longest_and_every_attempt() {
+    let patient = |max_attempts, delay| RetryPolicy { asked_after_cap: MS(0), ..policy(max_attempts, delay) };
+    let fixed = RetryDelay::Fixed { delay: MS(250) };
+    for (what, policy, expected) in [
+        ("one attempt waits for nothing", patient(1, exponential()), MS(10)),
+        ("fixed waits", patient(3, fixed.clone()), MS(2 * 250 + 30)),
+        ("growing waits", patient(4, exponential()), MS(100 + 300 + 900 + 40)),
+        ("at the cap", patient(7, exponential()), MS(100 + 300 + 900 + 2_700 + 5_000 + 5_000 + 70)),
+        ("a peer may ask for more", policy(3, fixed), MS(2 * 60_000 + 30)),
+        (
+            "a million attempts are counted as quickly",
+            patient(1_000_000, exponential()),
+            MS(100 + 300 + 900 + 2_700 + 999_995 * 5_000 + 10_000_000),
+        ),
+        (
+            "no factor never grows",
+            patient(100, RetryDelay::Exponential { first: MS(7), factor: 0, cap: MS(5_000) }),
+            MS(99 * 7 + 1_000),
+        ),
+    ] {
+        assert_eq!(policy.horizon(MS(10)), expected, "{what}");
+    }
+    assert_eq!(policy(u32::MAX, exponential()).horizon(Duration::MAX), Duration::MAX);
+}

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{NoAppConfig, RuntimeConfig};
+use crate::duties::{MissingDuty, told};
 use crate::worker::Worker;
 
 /// What an app's own section of the configuration must be.
@@ -50,13 +51,11 @@ pub enum SetupError {
         /// Its name.
         name: String,
     },
-    /// A worker lacks something that every worker must have.
-    #[error("worker {worker} has no {duty}")]
+    /// Workers lack something that every worker must have.
+    #[error("every worker has five duties, and these are not met:{}", told(missing))]
     MissingDuty {
-        /// The worker.
-        worker: String,
-        /// What it lacks.
-        duty: &'static str,
+        /// All that is missing, worker by worker.
+        missing: Vec<MissingDuty>,
     },
     /// What the module itself found.
     #[error("{0}")]
@@ -191,6 +190,10 @@ impl<A: AppConfig> App<A> {
             module.register(&config.app, &mut setup)?;
         }
         let Setup { workers, mut sources, health, subscribers, migrations, .. } = setup;
+        let missing: Vec<MissingDuty> = workers.iter().flat_map(Worker::missing_duties).collect();
+        if !missing.is_empty() {
+            return Err(SetupError::MissingDuty { missing });
+        }
         let workers: Vec<_> = workers
             .into_iter()
             .map(|worker| {

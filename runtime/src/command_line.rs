@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use runtime_actors::AppPlan;
 
 use crate::app::{App, AppConfig};
 use crate::config::{ConfigSources, Loaded, RuntimeConfig, config_example, config_schema};
 use crate::signals::Exit;
+use crate::worker_docs::worker_docs;
 
 /// Where the configuration comes from, beside the environment (`RUNTIME__SECTION__KEY`).
 #[derive(Debug, Clone, Default, Args)]
@@ -38,6 +40,13 @@ pub enum ConfigCommand {
     Example,
 }
 
+/// What can be asked about workers without running them.
+#[derive(Debug, Clone, Subcommand)]
+pub enum WorkerCommand {
+    /// A page of documentation in Markdown: every worker with its five duties.
+    Docs,
+}
+
 #[derive(Debug, Parser)]
 struct CommandLine {
     #[command(flatten)]
@@ -53,6 +62,9 @@ enum Verb {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Looks at the registered workers.
+    #[command(subcommand)]
+    Worker(WorkerCommand),
 }
 
 impl<A: AppConfig> App<A> {
@@ -72,6 +84,7 @@ impl<A: AppConfig> App<A> {
             Ok(line) => match line.command.unwrap_or(Verb::Run) {
                 Verb::Run => self.run_until_signal(&line.config),
                 Verb::Config(command) => self.run_config(&line.config, &command),
+                Verb::Worker(command) => self.run_worker(&line.config, &command),
             },
             Err(error) => {
                 drop(error.print());
@@ -127,6 +140,25 @@ impl<A: AppConfig> App<A> {
                     _ => println!("ok"),
                 },
             },
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// Does what a worker command says.
+    pub fn run_worker(&self, args: &ConfigArgs, command: &WorkerCommand) -> ExitCode {
+        let assembled = match self.load(args).map(|loaded| self.assemble(&loaded.value)) {
+            Ok(Ok(assembled)) => assembled,
+            Ok(Err(error)) => {
+                eprintln!("error: {error}");
+                return Exit::Configuration.into();
+            }
+            Err(exit) => return exit.into(),
+        };
+        let AppPlan { name, workers, .. } = &assembled.plan;
+        match command {
+            WorkerCommand::Docs => {
+                print!("{}", worker_docs(name.as_str(), workers.iter().map(|worker| &worker.descriptor)));
+            }
         }
         ExitCode::SUCCESS
     }

@@ -9,8 +9,15 @@
 //! ```no_run
 //! use runtime::prelude::*;
 //!
-//! #[derive(Deserialize, JsonSchema)]
+//! #[derive(Serialize, Deserialize, JsonSchema)]
 //! struct Greet { name: String }
+//!
+//! impl TaskInput for Greet {
+//!     const KEY: &'static str = "name";
+//!     fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+//!         IdempotencyKey::new(&self.name)
+//!     }
+//! }
 //!
 //! async fn greet(_ctx: Context, greet: Greet) -> HandlerResult<String> {
 //!     Ok(format!("hello {}", greet.name))
@@ -20,7 +27,16 @@
 //!
 //! impl Module for Greeter {
 //!     fn register(&self, _config: &NoAppConfig, setup: &mut Setup) -> Result<(), SetupError> {
-//!         setup.worker(Worker::named("greet").responsibility("greets whoever is named").handler(greet));
+//!         setup.worker(
+//!             Worker::named("greet")
+//!                 .responsibility("greets whoever is named")
+//!                 .serves("whoever is named")
+//!                 .writes(Home::Output)
+//!                 .handler(greet)
+//!                 .retry(RetryPolicy::default())
+//!                 .no_effects()
+//!                 .entry_point(EntryPoint::per_task()),
+//!         );
 //!         Ok(())
 //!     }
 //! }
@@ -33,15 +49,19 @@
 mod app;
 mod command_line;
 pub mod config;
+mod duties;
 mod running;
 pub mod signals;
 pub mod telemetry;
 mod worker;
+mod worker_docs;
 
 pub use app::{App, AppConfig, Assembled, Module, Setup, SetupError};
-pub use command_line::{ConfigArgs, ConfigCommand, control_runtime};
+pub use command_line::{ConfigArgs, ConfigCommand, WorkerCommand, control_runtime};
+pub use duties::MissingDuty;
 pub use running::{Running, StartError, admin_file};
 pub use worker::Worker;
+pub use worker_docs::worker_docs;
 
 pub use runtime_actors as actors;
 pub use runtime_admin as admin;
@@ -53,13 +73,18 @@ pub mod prelude {
     pub use runtime_core::error::{ErrorCode, TaskError};
     pub use runtime_core::event::NewEvent;
     pub use runtime_core::handler::{Context, EffectFailed, HandlerResult, NotDone};
-    pub use runtime_core::name::{IdempotencyKey, Route, StepName};
+    pub use runtime_core::input::TaskInput;
+    pub use runtime_core::name::{
+        DependencyName, IdempotencyKey, InvalidName, OrderingKey, Route, Scope, StepName, Tenant,
+    };
     pub use runtime_core::node::Health;
     pub use runtime_core::outcome::ParkReason;
+    pub use runtime_core::rebuild::{Rebuild, RebuildAsk, RebuildPlan};
     pub use runtime_core::retry::{RetryDelay, RetryPolicy};
     pub use runtime_core::source::{Finished, Found, Source};
     pub use runtime_core::store::{AppMigration, AppWrite, EffectClass, SqlValue, StoreTx};
-    pub use runtime_core::task::NewTask;
+    pub use runtime_core::task::{NewTask, OnConflict, Unique, UniqueWithin};
+    pub use runtime_core::worker::{EntryPoint, Home};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 

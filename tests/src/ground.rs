@@ -65,19 +65,26 @@ impl Module<GroundConfig> for GroundModule {
         setup.worker(
             Worker::named("job")
                 .responsibility("does what its input says")
+                .serves("tests that count")
+                .writes(Home::Truth("ground_row"))
+                .writes(Home::Outside("folder"))
                 .slots(const { std::num::NonZeroUsize::new(8).expect("not zero") })
                 .retry(retry.clone())
                 .effect("row", EffectClass::Transactional)
                 .effect("stamp", EffectClass::Keyed)
                 .effect("send", EffectClass::Unkeyed)
+                .entry_point(EntryPoint::per_task())
                 .handler(move |ctx, job| job::run(in_job.clone(), follow.clone(), "job", ctx, job)),
         );
         let nowhere = setup.route("follow")?;
         setup.worker(
             Worker::named("follow")
                 .responsibility("does what a job leaves to be done after it")
+                .serves("tests that count")
+                .writes(Home::Truth("ground_row"))
                 .retry(retry)
                 .effect("row", EffectClass::Transactional)
+                .entry_point(EntryPoint::per_task())
                 .handler(move |ctx, job| job::run(in_follow.clone(), nowhere.clone(), "follow", ctx, job)),
         );
         let (route, in_inbox) = (setup.route("job")?, folder.clone());

@@ -11,7 +11,7 @@ use mail_order_bot::module::{APP, MailOrders};
 use mail_order_bot::orders::{lines, lines_table, orders, orders_table};
 use runtime::signals::Exit;
 use runtime::stores::SqliteReader;
-use runtime::{App, ConfigArgs, ConfigCommand};
+use runtime::{App, ConfigArgs, ConfigCommand, WorkerCommand};
 
 /// Turns order mails into orders.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ enum Verb {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Looks at the registered workers.
+    #[command(subcommand)]
+    Worker(WorkerCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     match line.command {
         Verb::Run => app.run_until_signal(&line.config),
         Verb::Config(command) => app.run_config(&line.config, &command),
+        Verb::Worker(command) => app.run_worker(&line.config, &command),
         Verb::Orders(command) => look(&app, &line.config, &command).into(),
         Verb::Demo { dir } => match dir.map_or_else(fresh_folder, Ok) {
             Ok(folder) => demo(&app, &line.config, &folder).into(),

@@ -41,19 +41,27 @@ impl Module<BotConfig> for MailOrders {
                 .responsibility(
                     "turns each order mail into one order, one answer or one question to a person",
                 )
-                .slots(slots(4))
-                .timeout(Duration::from_secs(60))
+                .serves("customers who order by mail")
+                .writes(Home::Truth("orders"))
+                .handler(move |ctx, mail| desk.clone().take(ctx, mail))
+                .retry(RetryPolicy::default())
                 .effect("create-order", EffectClass::Transactional)
-                .handler(move |ctx, mail| desk.clone().take(ctx, mail)),
+                .entry_point(EntryPoint::per_scope("account"))
+                .slots(slots(4))
+                .timeout(Duration::from_secs(60)),
         );
         let post = Arc::new(PostOffice::open(&config.replies)?);
         setup.worker(
             Worker::named(REPLIES)
                 .responsibility("sends each customer the one reply to his mail")
-                .slots(slots(2))
-                .timeout(Duration::from_secs(60))
+                .serves("customers who wait for an answer")
+                .writes(Home::Outside("the customer's mailbox"))
+                .handler(move |ctx, reply| replies::send(post.clone(), ctx, reply))
+                .retry(RetryPolicy::default())
                 .effect("send", EffectClass::Unkeyed)
-                .handler(move |ctx, reply| replies::send(post.clone(), ctx, reply)),
+                .entry_point(EntryPoint::per_task())
+                .slots(slots(2))
+                .timeout(Duration::from_secs(60)),
         );
         let route = setup.route(ORDERS)?;
         for (name, mailbox) in &config.mailboxes {

@@ -19,7 +19,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use runtime::core::error::{ErrorCode, TaskError};
-use runtime::core::name::{IdempotencyKey, InvalidName, Route};
+use runtime::core::input::TaskInput;
+use runtime::core::name::{IdempotencyKey, InvalidName, Route, Scope};
 use runtime::core::source::{Found, Source};
 use runtime::core::store::AppWrite;
 use runtime::core::task::NewTask;
@@ -142,6 +143,18 @@ pub struct IncomingMail {
     pub oversize: bool,
 }
 
+impl TaskInput for IncomingMail {
+    const KEY: &'static str = "account and what it calls the mail";
+
+    fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+        IdempotencyKey::new(&self.outside)
+    }
+
+    fn scope(&self) -> Result<Option<Scope>, InvalidName> {
+        Scope::new(format!("account={}", self.source)).map(Some)
+    }
+}
+
 /// Turns mails of one account into tasks, whatever kind of mailbox they come from.
 #[derive(Debug, Clone)]
 struct MailIntake {
@@ -190,7 +203,7 @@ impl MailIntake {
             outside: key.to_string(),
             size,
         };
-        let task = NewTask::with_input(self.route.clone(), &mail)
+        let task = NewTask::of(self.route.clone(), &mail)
             .map_err(|error| unavailable(format!("a mail cannot be written as a task: {error}")))?;
         Ok(Found { key, task, writes })
     }

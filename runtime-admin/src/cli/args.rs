@@ -239,6 +239,12 @@ pub(super) struct EnqueueArgs {
 pub(super) enum WorkerVerb {
     /// List workers
     List,
+    /// Show one worker with its five duties
+    Get {
+        /// The worker
+        #[arg(value_parser = worker)]
+        worker: WorkerName,
+    },
     /// Run one ready task of a worker now
     #[command(group = clap::ArgGroup::new("selection").required(true))]
     Run {

@@ -2,7 +2,7 @@
 
 use runtime_core::retry::{RetryDelay, RetryPolicy};
 use runtime_core::store::EffectClass;
-use runtime_core::worker::WorkerDescriptor;
+use runtime_core::worker::{Home, WorkerDescriptor};
 use runtime_proto::v1;
 
 use super::{app_name, duration, queue_name, worker_name};
@@ -25,7 +25,28 @@ pub(crate) fn worker(worker: &WorkerDescriptor) -> v1::Worker {
             .collect(),
         input_schema: worker.input_schema.to_string(),
         output_schema: worker.output_schema.to_string(),
+        serves: worker.serves.clone(),
+        writes: worker.writes.iter().map(home).collect(),
+        idempotency_key: worker.key.clone(),
+        schema_version: worker.schema_version,
+        retry_horizon: Some(duration(worker.retry.horizon(worker.timeout))),
+        deadline: worker.deadline.map(duration),
+        dependencies: worker.dependencies.iter().map(ToString::to_string).collect(),
+        entry_point: Some(v1::EntryPoint {
+            scope_key: worker.entry_point.scope_key().unwrap_or_default().to_owned(),
+            rebuilds: worker.rebuilds,
+        }),
     }
+}
+
+fn home(home: &Home) -> v1::Home {
+    let (kind, name) = match *home {
+        Home::Truth(name) => (v1::HomeKind::Truth, name),
+        Home::Projection(name) => (v1::HomeKind::Projection, name),
+        Home::Outside(name) => (v1::HomeKind::Outside, name),
+        Home::Output => (v1::HomeKind::Output, ""),
+    };
+    v1::Home { kind: kind.into(), name: name.to_owned() }
 }
 
 fn retry(policy: &RetryPolicy) -> v1::RetryPolicy {

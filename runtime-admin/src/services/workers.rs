@@ -37,6 +37,15 @@ impl WorkerService for Workers {
         }))
     }
 
+    async fn get_worker(
+        &self,
+        request: Request<v1::GetWorkerRequest>,
+    ) -> Result<Response<v1::GetWorkerResponse>, Status> {
+        let (name, about) = convert::worker_from_wire(&request.get_ref().name)?;
+        let worker = registered(&self.0.for_call(request.metadata()), &about, &name).await?;
+        Ok(Response::new(v1::GetWorkerResponse { worker: Some(convert::worker(&worker)) }))
+    }
+
     async fn run_worker(
         &self,
         request: Request<v1::RunWorkerRequest>,
@@ -71,13 +80,7 @@ async fn ready_task(
     worker: &WorkerName,
     scope: Scope,
 ) -> Result<TaskId, Status> {
-    let missing = |what: String| refusal(&CommandError::not_found(what), about);
-    let workers: Vec<WorkerDescriptor> = door.ask(about, |reply| Command::ListWorkers { reply }).await?;
-    let route = workers
-        .into_iter()
-        .find(|known| known.name == *worker)
-        .map(|known| known.route)
-        .ok_or_else(|| missing(format!("no worker {worker}")))?;
+    let route = registered(door, about, worker).await?.route;
     let filter = TaskFilter {
         states: vec![TaskState::Ready],
         app: Some(route.app.clone()),
@@ -90,5 +93,15 @@ async fn ready_task(
         .ask(about, |reply| Command::ListTasks { filter, after: None, page_size: MAX_PAGE_SIZE, reply })
         .await?;
     let oldest = page.tasks.last().map(|task| task.id);
-    oldest.ok_or_else(|| missing(format!("no ready task of scope {scope} for worker {worker}")))
+    oldest.ok_or_else(|| missing(format!("no ready task of scope {scope} for worker {worker}"), about))
+}
+
+async fn registered(door: &Door, about: &Resource, worker: &WorkerName) -> Result<WorkerDescriptor, Status> {
+    let workers: Vec<WorkerDescriptor> = door.ask(about, |reply| Command::ListWorkers { reply }).await?;
+    let known = workers.into_iter().find(|known| known.name == *worker);
+    known.ok_or_else(|| missing(format!("no worker {worker}"), about))
+}
+
+fn missing(what: String, about: &Resource) -> Status {
+    refusal(&CommandError::not_found(what), about)
 }

@@ -130,6 +130,8 @@ async fn queues_and_workers_are_listed() {
             &["queue", "stats", "none"],
             &["worker", "list"],
             &["worker", "list", "-o", "wide"],
+            &["worker", "get", "settle"],
+            &["worker", "get", "none"],
             &["worker", "run", "fetch", "--task", &task],
             &["worker", "run", "fetch", "--scope", "store=42", "--correlation", "audit-3"],
             &["worker", "run", "fetch", "--scope", "store=1"],

@@ -19,7 +19,7 @@ use runtime_core::store::{
 };
 use runtime_core::task::{AttemptRecord, Epoch, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
-use runtime_core::worker::WorkerDescriptor;
+use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
 use tokio::sync::Notify;
 
 /// The moment at which everything in memory stands still.
@@ -335,7 +335,15 @@ fn worker(name: &str, queue: &str) -> WorkerDescriptor {
         slots: NonZeroUsize::new(4).expect("not zero"),
         timeout: Duration::from_secs(90),
         retry: RetryPolicy::default(),
+        deadline: (name == "settle").then(|| Duration::from_hours(24)),
+        serves: "store owners".to_owned(),
+        writes: vec![Home::Truth("settlement"), Home::Outside("bank")],
+        key: "store and period".to_owned(),
         effects: vec![(StepName::new("confirm").expect("a name"), EffectClass::Unkeyed)],
+        dependencies: vec!["bank".parse().expect("a name")],
+        entry_point: if name == "settle" { EntryPoint::per_scope("store") } else { EntryPoint::per_task() },
+        rebuilds: name == "settle",
+        schema_version: 2,
         input_schema: serde_json::json!({"type": "object"}),
         output_schema: serde_json::json!(true),
     }

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::NotDone;
-use crate::error::TaskError;
+use crate::error::{ErrorCode, TaskError};
 use crate::event::NewEvent;
 use crate::outcome::SettleWith;
 use crate::store::{AppWrite, Store};
 use crate::task::{Lease, LeasedTask, NewTask, Progress, Task};
+use crate::worker::WorkerDescriptor;
 
 /// A handler's view of its attempt. Cheap to clone; all clones are the same attempt.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ struct Inner {
     lease: Lease,
     cancel: CancellationToken,
     store: Arc<dyn Store>,
+    worker: Arc<WorkerDescriptor>,
     with: Mutex<SettleWith>,
 }
 
@@ -31,17 +33,20 @@ pub struct ContextParts {
     pub cancel: CancellationToken,
     /// Where effects are noted.
     pub store: Arc<dyn Store>,
+    /// Which effects are declared.
+    pub worker: Arc<WorkerDescriptor>,
 }
 
 impl Context {
     /// A context for one attempt.
     pub fn new(parts: ContextParts) -> Self {
-        let ContextParts { leased, cancel, store } = parts;
+        let ContextParts { leased, cancel, store, worker } = parts;
         Self(Arc::new(Inner {
             task: *leased.task,
             lease: leased.lease,
             cancel,
             store,
+            worker,
             with: Mutex::default(),
         }))
     }
@@ -64,6 +69,11 @@ impl Context {
     /// Whether a person let the task go on after it was parked.
     pub fn approved(&self) -> bool {
         self.0.task.approved
+    }
+
+    /// The worker that runs it.
+    pub fn worker(&self) -> &WorkerDescriptor {
+        &self.0.worker
     }
 
     /// Set when the attempt shall end: stop, lost lease, timeout. A handler that works long looks at it.
@@ -93,7 +103,8 @@ impl Context {
         self.with().events.push(event);
     }
 
-    /// A transactional effect: rows of the app that commit with the settlement, or not at all.
+    /// A transactional effect: rows of the app that commit with the settlement, or not at all. A worker that declared none has its
+    /// attempt refused with [`ErrorCode::UndeclaredEffect`] in place of the settlement.
     pub fn write(&self, write: AppWrite) {
         self.with().app_writes.push(write);
     }
@@ -116,9 +127,17 @@ impl Context {
     }
 
     /// Takes what rides along with the settlement. Called once by the executor, after the handler.
-    pub fn take_with(&self) -> Option<Box<SettleWith>> {
+    ///
+    /// # Errors
+    /// [`ErrorCode::UndeclaredEffect`] when there are rows and the worker declared no transactional effect.
+    pub fn take_with(&self) -> Result<Option<Box<SettleWith>>, TaskError> {
         let with = std::mem::take(&mut *self.with());
-        if with.is_empty() { None } else { Some(Box::new(with)) }
+        if !with.app_writes.is_empty() && !self.0.worker.writes_rows() {
+            let text =
+                format!("worker {} writes rows and declared no transactional effect", self.0.worker.name);
+            return Err(TaskError::new(ErrorCode::UndeclaredEffect, text));
+        }
+        Ok(if with.is_empty() { None } else { Some(Box::new(with)) })
     }
 
     fn with(&self) -> MutexGuard<'_, SettleWith> {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The key is task id + step name, never the attempt. The same step with other content is a hard error: it would mean that
-//! the handler is not deterministic in what it asks of the world.
+//! the handler is not deterministic in what it asks of the world. A step that the worker did not declare with this class is refused
+//! before it is noted: what operators read about a worker is what it does.
 
 use std::future::Future;
 
@@ -107,6 +108,7 @@ impl Context {
         class: EffectClass,
         content: ContentHash,
     ) -> Result<Option<R>, NotDone> {
+        self.declared(step, class)?;
         match self.store().begin_effect(self.lease(), step.clone(), class, content).await? {
             EffectBegun::Fresh => Ok(None),
             EffectBegun::Known { result } => serde_json::from_slice(&result).map(Some).map_err(|error| {
@@ -122,6 +124,16 @@ impl Context {
             }
             EffectBegun::Stale => Err(NotDone::LeaseLost),
         }
+    }
+
+    fn declared(&self, step: &StepName, class: EffectClass) -> Result<(), TaskError> {
+        let (worker, name) = (self.worker(), &self.worker().name);
+        let text = match worker.effect(step) {
+            Some(declared) if declared == class => return Ok(()),
+            Some(declared) => format!("worker {name} declared step {step} as {declared}, not as {class}"),
+            None => format!("worker {name} did not declare step {step}"),
+        };
+        Err(TaskError::new(ErrorCode::UndeclaredEffect, text))
     }
 
     async fn record<R: Serialize>(

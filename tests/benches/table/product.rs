@@ -23,6 +23,14 @@ pub(crate) struct Narrow {
     pub id: u64,
 }
 
+impl TaskInput for Narrow {
+    const KEY: &'static str = "number";
+
+    fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+        IdempotencyKey::new(self.id.to_string())
+    }
+}
+
 /// What the handler counts and tells.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -52,6 +60,11 @@ impl Module for Bench {
         setup.worker(
             Worker::named("noop")
                 .responsibility("does nothing, as fast as the platform lets it")
+                .serves("who reads the table")
+                .writes(Home::Output)
+                .retry(RetryPolicy::default())
+                .no_effects()
+                .entry_point(EntryPoint::per_task())
                 .slots(SLOTS.try_into().expect("not zero"))
                 .handler(move |_ctx, _input: Narrow| {
                     seen.one();

@@ -46,6 +46,14 @@ impl Job {
     }
 }
 
+impl TaskInput for Job {
+    const KEY: &'static str = "number";
+
+    fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+        IdempotencyKey::new(self.n.to_string())
+    }
+}
+
 /// A job that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobDone {
@@ -97,8 +105,7 @@ pub(super) async fn run(
         ctx.unkeyed::<_, (), _>(step("send")?, &n, call).await?;
     }
     if job.follow_up {
-        let next = NewTask::with_input(follow, &Job::plain(n));
-        ctx.enqueue(next.map_err(|error| NotDone::reject(error.to_string()))?);
+        ctx.enqueue(NewTask::of(follow, &Job::plain(n))?);
     }
     let (task, epoch) = (ctx.task().id.to_string(), ctx.lease().epoch.0);
     ctx.write(AppWrite::new(move |tx| {

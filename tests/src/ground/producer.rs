@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
-use runtime::core::name::{IdempotencyKey, InstanceName};
+use runtime::core::name::InstanceName;
 use runtime::core::store::TaskStore;
 use runtime::core::task::NewTask;
 use runtime::stores::{SqliteOptions, SqliteStore, Synchronous, SystemClock};
@@ -53,8 +53,7 @@ async fn produce(args: &ProducerArgs) -> Result<(), Box<dyn std::error::Error + 
         producers.spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
-                let task = NewTask::with_input(route.clone(), &Job::plain(n))?;
-                let task = task.keyed(IdempotencyKey::new(n.to_string())?);
+                let task = NewTask::of(route.clone(), &Job::plain(n))?;
                 for answer in store.enqueue(vec![task]).await? {
                     answer?;
                 }

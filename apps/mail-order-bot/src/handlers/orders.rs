@@ -115,17 +115,13 @@ impl OrderDesk {
 
     fn reply_task(&self, ctx: &Context, reply: &ReplyText, reading: &Reading) -> Result<NewTask, NotDone> {
         let reply = Reply {
+            answers: ctx.task().id,
             to: reply.to.clone(),
             subject: reply.subject.clone(),
             body: reply.body.clone(),
             in_reply_to: reading.message_id.clone(),
         };
-        let task = NewTask::with_input(self.replies.clone(), &reply)
-            .map_err(|error| NotDone::reject(error.to_string()))?;
-        // One reply a mail, whatever happens.
-        let key = IdempotencyKey::new(format!("reply to {}", ctx.task().id))
-            .map_err(|error| NotDone::reject(error.to_string()))?;
-        Ok(task.keyed(key))
+        Ok(NewTask::of(self.replies.clone(), &reply)?)
     }
 
     /// A mail that was too large to be taken in: nothing of it is known but that it is there.

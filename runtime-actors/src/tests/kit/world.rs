@@ -10,13 +10,13 @@ use runtime_core::clock::Clock;
 use runtime_core::control::{Command, CommandError, Control, NodeCommand, ask};
 use runtime_core::handler::Handler;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, HandlerName, InstanceName, QueueName, Route, WorkerName};
+use runtime_core::name::{AppName, HandlerName, InstanceName, QueueName, Route, StepName, WorkerName};
 use runtime_core::node::{NodePath, NodeState, NodeView};
 use runtime_core::retry::{RetryDelay, RetryPolicy};
-use runtime_core::store::{Store, TaskCommand};
+use runtime_core::store::{EffectClass, Store, TaskCommand};
 use runtime_core::task::{NewTask, Task, TaskId, TaskState};
 use runtime_core::trace::NoTrace;
-use runtime_core::worker::WorkerDescriptor;
+use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
 use runtime_stores::MemoryStore;
 use tokio::time::Instant;
 
@@ -68,11 +68,19 @@ pub(crate) fn worker(name: &str, slots: usize, handler: impl Handler) -> WorkerP
             delay: RetryDelay::Fixed { delay: Duration::from_secs(1) },
             ..RetryPolicy::default()
         },
-        effects: Vec::new(),
+        deadline: None,
+        serves: "tests".into(),
+        writes: vec![Home::Truth("rows")],
+        key: "none".into(),
+        effects: vec![(StepName::new("rows").expect("a name"), EffectClass::Transactional)],
+        dependencies: Vec::new(),
+        entry_point: EntryPoint::PerTask,
+        rebuilds: false,
+        schema_version: 1,
         input_schema: handler.input_schema(),
         output_schema: handler.output_schema(),
     };
-    WorkerPlan { descriptor: Arc::new(descriptor), handler: Arc::new(handler) }
+    WorkerPlan { descriptor: Arc::new(descriptor), handler: Arc::new(handler), rebuild: None }
 }
 
 pub(crate) fn route(name: &str) -> Arc<Route> {

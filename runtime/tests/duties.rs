@@ -1,0 +1,154 @@
+//! What every worker must say of itself before the app starts.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use runtime::config::RuntimeConfig;
+use runtime::core::worker::Duty;
+use runtime::prelude::*;
+use runtime::{MissingDuty, worker_docs};
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Settle {
+    store: u32,
+    period: String,
+}
+
+impl TaskInput for Settle {
+    const KEY: &'static str = "store and period";
+
+    fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+        IdempotencyKey::new(format!("{}/{}", self.store, self.period))
+    }
+}
+
+/// Whatever there is to do.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Everything {}
+
+impl TaskInput for Everything {
+    const KEY: &'static str = "";
+
+    fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+        IdempotencyKey::new("everything")
+    }
+}
+
+async fn settle(_ctx: Context, _input: Settle) -> HandlerResult<u32> {
+    Ok(1)
+}
+
+async fn settle_everything(_ctx: Context, _input: Everything) -> HandlerResult<u32> {
+    Ok(1)
+}
+
+struct Again;
+
+#[async_trait::async_trait]
+impl Rebuild for Again {
+    async fn plan(&self, _ask: RebuildAsk) -> Result<RebuildPlan, TaskError> {
+        Ok(RebuildPlan::default())
+    }
+}
+
+fn whole() -> Worker {
+    Worker::named("settle")
+        .responsibility("settles what each store sold")
+        .serves("store owners")
+        .writes(Home::Truth("settlement"))
+        .handler(settle)
+        .retry(RetryPolicy::default())
+        .effect("settlement", EffectClass::Transactional)
+        .entry_point(EntryPoint::per_scope("store"))
+        .rebuild(Again)
+        .deadline(Duration::from_hours(24))
+        .depends_on("bank")
+}
+
+struct Of(Vec<fn() -> Worker>);
+
+impl Module for Of {
+    fn register(&self, _config: &NoAppConfig, setup: &mut Setup) -> Result<(), SetupError> {
+        self.0.iter().for_each(|make| setup.worker(make()));
+        Ok(())
+    }
+}
+
+fn missing(make: fn() -> Worker) -> Vec<MissingDuty> {
+    missing_in(vec![make])
+}
+
+fn missing_in(workers: Vec<fn() -> Worker>) -> Vec<MissingDuty> {
+    match App::named("shop").module(Of(workers)).assemble(&RuntimeConfig::default()) {
+        Ok(_) => Vec::new(),
+        Err(SetupError::MissingDuty { missing }) => missing,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_worker_with_all_five_duties_is_taken() {
+    assert_eq!(missing(whole), []);
+    let assembled = App::named("shop").module(Of(vec![whole])).assemble(&RuntimeConfig::default()).unwrap();
+    let plan = &assembled.plan.workers[0];
+    let known = &plan.descriptor;
+    assert_eq!((known.serves.as_str(), known.key.as_str()), ("store owners", "store and period"));
+    assert_eq!(known.entry_point.scope_key(), Some("store"));
+    assert!(known.rebuilds && plan.rebuild.is_some());
+    insta::assert_snapshot!("worker_docs", worker_docs("shop", [known]));
+}
+
+#[test]
+fn everything_that_is_missing_is_named_at_once_for_every_worker() {
+    let refused = App::named("shop")
+        .module(Of(vec![|| Worker::named("bare"), whole, || {
+            Worker::named("implicit").handler(settle_everything).effect("x", EffectClass::Keyed).no_effects()
+        }]))
+        .assemble(&RuntimeConfig::default());
+    let Err(error) = refused else { panic!("must be refused") };
+    insta::assert_snapshot!("missing_duties", error.to_string());
+    let SetupError::MissingDuty { missing } = error else { panic!("{error}") };
+    for duty in Duty::ALL {
+        if duty != Duty::IdempotenceBoundary {
+            assert!(missing.iter().any(|missing| missing.worker == "bare" && missing.duty == duty), "{duty}");
+        }
+        assert!(missing.iter().any(|missing| missing.worker == "implicit" && missing.duty == duty), "{duty}");
+    }
+    assert!(missing.iter().all(|missing| missing.worker != "settle"));
+}
+
+#[test]
+fn each_duty_is_missed_alone() {
+    let without: [(Duty, fn() -> Worker); 7] = [
+        (Duty::NamedResponsibility, || whole().responsibility(" ")),
+        (Duty::NamedResponsibility, || whole().serves("")),
+        (Duty::DurableInput, || {
+            #[derive(Serialize, Deserialize, JsonSchema)]
+            struct Nothing;
+            impl TaskInput for Nothing {
+                const KEY: &'static str = "none";
+                fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+                    IdempotencyKey::new("none")
+                }
+            }
+            whole().handler(async |_ctx: Context, _input: Nothing| Ok(1))
+        }),
+        (Duty::IdempotenceBoundary, || whole().no_effects()),
+        (Duty::EntryPoint, || whole().entry_point(EntryPoint::per_scope("store=1"))),
+        (Duty::EntryPoint, || whole().entry_point(EntryPoint::per_task())),
+        (Duty::EntryPoint, || whole().entry_point(EntryPoint::per_scope(""))),
+    ];
+    for (duty, make) in without {
+        let missing = missing(make);
+        assert_eq!(missing.iter().map(|missing| missing.duty).collect::<Vec<_>>(), [duty], "{missing:?}");
+    }
+}
+
+#[test]
+fn an_app_with_a_missing_duty_does_not_start_and_has_no_documentation() {
+    let app = App::named("shop").module(Of(vec![|| Worker::named("bare")]));
+    for command in ["run", "worker"] {
+        let arguments = ["shop", command].into_iter().chain((command == "worker").then_some("docs"));
+        assert_eq!(format!("{:?}", app.run_with(arguments)), format!("{:?}", ExitCode::from(3)), "{command}");
+    }
+}
