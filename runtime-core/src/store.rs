@@ -11,6 +11,7 @@
 
 mod error;
 mod filter;
+mod queue_flow;
 mod transaction;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 
 pub use error::{EnqueueError, SteerError, StoreError};
 pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
+pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
 pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
 
 use crate::event::StoredEvent;
@@ -113,7 +115,7 @@ pub struct Swept {
     pub past_deadline: usize,
     /// Finished tasks that history no longer keeps.
     pub forgotten: usize,
-    /// When the next scheduled task is due.
+    /// When the next scheduled task is due, or a rate lets the next one start.
     pub next_due: Option<Timestamp>,
 }
 
@@ -152,8 +154,9 @@ pub trait TaskStore: Send + Sync {
         writes: Vec<AppWrite>,
     ) -> Result<Vec<Enqueued>, EnqueueError>;
 
-    /// Grants leases on ready tasks: lowest priority number first, then oldest first. Granting raises the epoch. A suspect of
-    /// [`crate::lifecycle::CRASHES_BEFORE_ALONE`] deaths is granted only alone: not while this instance holds any other lease, and
+    /// Grants leases on ready tasks that nothing holds ([`QueueFlow`]): in the order of their [`crate::flow::rank`], so a better priority is
+    /// a head start over what was due before; equal ones go in the order they were made. A queue whose policy has lanes shares the
+    /// leases among them. Granting raises the epoch. A suspect of [`crate::lifecycle::CRASHES_BEFORE_ALONE`] deaths is granted only alone: not while this instance holds any other lease, and
     /// nothing else while it is held.
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<LeasedTask>, StoreError>;
 
@@ -324,6 +327,9 @@ pub trait AppRows: Send + Sync {
 }
 
 /// All ports of a back end.
-pub trait Store: TaskStore + TaskReader + EffectLedger + Outbox + DesiredStates + AppRows {}
+pub trait Store:
+    TaskStore + TaskReader + QueueFlow + EffectLedger + Outbox + DesiredStates + AppRows
+{
+}
 
-impl<T: TaskStore + TaskReader + EffectLedger + Outbox + DesiredStates + AppRows> Store for T {}
+impl<T: TaskStore + TaskReader + QueueFlow + EffectLedger + Outbox + DesiredStates + AppRows> Store for T {}

@@ -285,6 +285,15 @@ pub struct Progress {
     pub note: String,
 }
 
+/// Why a task is not leased although it may be due. At least one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The task of the same ordering key whose turn it is.
+    pub behind: Option<TaskId>,
+    /// Its scope is paused in its queue.
+    pub scope_paused: bool,
+}
+
 /// A task as the store holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
@@ -312,6 +321,8 @@ pub struct Task {
     pub deadline: Option<Timestamp>,
     /// Where it stands.
     pub state: TaskState,
+    /// Why it has to wait although it may be due.
+    pub held: Option<Held>,
     /// Attempts that counted so far; while leased, the running one included.
     pub attempt: u32,
     /// Attempts in all.

@@ -3,14 +3,17 @@
 //!
 //! Idempotency keys are kept per queue: the same key in two queues belongs to two tasks.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::flow;
 use runtime_core::lifecycle::LifecycleEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{IdempotencyKey, QueueName};
 use runtime_core::outcome::Outcome;
-use runtime_core::store::{Capability, EnqueueError, TaskCommand};
-use runtime_core::task::{NewTask, Task};
+use runtime_core::store::{EnqueueError, TaskCommand};
+use runtime_core::task::{NewTask, Priority, Task};
 
 /// 128 bits of BLAKE3.
 pub(crate) type Hash = [u8; 16];
@@ -20,9 +23,6 @@ pub(crate) fn check(task: &NewTask, limits: &StoreLimits) -> Result<(), EnqueueE
     let (bytes, limit) = (task.payload.len(), limits.max_payload_bytes);
     if bytes > limit {
         return Err(EnqueueError::PayloadTooLarge { bytes, limit });
-    }
-    if task.ordering_key.is_some() {
-        return Err(EnqueueError::CapabilityMissing(Capability::OrderingKeys));
     }
     Ok(())
 }
@@ -87,6 +87,18 @@ pub(crate) fn is_same_work(new: &NewTask, known: &Task) -> bool {
         && new.tenant == known.tenant
         && new.scope == known.scope
         && new.ordering_key == known.ordering_key
+}
+
+/// Where a task that is due then stands among the ready ones: [`runtime_core::flow::rank`], in milliseconds.
+pub(crate) fn rank(due: i64, priority: Priority, step: i64) -> i64 {
+    let due = Timestamp::from_millisecond(due).unwrap_or(Timestamp::MAX);
+    flow::rank(due, priority, Duration::from_millis(step.unsigned_abs())).div_euclid(1_000)
+}
+
+/// The step of a degree of priority in whole milliseconds, short enough for every rank to be exact.
+pub(crate) fn whole_step(step: Duration) -> i64 {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    i64::try_from(step.min(YEAR).as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Where a key is looked up.

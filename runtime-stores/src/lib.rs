@@ -48,6 +48,9 @@ mod sqlite;
 #[cfg(feature = "suite")]
 pub mod suite;
 
+/// What one degree of priority is worth in due time when nothing else is said: see [`runtime_core::flow::rank`].
+pub const PRIORITY_STEP: std::time::Duration = std::time::Duration::from_mins(1);
+
 pub use clock::SystemClock;
 pub use memory::MemoryStore;
 pub use retention::Retention;

@@ -4,6 +4,7 @@
 
 mod attempt;
 mod enqueue;
+mod line;
 mod look;
 mod operator;
 mod state;
@@ -29,6 +30,7 @@ use runtime_core::store::{
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::Notify;
 
+use crate::content;
 use crate::retention::Retention;
 use enqueue::Origin;
 use state::State;
@@ -61,6 +63,13 @@ impl MemoryStore {
             wakes: Mutex::default(),
             due: Arc::default(),
         }))
+    }
+
+    /// The same, with another worth of a degree of priority than [`crate::PRIORITY_STEP`].
+    #[must_use]
+    pub fn priority_step(self, step: Duration) -> Self {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).priority_step = content::whole_step(step);
+        self
     }
 
     /// Looks.
@@ -104,7 +113,7 @@ impl std::fmt::Debug for MemoryStore {
 #[async_trait]
 impl TaskStore for MemoryStore {
     fn capabilities(&self) -> &'static [Capability] {
-        &[]
+        &[Capability::OrderingKeys]
     }
 
     fn limits(&self) -> StoreLimits {
@@ -192,7 +201,7 @@ impl TaskReader for MemoryStore {
     async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Task>>, StoreError> {
         self.check_batch(ids.len())?;
         let state = self.look()?;
-        Ok(ids.into_iter().map(|id| state.find(id).cloned()).collect())
+        Ok(ids.into_iter().map(|id| state.find(id).map(|task| state.shown(task))).collect())
     }
 
     async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, StoreError> {

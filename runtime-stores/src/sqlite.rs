@@ -15,10 +15,12 @@ mod fault;
 mod group;
 mod keys;
 mod lease;
+mod line;
 mod names;
 mod open;
 mod options;
 mod owner;
+mod policy;
 mod reader;
 mod room;
 mod schema;
@@ -185,7 +187,7 @@ impl std::fmt::Debug for SqliteStore {
 #[async_trait]
 impl TaskStore for SqliteStore {
     fn capabilities(&self) -> &'static [Capability] {
-        &[Capability::Durable, Capability::AppWrites]
+        &[Capability::Durable, Capability::AppWrites, Capability::OrderingKeys]
     }
 
     fn limits(&self) -> StoreLimits {

@@ -13,6 +13,7 @@ mod durable;
 mod effects;
 mod keys;
 mod leases;
+mod lines;
 mod looking;
 mod settling;
 mod steering;
@@ -136,7 +137,7 @@ macro_rules! cases {
     };
 }
 
-use Capability::{AppWrites, Durable};
+use Capability::{AppWrites, Durable, OrderingKeys};
 
 cases! {
     leases {
@@ -147,6 +148,8 @@ cases! {
         an_extended_lease_outlives_its_first_term: [3] [];
         a_lease_that_ran_out_is_swept_and_not_counted_as_an_attempt: [3] [];
         claims_go_by_priority_and_then_by_age: [2] [];
+        a_wait_makes_up_for_a_worse_priority: [2] [];
+        a_task_that_comes_back_unfinished_keeps_its_place: [2] [];
         one_named_task_can_be_leased: [2] [];
         a_checkpoint_stays_for_the_next_attempt: [2] [];
         a_task_past_its_deadline_is_not_leased_but_dies: [2] [];
@@ -187,7 +190,6 @@ cases! {
         an_oversize_payload_is_refused_alone: [9] [];
         an_oversize_output_or_checkpoint_is_refused: [9] [];
         an_oversize_batch_is_refused_whole: [9] [];
-        an_ordering_key_is_refused_where_none_are_kept: [7, 9] [];
     }
     suspects {
         a_task_that_dies_three_times_with_its_process_is_poison: [8] [];
@@ -195,6 +197,25 @@ cases! {
         nothing_is_leased_beside_a_lone_suspect: [8] [];
         a_suspect_comes_to_run_and_others_are_not_stalled_for_ever: [8] [];
         whoever_survives_an_attempt_is_no_longer_suspect: [8] [];
+    }
+    lines {
+        tasks_of_one_ordering_key_run_one_at_a_time_in_order: [7] [OrderingKeys];
+        a_task_behind_another_is_not_leased_by_its_id_either: [7] [OrderingKeys];
+        a_head_that_waits_or_is_parked_blocks_its_key_and_is_shown: [7] [OrderingKeys];
+        a_head_that_is_not_due_yet_blocks_those_enqueued_after_it: [7] [OrderingKeys];
+        a_dead_or_cancelled_head_lets_the_next_go: [7] [OrderingKeys];
+        whoever_ends_behind_the_head_lets_nobody_pass: [7] [OrderingKeys];
+        a_dead_head_blocks_where_the_policy_says_so: [7] [OrderingKeys];
+        a_replayed_task_never_runs_beside_another_of_its_key: [7] [OrderingKeys];
+        a_poisoned_head_lets_the_next_go: [7] [OrderingKeys];
+        a_follow_up_stands_behind_those_who_wait: [7] [OrderingKeys];
+        what_fails_whole_leaves_no_head: [7] [OrderingKeys];
+        whoever_waits_for_a_queue_is_woken_when_the_next_may_go: [7] [OrderingKeys];
+        the_order_of_a_key_holds_across_a_crash: [7] [Durable, OrderingKeys];
+        a_paused_scope_holds_its_tasks_present_and_future: [2] [];
+        a_head_in_a_paused_scope_blocks_and_is_shown: [7] [OrderingKeys];
+        a_suspect_of_a_paused_scope_keeps_nobody_from_working: [2] [];
+        a_paused_scope_stays_paused_after_a_restart: [2] [Durable];
     }
     steering {
         a_dead_task_is_replayed_under_its_id: [4] [];
@@ -264,6 +285,8 @@ macro_rules! conformance {
                 an_extended_lease_outlives_its_first_term
                 a_lease_that_ran_out_is_swept_and_not_counted_as_an_attempt
                 claims_go_by_priority_and_then_by_age
+                a_wait_makes_up_for_a_worse_priority
+                a_task_that_comes_back_unfinished_keeps_its_place
                 one_named_task_can_be_leased
                 a_checkpoint_stays_for_the_next_attempt
                 a_task_past_its_deadline_is_not_leased_but_dies
@@ -296,12 +319,28 @@ macro_rules! conformance {
                 an_oversize_payload_is_refused_alone
                 an_oversize_output_or_checkpoint_is_refused
                 an_oversize_batch_is_refused_whole
-                an_ordering_key_is_refused_where_none_are_kept
                 a_task_that_dies_three_times_with_its_process_is_poison
                 an_innocent_beside_a_killer_is_never_blamed
                 nothing_is_leased_beside_a_lone_suspect
                 a_suspect_comes_to_run_and_others_are_not_stalled_for_ever
                 whoever_survives_an_attempt_is_no_longer_suspect
+                tasks_of_one_ordering_key_run_one_at_a_time_in_order
+                a_task_behind_another_is_not_leased_by_its_id_either
+                a_head_that_waits_or_is_parked_blocks_its_key_and_is_shown
+                a_head_that_is_not_due_yet_blocks_those_enqueued_after_it
+                a_dead_or_cancelled_head_lets_the_next_go
+                whoever_ends_behind_the_head_lets_nobody_pass
+                a_dead_head_blocks_where_the_policy_says_so
+                a_replayed_task_never_runs_beside_another_of_its_key
+                a_poisoned_head_lets_the_next_go
+                a_follow_up_stands_behind_those_who_wait
+                what_fails_whole_leaves_no_head
+                whoever_waits_for_a_queue_is_woken_when_the_next_may_go
+                the_order_of_a_key_holds_across_a_crash
+                a_paused_scope_holds_its_tasks_present_and_future
+                a_head_in_a_paused_scope_blocks_and_is_shown
+                a_suspect_of_a_paused_scope_keeps_nobody_from_working
+                a_paused_scope_stays_paused_after_a_restart
                 a_dead_task_is_replayed_under_its_id
                 a_parked_task_goes_on_when_approved_and_ends_when_rejected
                 an_unknown_effect_is_resolved_by_a_person

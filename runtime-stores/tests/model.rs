@@ -11,11 +11,15 @@ use proptest::option;
 use proptest::prelude::*;
 use runtime_core::error::TaskError;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, HandlerName, IdempotencyKey, InstanceName, QueueName, Route, StepName};
+use runtime_core::name::{
+    AppName, HandlerName, IdempotencyKey, InstanceName, OrderingKey, QueueName, Route, Scope, StepName,
+};
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Settled, Settlement};
-use runtime_core::store::{EffectClass, EnqueueError, Enqueued, LeaseAsk, Store, TaskCommand, TaskFilter};
+use runtime_core::store::{
+    EffectClass, EnqueueError, Enqueued, LeaseAsk, QueuePolicy, Store, TaskCommand, TaskFilter,
+};
 use runtime_core::task::{
-    AttemptRecord, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
+    AttemptRecord, Held, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
 };
 use runtime_stores::suite::ManualClock;
 use runtime_stores::{MemoryStore, Retention, SqliteOptions, SqliteStore, Synchronous};
@@ -38,12 +42,14 @@ struct New {
     priority: i16,
     max_attempts: u32,
     unique: Unique,
+    ordering: Option<u8>,
+    scope: Option<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum End {
     Done,
-    DoneWithFollowUp { key: u8, content: u8, unique: Unique },
+    DoneWithFollowUp { key: u8, content: u8, unique: Unique, ordering: u8 },
     RetryNow,
     RetryLater,
     Reject,
@@ -66,6 +72,9 @@ enum Call {
     BeginEffect { lease: usize, content: u8 },
     RecordEffect(usize),
     Steer { task: usize, command: u8 },
+    PauseScope { queue: u8, scope: u8, paused: bool },
+    SetPolicy { queue: u8, dead_head_blocks: bool },
+    Heads(u8),
     Sweep,
     Advance(u8),
     Reopen,
@@ -81,16 +90,11 @@ fn new_task() -> impl Strategy<Value = New> {
         -1..2_i16,
         1..4_u32,
         unique(),
+        option::of(0..2_u8),
+        option::weighted(0.3, 0..2_u8),
     )
-        .prop_map(|(queue, key, content, delay, deadline, priority, max_attempts, unique)| New {
-            queue,
-            key,
-            content,
-            delay,
-            deadline,
-            priority,
-            max_attempts,
-            unique,
+        .prop_map(|(queue, key, content, delay, deadline, priority, max_attempts, unique, ordering, scope)| {
+            New { queue, key, content, delay, deadline, priority, max_attempts, unique, ordering, scope }
         })
 }
 
@@ -115,7 +119,7 @@ fn unique() -> impl Strategy<Value = Unique> {
 fn end() -> impl Strategy<Value = End> {
     prop_oneof![
         4 => Just(End::Done),
-        2 => (0..4_u8, 0..2_u8, unique()).prop_map(|(key, content, unique)| End::DoneWithFollowUp { key, content, unique }),
+        2 => (0..4_u8, 0..2_u8, unique(), 0..2_u8).prop_map(|(key, content, unique, ordering)| End::DoneWithFollowUp { key, content, unique, ordering }),
         1 => Just(End::RetryNow),
         1 => Just(End::RetryLater),
         1 => Just(End::Reject),
@@ -139,6 +143,9 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (0..12_usize, 0..2_u8).prop_map(|(lease, content)| Call::BeginEffect { lease, content }),
         1 => (0..12_usize).prop_map(Call::RecordEffect),
         3 => (0..40_usize, 0..4_u8).prop_map(|(task, command)| Call::Steer { task, command }),
+        1 => (0..2_u8, 0..2_u8, any::<bool>()).prop_map(|(queue, scope, paused)| Call::PauseScope { queue, scope, paused }),
+        1 => (0..2_u8, any::<bool>()).prop_map(|(queue, dead_head_blocks)| Call::SetPolicy { queue, dead_head_blocks }),
+        1 => (0..2_u8).prop_map(Call::Heads),
         4 => Just(Call::Sweep),
         4 => (1..40_u8).prop_map(Call::Advance),
         1 => Just(Call::Reopen),
@@ -245,6 +252,22 @@ impl Side {
                     Err(error) => error.to_string().replace(&id.to_string(), "it"),
                 }
             }
+            Call::PauseScope { queue: of, scope: number, paused } => {
+                self.store.pause_scope(queue(*of), scope(*number), *paused, "why".into()).await.unwrap();
+                format!("{:?}", self.store.paused_scopes().await.unwrap())
+            }
+            Call::SetPolicy { queue: of, dead_head_blocks } => {
+                let policy = QueuePolicy { dead_head_blocks: *dead_head_blocks, ..QueuePolicy::default() };
+                self.store.set_queue_policy(queue(*of), policy).await.unwrap();
+                format!("{:?}", self.store.queue_policies().await.unwrap())
+            }
+            Call::Heads(of) => {
+                let heads = self.store.ordering_heads(queue(*of)).await.unwrap();
+                let words = heads.into_iter().map(|head| {
+                    format!("{} {} {} {}", head.key, self.number(head.task), head.state, head.waiting)
+                });
+                words.collect::<Vec<_>>().join("; ")
+            }
             Call::Sweep => format!("{:?}", self.store.sweep().await.unwrap()),
             Call::Advance(_) | Call::Reopen => String::new(),
         }
@@ -283,7 +306,9 @@ impl Side {
 
     /// A task without what differs between stores.
     fn plain(&self, mut task: Task) -> Task {
-        task.id = TaskId::new(jiff::Timestamp::UNIX_EPOCH, 0, self.numbers[&task.id] as u64);
+        let plain = |id| TaskId::new(jiff::Timestamp::UNIX_EPOCH, 0, self.numbers[&id] as u64);
+        task.id = plain(task.id);
+        task.held = task.held.map(|held| Held { behind: held.behind.map(plain), ..held });
         task
     }
 
@@ -309,6 +334,14 @@ fn queue(number: u8) -> QueueName {
     QueueName::new(format!("queue-{number}")).unwrap()
 }
 
+fn scope(number: u8) -> Scope {
+    Scope::new(format!("store={number}")).unwrap()
+}
+
+fn ordering_key(number: u8) -> OrderingKey {
+    OrderingKey::new(format!("customer-{number}")).unwrap()
+}
+
 fn step() -> StepName {
     StepName::new("send").unwrap()
 }
@@ -331,6 +364,8 @@ fn build(new: &New, now: jiff::Timestamp) -> NewTask {
         priority: Priority(new.priority),
         unique: new.unique,
         max_attempts: NonZeroU32::new(new.max_attempts).unwrap(),
+        ordering_key: new.ordering.map(ordering_key),
+        scope: new.scope.map(scope),
         ..bare(new.queue, new.content)
     }
 }
@@ -340,11 +375,14 @@ fn settlement(lease: Lease, end: End, now: jiff::Timestamp) -> Settlement {
     let mut with = None;
     let outcome = match end {
         End::Done => Outcome::Done { output: b"{}".to_vec() },
-        End::DoneWithFollowUp { key, content, unique } => {
+        End::DoneWithFollowUp { key, content, unique, ordering } => {
             let key = IdempotencyKey::new(format!("key-{key}")).unwrap();
             let follow_up = NewTask { unique, ..bare(1, content).keyed(key) };
             with = Some(Box::new(SettleWith {
-                follow_ups: vec![bare(0, 0), follow_up],
+                follow_ups: vec![
+                    NewTask { ordering_key: Some(ordering_key(ordering)), ..bare(0, 0) },
+                    follow_up,
+                ],
                 ..SettleWith::default()
             }));
             Outcome::Done { output: b"{}".to_vec() }

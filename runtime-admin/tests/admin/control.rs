@@ -363,6 +363,7 @@ fn task(row: u64, state: TaskState) -> Task {
         run_at: at(600),
         deadline: None,
         state,
+        held: None,
         attempt: 1,
         max_attempts: 5,
         crash_count: 0,

@@ -63,7 +63,7 @@ pub struct QueueStats {
     pub queue: QueueName,
     /// Tasks by state. Finished ones: as many as history keeps.
     pub counts: StateCounts,
-    /// When the oldest ready task became due.
+    /// When the ready task that goes next became due. `None` also when every ready task is held.
     pub oldest_ready: Option<Timestamp>,
     /// Most live tasks taken from outside.
     pub capacity: u64,

@@ -23,7 +23,8 @@ impl State {
         let holds_any = self.holds(&ask.instance, |_| true);
         if let Some(id) = ask.task {
             let Some(task) = self.live.get(&id.row()).filter(|task| task.id == id) else { return Vec::new() };
-            let fits = task.state == TaskState::Ready && task.route.queue == ask.queue;
+            let fits =
+                task.state == TaskState::Ready && task.route.queue == ask.queue && self.is_free(id.row());
             if !fits || (runs_alone(task.crash_count) && holds_any) {
                 return Vec::new();
             }
@@ -32,7 +33,7 @@ impl State {
         let rows: Vec<u64> = self
             .ready
             .get(&ask.queue)
-            .map(|ready| ready.iter().map(|(_, row)| *row).collect())
+            .map(|ready| ready.iter().map(|(_, row)| *row).filter(|row| self.is_free(*row)).collect())
             .unwrap_or_default();
         let (suspects, others): (Vec<u64>, Vec<u64>) =
             rows.into_iter().partition(|row| self.live.get(row).is_some_and(is_ready_suspect));

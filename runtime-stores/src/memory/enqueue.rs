@@ -80,9 +80,12 @@ impl State {
     }
 
     fn take_back(&mut self, undo: Undo) {
-        self.remove(undo.row);
-        if let Some(task) = undo.before {
-            self.add(task);
+        let after = self.remove(undo.row);
+        match (undo.before, after) {
+            (Some(task), _) => self.add(task),
+            // The last one is taken back first: nobody came to stand behind it.
+            (None, Some(made)) => self.leave_line(&made, TaskState::Cancelled),
+            (None, None) => {}
         }
         match undo.key {
             Some((hash, Some(known))) => drop(self.keys.insert(hash, known)),

@@ -1,7 +1,7 @@
 //! The read path in memory.
 
 use runtime_core::store::{QueueStats, TaskFilter, TaskPage};
-use runtime_core::task::{AttemptRecord, Task, TaskId, TaskState};
+use runtime_core::task::{AttemptRecord, Task, TaskId};
 
 use super::state::State;
 
@@ -24,7 +24,7 @@ impl State {
         let more = fitting.len() > page_size;
         fitting.truncate(page_size);
         let next = if more { fitting.last().map(|task| task.id) } else { None };
-        TaskPage { tasks: fitting.into_iter().cloned().collect(), next }
+        TaskPage { tasks: fitting.into_iter().map(|task| self.shown(task)).collect(), next }
     }
 
     pub(super) fn queue_stats(&self) -> Vec<QueueStats> {
@@ -32,11 +32,10 @@ impl State {
         self.counts
             .iter()
             .map(|(queue, counts)| {
-                let mine = self
-                    .live
-                    .values()
-                    .filter(|task| task.state == TaskState::Ready && task.route.queue == *queue);
-                let oldest_ready = mine.map(|task| task.run_at).min();
+                let rows =
+                    self.ready.get(queue).into_iter().flatten().filter_map(|(_, row)| self.live.get(row));
+                let oldest_ready =
+                    rows.filter(|task| self.held(task).is_none()).map(|task| task.run_at).next();
                 QueueStats { queue: queue.clone(), counts: *counts, oldest_ready, capacity }
             })
             .collect()

@@ -10,9 +10,10 @@ use runtime_core::limits::StoreLimits;
 use runtime_core::name::{QueueName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::store::{ContentHash, StateCounts};
-use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Priority, Task, TaskId, TaskState};
+use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Task, TaskId, TaskState};
 
 use super::enqueue::Known;
+use super::line::Lines;
 use crate::content;
 use crate::hold_back::HoldBack;
 use crate::retention::Retention;
@@ -33,12 +34,14 @@ pub(super) struct State {
     pub(super) effects: BTreeMap<(u64, StepName), Effect>,
     pub(super) outbox: Vec<StoredEvent>,
     pub(super) desired: BTreeMap<NodePath, DesiredState>,
+    pub(super) lines: Lines,
+    pub(super) priority_step: i64,
     pub(super) counts: BTreeMap<QueueName, StateCounts>,
     pub(super) hold_back: HoldBack,
     pub(super) woken: HashSet<QueueName>,
     pub(super) due_changed: bool,
     /// Rows of ready tasks in claim order.
-    pub(super) ready: HashMap<QueueName, BTreeSet<(Priority, u64)>>,
+    pub(super) ready: HashMap<QueueName, BTreeSet<(i64, u64)>>,
     /// Rows of leased tasks.
     pub(super) held: BTreeSet<u64>,
     salt: u64,
@@ -60,6 +63,8 @@ impl State {
             effects: BTreeMap::new(),
             outbox: Vec::new(),
             desired: BTreeMap::new(),
+            lines: Lines::default(),
+            priority_step: content::whole_step(crate::PRIORITY_STEP),
             counts: BTreeMap::new(),
             hold_back: HoldBack::default(),
             woken: HashSet::new(),
@@ -102,6 +107,7 @@ impl State {
             run_at: run_at.unwrap_or(self.now),
             deadline: new.deadline.map(content::whole_millis),
             state: if run_at.is_some() { TaskState::Scheduled } else { TaskState::Ready },
+            held: None,
             attempt: 0,
             max_attempts: new.max_attempts.get(),
             crash_count: 0,
@@ -118,8 +124,14 @@ impl State {
             finished_at: None,
             output: None,
         };
+        self.join_line(&task);
         self.add(task);
         id
+    }
+
+    /// Where it stands among the ready ones.
+    fn rank(&self, task: &Task) -> i64 {
+        content::rank(task.run_at.as_millisecond(), task.priority, self.priority_step)
     }
 
     /// Puts a task where its state belongs.
@@ -128,7 +140,8 @@ impl State {
         *self.counts.entry(queue.clone()).or_default().of_mut(task.state) += 1;
         match task.state {
             TaskState::Ready => {
-                self.ready.entry(queue.clone()).or_default().insert((task.priority, row));
+                let rank = self.rank(&task);
+                self.ready.entry(queue.clone()).or_default().insert((rank, row));
                 self.woken.insert(queue.clone());
             }
             TaskState::Leased => drop(self.held.insert(row)),
@@ -142,10 +155,10 @@ impl State {
     /// Takes a task away from where its state belongs.
     pub(super) fn remove(&mut self, row: u64) -> Option<Task> {
         let task = self.live.remove(&row).or_else(|| self.finished.remove(&row))?;
-        let queue = &task.route.queue;
+        let (queue, rank) = (&task.route.queue, self.rank(&task));
         *self.counts.entry(queue.clone()).or_default().of_mut(task.state) -= 1;
         if let Some(ready) = self.ready.get_mut(queue) {
-            ready.remove(&(task.priority, row));
+            ready.remove(&(rank, row));
         }
         self.held.remove(&row);
         Some(task)
@@ -154,6 +167,7 @@ impl State {
     /// Moves a task where a transition leads. A wait of zero is over at once.
     pub(super) fn place(&mut self, mut task: Task, next: Transition) -> TaskState {
         self.remove(task.id.row());
+        let before = task.state;
         let was_alone = task.state == TaskState::Leased && runs_alone(task.crash_count);
         task.state = next.state;
         task.attempt = next.attempt;
@@ -174,6 +188,11 @@ impl State {
         }
         if task.state.is_finished() {
             task.finished_at = Some(self.now);
+        }
+        match (before.is_finished(), task.state.is_finished()) {
+            (false, true) => self.leave_line(&task, task.state),
+            (true, false) => self.join_line(&task),
+            _ => {}
         }
         let state = task.state;
         self.add(task);

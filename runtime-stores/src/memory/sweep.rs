@@ -56,7 +56,7 @@ impl State {
         let mut old = Vec::new();
         for (row, task) in &self.finished {
             let finished_at = task.finished_at.map_or(0, |at| at.as_millisecond());
-            if surplus > 0 || finished_at <= cutoff {
+            if (surplus > 0 || finished_at <= cutoff) && !self.blocks(task) {
                 surplus = surplus.saturating_sub(1);
                 old.push((*row, finished_at));
             }

@@ -23,6 +23,8 @@ pub(super) struct Held {
     pub(super) queue: i64,
     pub(super) epoch: i64,
     pub(super) created_at: i64,
+    /// Whether it has an ordering key.
+    pub(super) ordered: bool,
     pub(super) view: LifecycleView,
 }
 

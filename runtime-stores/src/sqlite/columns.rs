@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use runtime_core::name::{CorrelationId, IdempotencyKey, Scope, Tenant};
+use runtime_core::name::{CorrelationId, IdempotencyKey, OrderingKey, Scope, Tenant};
 use runtime_core::task::{Epoch, Priority, Progress, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
 use rusqlite::Row;
@@ -18,15 +18,18 @@ macro_rules! shared_columns {
     () => {
         "row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, schema_version, \
          created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-         causation_id, checkpoint, progress, error"
+         causation_id, checkpoint, progress, error, ordering_key"
     };
 }
 pub(super) use shared_columns;
 
 /// Position of `output`, which only finished tasks have.
-pub(super) const OUTPUT: usize = 26;
+pub(super) const OUTPUT: usize = 27;
 
-/// A row that begins with [`shared_columns`] and, when finished, goes on with `output`.
+/// Position of `held`, behind the shared columns of a live task. See [`super::line`].
+pub(super) const HELD: usize = 27;
+
+/// A row that begins with [`shared_columns`] and, when finished, goes on with `output`. Whether it is held is not looked at.
 pub(super) fn task(row: &Row<'_>, names: &Names, salt: u64) -> Result<Task, Fault> {
     let state = state(row.get(1)?)?;
     let created_at = moment(row.get(12)?)?;
@@ -43,10 +46,11 @@ pub(super) fn task(row: &Row<'_>, names: &Names, salt: u64) -> Result<Task, Faul
         scope: name::<Scope>(row, 18)?,
         priority: Priority(row.get(3)?),
         idempotency_key: name::<IdempotencyKey>(row, 19)?,
-        ordering_key: None,
+        ordering_key: name::<OrderingKey>(row, 26)?,
         run_at: optional(row, 14)?.map_or(Ok(created_at), moment)?,
         deadline: optional(row, 15)?.map(moment).transpose()?,
         state,
+        held: None,
         attempt: row.get(6)?,
         max_attempts: row.get(7)?,
         crash_count: row.get(8)?,

@@ -1,6 +1,6 @@
 //! Tasks come in.
 
-use runtime_core::name::IdempotencyKey;
+use runtime_core::name::{IdempotencyKey, OrderingKey, Scope};
 use runtime_core::store::{AppWrite, EnqueueError, Enqueued};
 use runtime_core::task::{NewTask, TaskState};
 
@@ -84,10 +84,15 @@ impl Writer<'_> {
         let run_at = content::due(task, latest).map(millis).filter(|run_at| *run_at > self.now);
         let state = if run_at.is_some() { TaskState::Scheduled } else { TaskState::Ready };
         let at = run_at.unwrap_or(self.now);
+        let ordering_key = task.ordering_key.as_ref().map(OrderingKey::as_str);
+        let scope = task.scope.as_ref().map(Scope::as_str);
+        let held = self.held_on_entry(ids.queue, ordering_key, scope)?;
+        let rank = content::rank(at, task.priority, self.priority_step);
         let rare = run_at.is_some()
+            || ordering_key.is_some()
             || task.deadline.is_some()
             || task.tenant.is_some()
-            || task.scope.is_some()
+            || scope.is_some()
             || task.idempotency_key.is_some()
             || task.trace.is_some()
             || task.correlation_id.is_some()
@@ -103,15 +108,19 @@ impl Writer<'_> {
         insert.raw_bind_parameter(8, task.schema_version)?;
         insert.raw_bind_parameter(9, self.now)?;
         insert.raw_bind_parameter(10, task.payload.as_slice())?;
+        insert.raw_bind_parameter(11, rank)?;
         if rare {
-            insert.raw_bind_parameter(11, run_at)?;
-            insert.raw_bind_parameter(12, task.deadline.map(millis_up))?;
-            insert.raw_bind_parameter(13, task.tenant.as_ref().map(|name| name.as_str()))?;
-            insert.raw_bind_parameter(14, task.scope.as_ref().map(|name| name.as_str()))?;
-            insert.raw_bind_parameter(15, task.idempotency_key.as_ref().map(IdempotencyKey::as_str))?;
-            insert.raw_bind_parameter(16, task.trace.as_ref().map(trace_to_text))?;
-            insert.raw_bind_parameter(17, task.correlation_id.as_ref().map(|name| name.as_str()))?;
-            insert.raw_bind_parameter(18, task.causation_id.map(|id| id.to_string()))?;
+            insert.raw_bind_parameter(12, run_at)?;
+            insert.raw_bind_parameter(13, task.deadline.map(millis_up))?;
+            insert.raw_bind_parameter(14, task.tenant.as_ref().map(|name| name.as_str()))?;
+            insert.raw_bind_parameter(15, scope)?;
+            insert.raw_bind_parameter(16, task.idempotency_key.as_ref().map(IdempotencyKey::as_str))?;
+            insert.raw_bind_parameter(17, task.trace.as_ref().map(trace_to_text))?;
+            insert.raw_bind_parameter(18, task.correlation_id.as_ref().map(|name| name.as_str()))?;
+            insert.raw_bind_parameter(19, task.causation_id.map(|id| id.to_string()))?;
+            insert.raw_bind_parameter(20, ordering_key)?;
+            insert.raw_bind_parameter(21, held)?;
+            insert.raw_bind_parameter(22, None::<&str>)?;
         }
         insert.raw_execute()?;
         self.books.enter(ids.queue, state);

@@ -136,6 +136,7 @@ impl Writer<'_> {
             new.schema_version,
             &new.payload,
             new.deadline.map(content::millis_up),
+            content::rank(run_at, new.priority, self.priority_step),
         ))?;
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);

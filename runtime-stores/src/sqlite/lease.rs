@@ -76,13 +76,14 @@ impl Writer<'_> {
         Ok(self.grant(task, Terms { alone, ..terms })?.into_iter().collect())
     }
 
+    /// A ready task of this queue that nothing holds.
     fn read_ready(&mut self, row: i64, queue: i64) -> Result<Option<Task>, Fault> {
         let names = self.shared.names();
         let mut rows = self.sql.whole_task.query([row])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let in_queue = row.get::<_, i64>(2)? == queue;
+        let free = row.get::<_, i64>(2)? == queue && row.get::<_, u8>(columns::HELD)? == 0;
         let task = columns::task(row, &names, self.salt)?;
-        Ok((in_queue && task.state == TaskState::Ready).then_some(task))
+        Ok((free && task.state == TaskState::Ready).then_some(task))
     }
 
     /// One lease. `None` when the task's deadline has passed: it is dead now.
@@ -98,7 +99,7 @@ impl Writer<'_> {
             |not_allowed: runtime_core::lifecycle::NotAllowed| Fault::corrupt(not_allowed.to_string());
         if task.deadline.is_some_and(|deadline| deadline.as_millisecond() <= self.now) {
             let next = transition(view, LifecycleEvent::Expired).map_err(allowed)?;
-            self.finish(row, terms.queue, view.state, &next, Finish::default())?;
+            self.finish(row, terms.queue, view.state, task.ordering_key.is_some(), &next, Finish::default())?;
             return Ok(None);
         }
         let next = transition(view, LifecycleEvent::Leased).map_err(allowed)?;
@@ -117,6 +118,7 @@ impl Writer<'_> {
             queue: terms.queue,
             epoch: i64::try_from(task.epoch.0).unwrap_or(i64::MAX).saturating_add(1),
             created_at: task.created_at.as_millisecond(),
+            ordered: task.ordering_key.is_some(),
             view: LifecycleView { state: next.state, attempt: next.attempt, ..view },
         };
         self.books.hold(row, held);

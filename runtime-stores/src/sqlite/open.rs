@@ -206,9 +206,10 @@ fn check_pages(conn: &Connection, guard: &AppGuard) -> Result<(), StoreError> {
 /// Fills the books from the file.
 fn count(writer: &mut Writer<'_>) -> Result<(), Fault> {
     let conn = writer.conn;
-    // Ready tasks are counted in their index, which is all that is large.
+    // Ready tasks are counted in their index, which is all that is large; those that are held, one by one.
     for sql in [
-        "SELECT queue, 1, count(*) FROM rt_task INDEXED BY rt_ready WHERE state = 1 GROUP BY queue",
+        "SELECT queue, 1, count(*) FROM rt_task INDEXED BY rt_ready WHERE state = 1 AND held = 0 GROUP BY queue",
+        "SELECT queue, 1, count(*) FROM rt_task INDEXED BY rt_held WHERE held <> 0 AND state = 1 GROUP BY queue",
         "SELECT queue, state, count(*) FROM rt_task INDEXED BY rt_waiting WHERE state <> 1 GROUP BY queue, state",
         "SELECT queue, state, tasks FROM rt_history_count",
     ] {
@@ -220,7 +221,7 @@ fn count(writer: &mut Writer<'_>) -> Result<(), Fault> {
     }
     let ready = TaskState::Ready.number();
     let mut statement =
-        conn.prepare("SELECT queue, row FROM rt_task WHERE state = ?1 AND crash_count >= ?2")?;
+        conn.prepare("SELECT queue, row FROM rt_task WHERE state = ?1 AND crash_count >= ?2 AND held = 0")?;
     let mut rows = statement.query((ready, CRASHES_BEFORE_ALONE))?;
     while let Some(row) = rows.next()? {
         writer.books.begin_with_suspect(row.get(0)?, row.get(1)?);

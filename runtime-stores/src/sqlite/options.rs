@@ -39,6 +39,9 @@ pub struct SqliteOptions {
     pub synchronous: Synchronous,
     /// How long what is finished is kept.
     pub retention: Retention,
+    /// How much earlier a task counts as due for each degree of better priority: the head start of [`runtime_core::flow::rank`]. Tasks keep
+    /// the rank they were given. More than a year counts as a year.
+    pub priority_step: Duration,
     /// Whether this process must be the only owner. Without it nothing is released at open: leases of others end when they run out,
     /// and [`runtime_core::store::TaskReader::queue_stats`] counts what this process did. For tests of zombies only.
     pub owner_lock: bool,
@@ -61,6 +64,7 @@ impl SqliteOptions {
             limits: StoreLimits::default(),
             synchronous: Synchronous::default(),
             retention: Retention::default(),
+            priority_step: crate::PRIORITY_STEP,
             owner_lock: true,
             max_bytes: None,
             app_write_deadline: Duration::from_secs(2),

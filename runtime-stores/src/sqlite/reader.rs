@@ -1,5 +1,7 @@
 //! Readers: a few read-only connections, used on blocking threads. They see the last commit and keep nobody from writing.
 
+mod line;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,8 +24,10 @@ use super::writer::{Shared, row_of};
 /// Most connections that read at once.
 const READERS: usize = 4;
 
-const LIVE: &str = concat!("SELECT ", shared_columns!(), ", NULL FROM rt_task");
-const FINISHED: &str = concat!("SELECT ", shared_columns!(), ", output FROM rt_history");
+/// Behind what both have: what a finished task gave, how a live one is held.
+const LIVE: &str = concat!("SELECT ", shared_columns!(), ", NULL, held FROM rt_task");
+const FINISHED: &str = concat!("SELECT ", shared_columns!(), ", output, 0 FROM rt_history");
+const HELD: usize = columns::OUTPUT + 1;
 
 /// Connections that only read, opened when first needed.
 #[derive(Clone)]
@@ -121,12 +125,19 @@ impl Reader {
             for statement in [&mut live, &mut finished] {
                 let mut rows = statement.query([row_of(*id)])?;
                 if let Some(row) = rows.next()? {
-                    task = Some(columns::task(row, look.names, look.salt)?);
+                    task = Some(self.task(row, look)?);
                 }
             }
             found.push(task.filter(|task| task.id == *id));
         }
         Ok(found)
+    }
+
+    /// A row of one of the two, as readers see it.
+    fn task(&self, row: &rusqlite::Row<'_>, look: &Look<'_>) -> Result<Task, Fault> {
+        let task = columns::task(row, look.names, look.salt)?;
+        let held = self.held(look, row.get(HELD)?, row.get(2)?, task.ordering_key.as_ref())?;
+        Ok(Task { held, ..task })
     }
 
     pub(super) fn attempts(&self, look: &Look<'_>, id: TaskId) -> Result<Vec<AttemptRecord>, Fault> {
@@ -181,7 +192,7 @@ impl Reader {
         let mut rows = statement.query(params_from_iter(values))?;
         let mut tasks = Vec::new();
         while let Some(row) = rows.next()? {
-            tasks.push(columns::task(row, look.names, look.salt)?);
+            tasks.push(self.task(row, look)?);
         }
         let more = tasks.len() > page_size;
         tasks.truncate(page_size);
@@ -195,14 +206,15 @@ impl Reader {
         look: &Look<'_>,
         mut known: Vec<QueueStats>,
     ) -> Result<Vec<QueueStats>, Fault> {
-        // Every priority in use, each by one step in the index, and of each its oldest task.
-        let sql = "WITH RECURSIVE used (priority) AS (\
-                SELECT min(priority) FROM rt_task WHERE queue = ?1 AND state = 1 \
+        // Every lane in use, as far as a look at so many is cheap, each by one step in the index, and of each its first task.
+        let sql = "WITH RECURSIVE used (lane) AS (\
+                SELECT * FROM (SELECT lane FROM rt_task WHERE queue = ?1 AND state = 1 AND held = 0 ORDER BY lane LIMIT 1) \
                 UNION ALL \
-                SELECT (SELECT min(priority) FROM rt_task WHERE queue = ?1 AND state = 1 AND priority > used.priority) \
-                FROM used WHERE used.priority IS NOT NULL) \
-            SELECT min((SELECT at FROM rt_task WHERE queue = ?1 AND state = 1 AND priority = used.priority ORDER BY row LIMIT 1)) \
-            FROM used WHERE used.priority IS NOT NULL";
+                SELECT (SELECT min(lane) FROM rt_task WHERE queue = ?1 AND state = 1 AND held = 0 AND lane > coalesce(used.lane, '')) \
+                FROM used WHERE used.lane IS NOT NULL LIMIT 1000) \
+            SELECT min((SELECT coalesce(run_at, created_at) FROM rt_task \
+                WHERE queue = ?1 AND lane IS used.lane AND state = 1 AND held = 0 ORDER BY rank, row LIMIT 1)) \
+            FROM used";
         let mut statement = self.conn.prepare_cached(sql)?;
         for stats in &mut known {
             if stats.counts.of(TaskState::Ready) > 0

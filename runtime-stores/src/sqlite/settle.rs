@@ -75,7 +75,7 @@ impl Writer<'_> {
         if let Outcome::Done { output } = &settlement.outcome {
             let finish =
                 Finish { output: Some(output), started_at: Some(started_at), took_us: Some(took_us), trace };
-            self.finish(row, standing.queue, standing.view.state, &next, finish)?;
+            self.finish(row, standing.queue, standing.view.state, standing.ordered, &next, finish)?;
             return Ok(next.state);
         }
         if content::is_kept(&settlement.outcome) {
@@ -103,7 +103,14 @@ impl Writer<'_> {
         next: Transition,
     ) -> Result<TaskState, Fault> {
         if next.state.is_finished() {
-            self.finish(row, standing.queue, standing.view.state, &next, Finish::default())?;
+            self.finish(
+                row,
+                standing.queue,
+                standing.view.state,
+                standing.ordered,
+                &next,
+                Finish::default(),
+            )?;
             return Ok(next.state);
         }
         let wait = next.wait.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
@@ -131,11 +138,12 @@ impl Writer<'_> {
             at,
             error,
             approved,
+            self.priority_step,
         ))?;
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);
         self.books.due_changed |= next.state == TaskState::Scheduled;
-        if next.state == TaskState::Ready && runs_alone(next.crash_count) {
+        if next.state == TaskState::Ready && runs_alone(next.crash_count) && !self.is_held(row)? {
             self.books.add_suspect(standing.queue, row);
         } else {
             self.books.drop_suspect(standing.queue, row);
@@ -143,15 +151,17 @@ impl Writer<'_> {
         Ok(next.state)
     }
 
-    /// Moves a task to history.
+    /// Moves a task to history. The head of an ordering key lets the next go on.
     pub(super) fn finish(
         &mut self,
         row: i64,
         queue: i64,
         from: TaskState,
+        ordered: bool,
         next: &Transition,
         finish: Finish<'_>,
     ) -> Result<(), Fault> {
+        let headed_key = if ordered { self.headed_key(row)? } else { None };
         let error = next.error.as_ref().map(json).transpose()?;
         let moved = self.sql.finish.execute((
             row,
@@ -171,7 +181,10 @@ impl Writer<'_> {
         self.books.leave(queue, from);
         self.books.enter(queue, next.state);
         self.books.drop_suspect(queue, row);
-        Ok(())
+        match headed_key {
+            Some(key) => self.head_finished(row, queue, &key, next.state),
+            None => Ok(()),
+        }
     }
 
     /// What rides along with a done attempt.

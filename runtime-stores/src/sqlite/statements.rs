@@ -34,11 +34,11 @@ statements! {
     reserve_rows = "UPDATE rt_meta SET value = value + ?1 WHERE key = 'next_row' RETURNING value";
 
     /// A task without anything rare.
-    insert_plain = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    insert_full = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, \
-        run_at, deadline, tenant, scope, idempotency_key, trace, correlation_id, causation_id) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    insert_plain = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, rank) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    insert_full = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, rank, \
+        run_at, deadline, tenant, scope, idempotency_key, trace, correlation_id, causation_id, ordering_key, held, lane) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
 
     find_key = "SELECT content, row, created_at, state, expires_at, keep_until FROM rt_key WHERE hash = ?1";
     /// What stood under the key before no longer does.
@@ -47,38 +47,41 @@ statements! {
     /// The larger of NULL and a number is NULL: an end that is not known yet stays so.
     keep_key = "UPDATE rt_key SET keep_until = ?2, expires_at = max(expires_at, ?2) WHERE hash = ?1";
     /// A task that was never leased takes what another one says.
-    replace = "UPDATE rt_task SET state = ?2, priority = ?3, run_at = ?4, at = ?4, schema_version = ?5, payload = ?6, deadline = ?7 \
+    replace = "UPDATE rt_task SET state = ?2, priority = ?3, run_at = ?4, at = ?4, schema_version = ?5, payload = ?6, deadline = ?7, rank = ?8 \
         WHERE row = ?1 AND epoch = 0";
 
     /// In claim order. Never through another index, whatever the statistics say.
     claimable = concat!("SELECT ", shared_columns!(),
-        " FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND state = 1 ORDER BY priority, row LIMIT ?2");
-    whole_task = concat!("SELECT ", shared_columns!(), " FROM rt_task WHERE row = ?1");
+        " FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND lane IS NULL AND state = 1 AND held = 0 ORDER BY rank, row LIMIT ?2");
+    whole_task = concat!("SELECT ", shared_columns!(), ", held, lane FROM rt_task WHERE row = ?1");
     grant = "UPDATE rt_task SET state = 2, at = ?2, epoch = epoch + 1, attempt = ?3, holder = ?4 WHERE row = ?1 AND state = 1";
     extend = "UPDATE rt_task SET at = ?3 WHERE row = ?1 AND epoch = ?2 AND state = 2";
     checkpoint = "UPDATE rt_task SET checkpoint = coalesce(?3, checkpoint), progress = coalesce(?4, progress) \
         WHERE row = ?1 AND epoch = ?2 AND state = 2";
 
-    standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error FROM rt_task WHERE row = ?1";
-    finished_standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error \
-        FROM rt_history WHERE row = ?1";
+    standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error, \
+        ordering_key IS NOT NULL FROM rt_task WHERE row = ?1";
+    finished_standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error, \
+        ordering_key IS NOT NULL FROM rt_history WHERE row = ?1";
     finish = "INSERT INTO rt_history (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-        causation_id, checkpoint, progress, error, output, started_at, took_us, attempt_trace) \
+        causation_id, checkpoint, progress, error, ordering_key, output, started_at, took_us, attempt_trace) \
         SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, run_at, \
         deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, \
-        coalesce(?6, error), ?7, ?8, ?9, ?10 FROM rt_task WHERE row = ?1";
+        coalesce(?6, error), ordering_key, ?7, ?8, ?9, ?10 FROM rt_task WHERE row = ?1";
     delete_task = "DELETE FROM rt_task WHERE row = ?1";
+    /// ?6: how it is held. ?7: milliseconds of one degree of priority.
     revive = "INSERT INTO rt_task (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-        causation_id, checkpoint, progress, error) \
+        causation_id, checkpoint, progress, error, ordering_key, held, rank) \
         SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, ?3, \
-        CASE WHEN deadline > ?3 THEN deadline END, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, error \
+        CASE WHEN deadline > ?3 THEN deadline END, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, \
+        progress, error, ordering_key, ?6, ?3 + priority * ?7 \
         FROM rt_history WHERE row = ?1";
     delete_finished = "DELETE FROM rt_history WHERE row = ?1";
-    /// ?5: when it is due; NULL leaves the due time as it is.
+    /// ?5: when it is due; NULL leaves the due time as it is. ?9: milliseconds of one degree of priority.
     r#move = "UPDATE rt_task SET state = ?2, attempt = ?3, crash_count = ?4, run_at = coalesce(?5, run_at), at = ?6, \
-        error = coalesce(?7, error), approved = coalesce(?8, approved) WHERE row = ?1";
+        error = coalesce(?7, error), approved = coalesce(?8, approved), rank = coalesce(?5 + priority * ?9, rank) WHERE row = ?1";
     approve = "UPDATE rt_task SET approved = 1 WHERE row = ?1";
 
     insert_attempt = "INSERT OR REPLACE INTO rt_attempt (row, epoch, attempt, instance, started_at, took_us, outcome, error, trace) \
@@ -89,17 +92,35 @@ statements! {
         ON CONFLICT (queue, state) DO UPDATE SET tasks = max(tasks + ?3, 0)";
 
     // Each names its index and repeats the index's own condition, without which SQLite would scan every live task.
-    due = "SELECT row, queue, attempt, max_attempts, crash_count, at FROM rt_task INDEXED BY rt_waiting \
+    due = "SELECT row, queue, attempt, max_attempts, crash_count, held FROM rt_task INDEXED BY rt_waiting \
         WHERE state = 0 AND state <> 1 AND at <= ?1 ORDER BY at LIMIT ?2";
     promote = "UPDATE rt_task SET state = 1 WHERE row = ?1 AND state = 0";
     next_due = "SELECT min(at) FROM rt_task INDEXED BY rt_waiting WHERE state = 0 AND state <> 1";
     expired = "SELECT row FROM rt_task INDEXED BY rt_waiting WHERE state = 2 AND state <> 1 AND at <= ?1 ORDER BY at LIMIT ?2";
     past_deadline = "SELECT row FROM rt_task INDEXED BY rt_deadline WHERE deadline <= ?1 AND state < 2 ORDER BY deadline LIMIT ?2";
-    oldest_finished = "SELECT row, at, state, queue, idempotency_key, created_at FROM rt_history WHERE row > ?1 ORDER BY row LIMIT ?2";
+    oldest_finished = "SELECT row, at, state, queue, idempotency_key, created_at, EXISTS (SELECT 1 FROM rt_blocker WHERE rt_blocker.row = rt_history.row) \
+        FROM rt_history WHERE row > ?1 ORDER BY row LIMIT ?2";
     forget_attempts = "DELETE FROM rt_attempt WHERE row = ?1";
     forget_effects = "DELETE FROM rt_effect WHERE row = ?1";
     outlive_key = "UPDATE rt_key SET state = ?3, expires_at = max(?4, coalesce(keep_until, 0)) WHERE hash = ?1 AND row = ?2";
     forget_keys = "DELETE FROM rt_key WHERE hash IN (SELECT hash FROM rt_key WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+
+    /// Whether a live task has the key, or a dead one blocks it.
+    key_is_taken = "SELECT 1 FROM rt_task INDEXED BY rt_ordering WHERE queue = ?1 AND ordering_key = ?2 \
+        UNION ALL SELECT 1 FROM rt_blocker WHERE queue = ?1 AND ordering_key = ?2 LIMIT 1";
+    scope_is_paused = "SELECT 1 FROM rt_paused WHERE queue = ?1 AND scope = ?2";
+    line = "SELECT ordering_key, held FROM rt_task WHERE row = ?1";
+    finished_line = "SELECT ordering_key, scope FROM rt_history WHERE row = ?1";
+    first_of_key = "SELECT row, state, held FROM rt_task INDEXED BY rt_ordering WHERE queue = ?1 AND ordering_key = ?2 ORDER BY row LIMIT 1";
+    set_held = "UPDATE rt_task SET held = ?2 WHERE row = ?1";
+    insert_blocker = "INSERT INTO rt_blocker (row, queue, ordering_key) VALUES (?1, ?2, ?3)";
+    delete_blocker = "DELETE FROM rt_blocker WHERE row = ?1";
+    blockers = "SELECT row, ordering_key FROM rt_blocker INDEXED BY sqlite_autoindex_rt_blocker_1 WHERE queue = ?1";
+    insert_paused = "INSERT OR REPLACE INTO rt_paused (queue, scope, reason, since) VALUES (?1, ?2, ?3, ?4)";
+    delete_paused = "DELETE FROM rt_paused WHERE queue = ?1 AND scope = ?2";
+    hold_scope = "UPDATE rt_task INDEXED BY rt_scope SET held = held | 2 WHERE queue = ?1 AND scope = ?2";
+    let_scope_go = "UPDATE rt_task INDEXED BY rt_scope SET held = held & ~2 WHERE queue = ?1 AND scope = ?2";
+    suspects = "SELECT row FROM rt_task INDEXED BY rt_suspect WHERE queue = ?1 AND crash_count >= 2 AND state = 1 AND held = 0";
 
     find_effect = "SELECT content, result FROM rt_effect WHERE row = ?1 AND step = ?2";
     insert_effect = "INSERT INTO rt_effect (row, step, content, result) VALUES (?1, ?2, ?3, ?4) \

@@ -63,7 +63,16 @@ impl Writer<'_> {
             Ok(next) => next,
             Err(not_allowed) => return Ok(Err(not_allowed.into())),
         };
-        self.sql.revive.execute((row, next.state.number(), self.now, next.attempt, next.crash_count))?;
+        let held = self.held_on_return(row, standing.queue)?;
+        self.sql.revive.execute((
+            row,
+            next.state.number(),
+            self.now,
+            next.attempt,
+            next.crash_count,
+            held,
+            self.priority_step,
+        ))?;
         self.sql.delete_finished.execute([row])?;
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);

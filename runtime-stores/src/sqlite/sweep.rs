@@ -62,16 +62,16 @@ impl Writer<'_> {
                     max_attempts: row.get(3)?,
                     crash_count: row.get(4)?,
                 };
-                due.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, view));
+                due.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, view, row.get::<_, u8>(5)?));
             }
         }
-        for (row, queue, view) in &due {
+        for (row, queue, view, held) in &due {
             let next =
                 transition(*view, LifecycleEvent::Due).map_err(|error| Fault::corrupt(error.to_string()))?;
             self.sql.promote.execute([row])?;
             self.books.leave(*queue, view.state);
             self.books.enter(*queue, next.state);
-            if runtime_core::lifecycle::runs_alone(next.crash_count) {
+            if runtime_core::lifecycle::runs_alone(next.crash_count) && *held == 0 {
                 self.books.add_suspect(*queue, *row);
             }
         }
@@ -136,7 +136,14 @@ impl Writer<'_> {
             let Some(standing) = self.standing_of_row(*row)? else { continue };
             let next = transition(standing.view, LifecycleEvent::Expired)
                 .map_err(|error| Fault::corrupt(error.to_string()))?;
-            self.finish(*row, standing.queue, standing.view.state, &next, Finish::default())?;
+            self.finish(
+                *row,
+                standing.queue,
+                standing.view.state,
+                standing.ordered,
+                &next,
+                Finish::default(),
+            )?;
         }
         Ok(rows.len())
     }
@@ -162,6 +169,11 @@ impl Writer<'_> {
                     break;
                 }
                 self.trimmed_to = number;
+                // What can no longer be replayed could block its ordering key for ever.
+                let blocks: bool = row.get(6)?;
+                if blocks {
+                    continue;
+                }
                 if surplus > 0 || finished_at <= cutoff {
                     surplus = surplus.saturating_sub(1);
                     old.push((

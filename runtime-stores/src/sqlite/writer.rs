@@ -21,7 +21,9 @@ use super::columns::{moment, state};
 use super::fault::Fault;
 use super::names::{NameKind, Names};
 use super::options::{SqliteOptions, Synchronous};
+use super::policy::Policies;
 use super::statements::Statements;
+use crate::content;
 use crate::hold_back::HoldBack;
 use crate::retention::Retention;
 
@@ -72,13 +74,15 @@ pub(super) struct Standing {
     pub(super) holder: i64,
     pub(super) created_at: i64,
     pub(super) error: Option<String>,
+    /// Whether it has an ordering key.
+    pub(super) ordered: bool,
 }
 
 impl Standing {
     /// Of a leased task. What it failed with before is not looked up.
     fn of(held: &Held) -> Self {
-        let Held { view, epoch, queue, instance: holder, created_at, .. } = *held;
-        Self { view, epoch, queue, holder, created_at, error: None }
+        let Held { view, epoch, queue, instance: holder, created_at, ordered, .. } = *held;
+        Self { view, epoch, queue, holder, created_at, error: None, ordered }
     }
 
     fn read(row: &rusqlite::Row<'_>) -> Result<Self, Fault> {
@@ -94,6 +98,7 @@ impl Standing {
             holder: row.get(6)?,
             created_at: row.get(7)?,
             error: row.get(8)?,
+            ordered: row.get(9)?,
         })
     }
 }
@@ -110,9 +115,12 @@ pub(super) struct Writer<'c> {
     pub(super) conn: &'c Connection,
     pub(super) sql: Statements<'c>,
     pub(super) books: Books,
+    pub(super) policies: Policies,
     pub(super) shared: Arc<Shared>,
     pub(super) limits: StoreLimits,
     pub(super) retention: Retention,
+    /// How much of due time one degree of priority is worth, in milliseconds.
+    pub(super) priority_step: i64,
     pub(super) app: AppGuard,
     pub(super) app_write_deadline: Duration,
     pub(super) salt: u64,
@@ -147,9 +155,11 @@ impl<'c> Writer<'c> {
             sql: Statements::prepare(conn)?,
             conn,
             books: Books::default(),
+            policies: Policies::load(conn)?,
             shared,
             limits: options.limits,
             retention: options.retention,
+            priority_step: content::whole_step(options.priority_step),
             app,
             app_write_deadline: options.app_write_deadline,
             salt: salt.unsigned_abs(),
@@ -184,6 +194,7 @@ impl<'c> Writer<'c> {
             // Others may have given names since.
             let names = Names::load(self.conn)?;
             self.shared.change_names(|known| *known = names);
+            self.policies = Policies::load(self.conn)?;
         }
         Ok(())
     }
@@ -194,6 +205,7 @@ impl<'c> Writer<'c> {
             self.sql.count_finished.execute((queue, state.number(), by))?;
         }
         self.sql.commit.raw_execute()?;
+        self.policies.commit();
         self.publish();
         Ok(())
     }
@@ -230,6 +242,7 @@ impl<'c> Writer<'c> {
         {
             tracing::error!(%error, "a transaction could not be rolled back");
         }
+        self.policies.roll_back(self.conn);
         self.undo_books(0);
         self.books.take_woken();
         self.books.due_changed = false;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runtime_core::error::ErrorCode;
 use runtime_core::outcome::{Outcome, SettleWith, Settled, Settlement};
-use runtime_core::store::{Capability, EnqueueError, StoreError};
+use runtime_core::store::{EnqueueError, StoreError};
 use runtime_core::task::{NewTask, TaskState};
 
 use super::world::{LEASE, World, applied, done, queue, task};
@@ -76,14 +76,4 @@ pub(super) async fn an_oversize_batch_is_refused_whole(w: World) {
     assert_eq!(w.store.settle(Arc::new(settlements)).await, Err(too_large.clone()));
     assert_eq!(w.store.get(vec![lease.task; limit + 1]).await, Err(too_large));
     assert_eq!(w.state(lease.task).await, TaskState::Leased);
-}
-
-pub(super) async fn an_ordering_key_is_refused_where_none_are_kept(w: World) {
-    if w.store.capabilities().contains(&Capability::OrderingKeys) {
-        return;
-    }
-    let mut ordered = task(1);
-    ordered.ordering_key = Some("customer-1".parse().unwrap());
-    let refused = EnqueueError::CapabilityMissing(Capability::OrderingKeys);
-    assert_eq!(w.put(ordered).await, Err(refused));
 }

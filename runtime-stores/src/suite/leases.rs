@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use runtime_core::error::ErrorCode;
-use runtime_core::outcome::Settled;
+use runtime_core::outcome::{Outcome, ReleaseReason, Settled};
 use runtime_core::store::{EffectBegun, EffectClass, LeaseAsk};
 use runtime_core::task::{Epoch, Lease, Priority, Progress, TaskState};
 
-use super::world::{LEASE, World, applied, done, instance, queue, task};
+use super::world::{LEASE, World, applied, done, instance, queue, retry_after, task};
 
 pub(super) async fn a_lease_raises_the_epoch_and_counts_the_attempt(w: World) {
     let id = w.put_new(task(1)).await;
@@ -104,6 +104,42 @@ pub(super) async fn claims_go_by_priority_and_then_by_age(w: World) {
     }
     let expected: Vec<_> = [3, 5, 1, 4, 2].iter().map(|number| task(*number).payload).collect();
     assert_eq!(order, expected);
+}
+
+pub(super) async fn a_wait_makes_up_for_a_worse_priority(w: World) {
+    let with = |number: u32, priority: i16| {
+        let mut task = task(number);
+        task.priority = Priority(priority);
+        task
+    };
+    let patient = w.put_new(with(1, 1)).await;
+    w.advance(crate::PRIORITY_STEP - Duration::from_millis(1));
+    let in_time = w.put_new(with(2, 0)).await;
+    w.advance(Duration::from_millis(2));
+    let late = w.put_new(with(3, 0)).await;
+    let mut later = with(4, 0);
+    later.run_at = Some(w.later(Duration::from_secs(1)));
+    let later = w.put_new(later).await;
+    let urgent = w.put_new(with(5, -1)).await;
+    w.advance(Duration::from_secs(1));
+    w.store.sweep().await.unwrap();
+    let order: Vec<_> = w.lease(10).await.into_iter().map(|leased| leased.lease.task).collect();
+    assert_eq!(order, [urgent, in_time, patient, late, later], "what waited a step longer overtakes");
+}
+
+pub(super) async fn a_task_that_comes_back_unfinished_keeps_its_place(w: World) {
+    let first = w.put_new(task(1)).await;
+    w.advance(Duration::from_secs(1));
+    let second = w.put_new(task(2)).await;
+    let lease = w.lease_one().await.lease;
+    w.settle(lease, Outcome::Released { reason: ReleaseReason::Shutdown }).await;
+    assert_eq!(w.lease_one().await.lease.task, first, "a release is no new due time");
+    w.advance(LEASE);
+    w.store.sweep().await.unwrap();
+    let lease = w.lease_one().await.lease;
+    assert_eq!(lease.task, first, "nor is a lost lease");
+    w.settle(lease, retry_after(Duration::ZERO)).await;
+    assert_eq!(w.lease_one().await.lease.task, second, "a retry is");
 }
 
 pub(super) async fn one_named_task_can_be_leased(w: World) {

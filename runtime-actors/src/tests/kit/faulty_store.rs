@@ -8,13 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, QueueName, StepName};
+use runtime_core::name::{AppName, QueueName, Scope, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DesiredStates, EffectBegun, EffectClass,
-    EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow, SqlValue, SteerError, Store,
-    StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    EffectLedger, EnqueueError, Enqueued, LeaseAsk, OrderingHead, Outbox, PausedScope, QueueFlow,
+    QueuePolicy, QueueStats, SqlRow, SqlValue, SteerError, Store, StoreError, Swept, TaskCommand, TaskFilter,
+    TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, watch};
@@ -217,6 +218,35 @@ impl TaskReader for FaultyStore {
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
         self.pass(StoreCall::Stats).await?;
         self.inner.queue_stats().await
+    }
+}
+
+#[async_trait]
+impl QueueFlow for FaultyStore {
+    async fn set_queue_policy(&self, queue: QueueName, policy: QueuePolicy) -> Result<(), StoreError> {
+        self.inner.set_queue_policy(queue, policy).await
+    }
+
+    async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError> {
+        self.inner.queue_policies().await
+    }
+
+    async fn ordering_heads(&self, queue: QueueName) -> Result<Vec<OrderingHead>, StoreError> {
+        self.inner.ordering_heads(queue).await
+    }
+
+    async fn pause_scope(
+        &self,
+        queue: QueueName,
+        scope: Scope,
+        paused: bool,
+        reason: String,
+    ) -> Result<(), StoreError> {
+        self.inner.pause_scope(queue, scope, paused, reason).await
+    }
+
+    async fn paused_scopes(&self) -> Result<Vec<PausedScope>, StoreError> {
+        self.inner.paused_scopes().await
     }
 }
 
