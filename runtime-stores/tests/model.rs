@@ -93,9 +93,20 @@ fn new_task() -> impl Strategy<Value = New> {
         option::of(0..2_u8),
         option::weighted(0.3, 0..2_u8),
     )
-        .prop_map(|(queue, key, content, delay, deadline, priority, max_attempts, unique, ordering, scope)| {
-            New { queue, key, content, delay, deadline, priority, max_attempts, unique, ordering, scope }
-        })
+        .prop_map(
+            |(queue, key, content, delay, deadline, priority, max_attempts, unique, ordering, scope)| New {
+                queue,
+                key,
+                content,
+                delay,
+                deadline,
+                priority,
+                max_attempts,
+                unique,
+                ordering,
+                scope,
+            },
+        )
 }
 
 fn unique() -> impl Strategy<Value = Unique> {

@@ -91,7 +91,7 @@ async fn a_file_of_the_first_schema_opens_with_its_tasks_and_goes_on() {
     };
     let leased = store.lease(ask).await.unwrap();
     let rows: Vec<u64> = leased.iter().map(|leased| leased.lease.task.row()).collect();
-    assert_eq!(rows, [1, 2, 3, 5, id.row()], "oldest first");
+    assert_eq!(rows, [1, 3, 5, id.row(), 2], "in the order in which they were due");
     let settlements = leased.iter().map(|leased| Settlement {
         lease: leased.lease,
         outcome: Outcome::Done { output: b"{}".to_vec() },
