@@ -315,11 +315,15 @@ impl Side {
         }
     }
 
+    fn plain_id(&self, id: TaskId) -> TaskId {
+        TaskId::new(jiff::Timestamp::UNIX_EPOCH, 0, self.numbers[&id] as u64)
+    }
+
     /// A task without what differs between stores.
     fn plain(&self, mut task: Task) -> Task {
-        let plain = |id| TaskId::new(jiff::Timestamp::UNIX_EPOCH, 0, self.numbers[&id] as u64);
-        task.id = plain(task.id);
-        task.held = task.held.map(|held| Held { behind: held.behind.map(plain), ..held });
+        task.id = self.plain_id(task.id);
+        task.held =
+            task.held.map(|held| Held { behind: held.behind.map(|head| self.plain_id(head)), ..held });
         task
     }
 
