@@ -43,13 +43,14 @@
 //! | source | sources | asked | – | `PumpMsg` | pump |
 //! | pump | source, on the work pool | asked, or panics | the source, pending tasks | ends of tasks | store |
 //! | pump watch | source | pump ends | – | – | source |
+//! | endpoint | sources | asked | a thread | `ServerMsg` | – |
 //! | reporter | health | asked | – | `HealthMsg` | – |
 //! | look | reporter; the check on the work pool | checked, or too late | – | – | reporter |
 //! | status | control | asked | – | `StatusMsg` | – |
 //! | commands | control | asked | – | `Command` | whoever knows |
 //! | answer | commands, completion, status | answered | a reply | – | supervisors, store |
 //! | admin | control | asked | – | `ServerMsg` | – |
-//! | server, and its watch | admin | asked, or failed | the listener | requests | commands, admin |
+//! | server, and its watch | admin, endpoint | asked, or failed | the listener | requests | commands, admin |
 //! | pool watch | runtime | runtime stops | – | probes | executors, sources |
 //! | timer | any node | fired | – | – | its node |
 
@@ -81,7 +82,7 @@ pub use health::HealthPlan;
 pub use platform::{LeaseBook, Platform, Timing};
 pub use registry::{AppPlan, WorkerPlan};
 pub use runtime::{MakeServe, RuntimeCore, RuntimeParts, StopReport, default_work_threads, stop_within};
-pub use server::Serve;
+pub use server::{EndpointPlan, Serve, Serving};
 pub use source_pump::SourcePlan;
 pub use table::{NodeEntry, NodeTable};
 pub use work_pool::{MAX_REPLACEMENTS, WorkPool};

@@ -33,7 +33,7 @@ use crate::events::DomainEventActor;
 use crate::executor::TaskExecutorActor;
 use crate::health::{HealthPlan, HealthReporter};
 use crate::platform::Platform;
-use crate::server::{Serve, ServerActor};
+use crate::server::{EndpointPlan, Place, Serve, ServerActor};
 use crate::services::events::DomainEventService;
 use crate::services::status::{Identity, WorkerStatusService, app_path};
 use crate::source_pump::{SourcePlan, SourcePump};
@@ -63,6 +63,8 @@ pub struct AppPlan {
     pub workers: Vec<WorkerPlan>,
     /// Its sources.
     pub sources: Vec<SourcePlan>,
+    /// Its endpoints: sources that the outside calls.
+    pub endpoints: Vec<EndpointPlan>,
     /// Its health reporters.
     pub health: Vec<HealthPlan>,
     /// Who hears of its facts.
@@ -151,9 +153,8 @@ impl Registry {
             groups
                 .push(self.group(&path.child("workers"), &app.workers, |path, plan| self.worker(path, plan)));
         }
-        if !app.sources.is_empty() {
-            groups
-                .push(self.group(&path.child("sources"), &app.sources, |path, plan| self.source(path, plan)));
+        if !app.sources.is_empty() || !app.endpoints.is_empty() {
+            groups.push(self.sources(&path.child("sources"), app));
         }
         self.branch(&path, Strategy::RestForOne, StopOrder::RightToLeft, groups)
     }
@@ -161,6 +162,14 @@ impl Registry {
     fn group<P>(&self, path: &NodePath, plans: &[P], make: impl Fn(&NodePath, &P) -> Make) -> Make {
         self.declare(path, NodeKind::Supervisor);
         let members = plans.iter().map(|plan| make(path, plan)).collect();
+        self.branch(path, Strategy::OneForOne, StopOrder::Together, members)
+    }
+
+    fn sources(&self, path: &NodePath, app: &AppPlan) -> Make {
+        self.declare(path, NodeKind::Supervisor);
+        let sources = app.sources.iter().map(|plan| self.source(path, plan));
+        let endpoints = app.endpoints.iter().map(|plan| self.endpoint(path, plan));
+        let members = sources.chain(endpoints).collect();
         self.branch(path, Strategy::OneForOne, StopOrder::Together, members)
     }
 
@@ -194,14 +203,21 @@ impl Registry {
         })
     }
 
+    fn endpoint(&self, group: &NodePath, plan: &EndpointPlan) -> Make {
+        let serve = (plan.build)(self.platform.store.clone());
+        self.child(&group.child(plan.name.as_str()), NodeKind::Endpoint, move || {
+            ServerActor::new(serve.clone(), Place::OwnThread)
+        })
+    }
+
     fn control(&self, path: &NodePath, events: Arc<DomainEventService>) -> Make {
         self.declare(path, NodeKind::Supervisor);
         let mut children =
             vec![self.status(&path.child("status"), events), self.commands(&path.child("commands"), path)];
         if let Some(serve) = self.admin.clone() {
-            children.push(
-                self.child(&path.child("admin"), NodeKind::Admin, move || ServerActor::new(serve.clone())),
-            );
+            children.push(self.child(&path.child("admin"), NodeKind::Admin, move || {
+                ServerActor::new(serve.clone(), Place::Tree)
+            }));
         }
         self.branch(path, Strategy::OneForOne, StopOrder::RightToLeft, children)
     }

@@ -121,6 +121,8 @@ pub enum NodeKind {
     Executor,
     /// Brings tasks in from outside.
     Source,
+    /// Takes requests from outside and makes tasks of them.
+    Endpoint,
     /// Reports on the health of one thing.
     Health,
     /// Answers what the tree looks like.
@@ -142,6 +144,7 @@ impl NodeKind {
             Self::Events => "events",
             Self::Executor => "executor",
             Self::Source => "source",
+            Self::Endpoint => "endpoint",
             Self::Health => "health",
             Self::Status => "status",
             Self::Commands => "commands",

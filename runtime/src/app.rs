@@ -7,11 +7,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use runtime_actors::{AppPlan, HealthPlan, SourcePlan};
+use runtime_actors::{AppPlan, EndpointPlan, HealthPlan, Serve, SourcePlan};
 use runtime_core::event::EventSubscriber;
 use runtime_core::name::{AppName, HandlerName, InvalidName, QueueName, Route, SourceName};
 use runtime_core::source::Source;
-use runtime_core::store::AppMigration;
+use runtime_core::store::{AppMigration, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +76,7 @@ pub struct Setup {
     app: AppName,
     pub(crate) workers: Vec<Worker>,
     pub(crate) sources: Vec<SourcePlan>,
+    pub(crate) endpoints: Vec<EndpointPlan>,
     pub(crate) health: Vec<HealthPlan>,
     pub(crate) subscribers: Vec<Arc<dyn EventSubscriber>>,
     pub(crate) migrations: &'static [AppMigration],
@@ -87,6 +88,7 @@ impl Setup {
             app,
             workers: Vec::new(),
             sources: Vec::new(),
+            endpoints: Vec::new(),
             health: Vec::new(),
             subscribers: Vec::new(),
             migrations: &[],
@@ -125,6 +127,20 @@ impl Setup {
         build: impl Fn() -> Box<dyn Source> + Send + Sync + 'static,
     ) -> Result<(), SetupError> {
         self.sources.push(SourcePlan { name: SourceName::new(name)?, build: Arc::new(build) });
+        Ok(())
+    }
+
+    /// An endpoint: a source that the outside calls, such as an HTTP API. It has a thread of its own, so that its answers wait for no
+    /// handler; it validates, enqueues and answers, and leaves everything that may take long to a worker.
+    ///
+    /// # Errors
+    /// When its name is none.
+    pub fn endpoint(
+        &mut self,
+        name: &str,
+        build: impl Fn(Arc<dyn Store>) -> Serve + Send + Sync + 'static,
+    ) -> Result<(), SetupError> {
+        self.endpoints.push(EndpointPlan { name: SourceName::new(name)?, build: Arc::new(build) });
         Ok(())
     }
 
@@ -189,7 +205,7 @@ impl<A: AppConfig> App<A> {
         for module in &self.modules {
             module.register(&config.app, &mut setup)?;
         }
-        let Setup { workers, mut sources, health, subscribers, migrations, .. } = setup;
+        let Setup { workers, mut sources, mut endpoints, health, subscribers, migrations, .. } = setup;
         let missing: Vec<MissingDuty> = workers.iter().flat_map(Worker::missing_duties).collect();
         if !missing.is_empty() {
             return Err(SetupError::MissingDuty { missing });
@@ -202,10 +218,13 @@ impl<A: AppConfig> App<A> {
             })
             .collect::<Result<_, _>>()?;
         unique("worker", workers.iter().map(|worker| worker.descriptor.name.as_str()))?;
-        unique("source", sources.iter().map(|source| source.name.as_str()))?;
+        let names = sources.iter().map(|source| &source.name).chain(endpoints.iter().map(|plan| &plan.name));
+        unique("source", names.map(|name| name.as_str()))?;
         unique("health reporter", health.iter().map(|reporter| reporter.name.as_str()))?;
-        sources.retain(|source| config.sources.get(&source.name).is_none_or(|settings| settings.enabled));
-        Ok(Assembled { plan: AppPlan { name, workers, sources, health, subscribers }, migrations })
+        let enabled = |name: &SourceName| config.sources.get(name).is_none_or(|settings| settings.enabled);
+        sources.retain(|source| enabled(&source.name));
+        endpoints.retain(|endpoint| enabled(&endpoint.name));
+        Ok(Assembled { plan: AppPlan { name, workers, sources, endpoints, health, subscribers }, migrations })
     }
 }
 

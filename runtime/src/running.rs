@@ -264,7 +264,7 @@ fn open_store(
 /// The admin server as the tree's node runs it: bind, note the address where sub-commands find it, serve.
 fn serve_admin(listen: SocketAddr, address: Arc<OnceLock<SocketAddr>>, file: PathBuf) -> MakeServe {
     Box::new(move |control| -> Serve {
-        Arc::new(move |stop, listening| {
+        Arc::new(move |mut serving| {
             let (control, address, file) = (control.clone(), address.clone(), file.clone());
             Box::pin(async move {
                 // A restarted node takes the port it had.
@@ -274,8 +274,8 @@ fn serve_admin(listen: SocketAddr, address: Arc<OnceLock<SocketAddr>>, file: Pat
                 let bound_to = *address.get_or_init(|| bound.address());
                 std::fs::write(&file, bound_to.to_string()).map_err(|error| error.to_string())?;
                 tracing::info!(address = %bound_to, "admin API listens");
-                listening();
-                bound.serve(stop.cancelled_owned()).await.map_err(|error| error.to_string())
+                serving.listening();
+                bound.serve(serving.stop.cancelled_owned()).await.map_err(|error| error.to_string())
             })
         })
     })

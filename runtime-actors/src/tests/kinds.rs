@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::kit::{Gate, Outside, StoreCall, Trouble, Worlds, done, from_fn, reporter, worker};
 use crate::runtime::StopReport;
+use crate::server::Serving;
 
 const GREET: &str = "/engine/apps/shop/workers/greet";
 const DOOR: &str = "/engine/apps/shop/sources/door";
@@ -268,12 +269,12 @@ async fn a_server_that_ends_by_itself_is_started_again_and_one_that_cannot_liste
     let (served, ending) = (serves.clone(), end.clone());
     let mut worlds = Worlds::new();
     worlds.admin = Some(Box::new(move |_| {
-        Arc::new(move |stop, ready: Box<dyn FnOnce() + Send>| {
+        Arc::new(move |mut serving: Serving| {
             let (run, ending) = (served.fetch_add(1, Ordering::Relaxed), ending.clone());
             Box::pin(async move {
-                ready();
+                serving.listening();
                 tokio::select! {
-                    () = stop.cancelled() => Ok(()),
+                    () = serving.stop.cancelled() => Ok(()),
                     () = ending.notified() => if run == 0 { Ok(()) } else { Err("the wire broke".to_owned()) },
                 }
             })
@@ -292,7 +293,7 @@ async fn a_server_that_ends_by_itself_is_started_again_and_one_that_cannot_liste
 
     let mut worlds = Worlds::new();
     worlds.admin =
-        Some(Box::new(|_| Arc::new(|_, _| Box::pin(async { Err("the address is in use".to_owned()) }))));
+        Some(Box::new(|_| Arc::new(|_| Box::pin(async { Err("the address is in use".to_owned()) }))));
     let refused = worlds.try_start().await.err().expect("no tree without its server");
     assert!(refused.message.contains("the address is in use"), "{refused}");
 }

@@ -1,5 +1,6 @@
 //! Each actor through its message handlers, with a probe in place of the framework.
 
+mod endpoint;
 mod executor;
 mod facet;
 mod platform;

@@ -36,6 +36,7 @@ fn node_kind(kind: NodeKind) -> v1::NodeKind {
         NodeKind::Events => v1::NodeKind::Events,
         NodeKind::Executor => v1::NodeKind::Executor,
         NodeKind::Source => v1::NodeKind::Source,
+        NodeKind::Endpoint => v1::NodeKind::Endpoint,
         NodeKind::Health => v1::NodeKind::Health,
         NodeKind::Status => v1::NodeKind::Status,
         NodeKind::Commands => v1::NodeKind::Commands,

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use super::route;
 use crate::health::HealthPlan;
 use crate::runtime::MakeServe;
+use crate::server::Serving;
 use crate::source_pump::SourcePlan;
 
 /// Things that lie about outside until they are marked.
@@ -197,10 +198,10 @@ impl EventSubscriber for Facts {
 /// A server that listens to nobody.
 pub(crate) fn listening() -> MakeServe {
     Box::new(|_control| {
-        Arc::new(|stop, ready: Box<dyn FnOnce() + Send>| {
+        Arc::new(|mut serving: Serving| {
             Box::pin(async move {
-                ready();
-                stop.cancelled().await;
+                serving.listening();
+                serving.stop.cancelled().await;
                 Ok(())
             })
         })

@@ -132,6 +132,7 @@ impl Worlds {
             name: AppName::new("shop").expect("a name"),
             workers: Vec::new(),
             sources: Vec::new(),
+            endpoints: Vec::new(),
             health: Vec::new(),
             subscribers: Vec::new(),
         };

@@ -14,7 +14,7 @@ use crate::completion::{CompletionActor, CompletionMsg};
 use crate::events::{DomainEventActor, EventsMsg};
 use crate::executor::ExecutorMsg;
 use crate::node::{NodeActor, Progress};
-use crate::server::{ServerActor, ServerMsg};
+use crate::server::{Place, Serve, ServerActor, ServerMsg, Serving};
 use crate::services::events::DomainEventService;
 use crate::services::status::{Identity, WorkerStatusService};
 use crate::status::{StatusMsg, WorkerStatusActor};
@@ -172,13 +172,14 @@ async fn the_store_node_tells_executors_of_lost_leases_and_shows_how_the_store_d
 async fn the_server_node_is_ready_when_it_listens_and_breaks_when_its_server_ends() {
     let bench = Bench::new();
     let mut probe = Probe::at(&bench.platform, "/admin", NodeKind::Admin).await;
-    let mut server = ServerActor::new(Arc::new(|stop, ready: Box<dyn FnOnce() + Send>| {
+    let serve: Serve = Arc::new(|mut serving: Serving| {
         Box::pin(async move {
-            ready();
-            stop.cancelled().await;
+            serving.listening();
+            serving.stop.cancelled().await;
             Ok(())
         })
-    }));
+    });
+    let mut server = ServerActor::new(serve, Place::Tree);
     assert_eq!(server.init(&probe.node).await, Ok(Progress::Underway));
     assert_eq!(probe.readied(), 0);
     let listening = probe.next().await;
