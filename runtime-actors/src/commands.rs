@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime_core::control::{Command, CommandError, Reply, TaskDetail};
+use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, TaskDetail};
 use runtime_core::error::ErrorCode;
-use runtime_core::name::{CorrelationId, WorkerName};
 use runtime_core::node::NodePath;
 use runtime_core::store::{Enqueued, QueueStats};
 use runtime_core::supervision::Fault;
 use runtime_core::task::{NewTask, TaskId, TaskState};
+use tokio::sync::watch;
 
 use crate::completion::CompletionMsg;
-use crate::executor::ExecutorMsg;
 use crate::node::{NodeActor, NodeContext};
 use crate::platform::Platform;
+use crate::services::operator_run::{OperatorRun, RunTarget};
 use crate::services::steering::SteeringService;
 use crate::status::StatusMsg;
 use crate::table::NodeAddress;
@@ -27,7 +27,7 @@ pub(crate) struct Doors {
     pub(crate) status: NodeAddress<StatusMsg>,
     pub(crate) templates: NodeAddress<TemplatesMsg>,
     pub(crate) completion: NodeAddress<CompletionMsg>,
-    pub(crate) executors: Arc<Vec<(WorkerName, NodePath)>>,
+    pub(crate) targets: Arc<Vec<RunTarget>>,
 }
 
 /// How often somebody who waits for idleness looks.
@@ -49,17 +49,12 @@ impl ActorCommandProcessor {
         hand_on(&self.doors.status, StatusMsg::GetWorkerStatus { root, deep, reply });
     }
 
-    fn run_worker(&self, worker: &WorkerName, task: TaskId, correlation: CorrelationId, reply: Reply<()>) {
-        let executor = self
-            .doors
-            .executors
-            .iter()
-            .find(|(name, _)| name == worker)
-            .and_then(|(_, path)| self.platform.table.address::<ExecutorMsg>(path));
-        match executor {
-            None => reply.send(Err(CommandError::not_found(format!("no worker {worker}")))),
-            Some(executor) => {
-                hand_on(&executor, ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply });
+    fn run_worker(&self, ask: RunAsk, progress: watch::Sender<RunProgress>, reply: Reply<RunProgress>) {
+        match self.doors.targets.iter().find(|target| target.descriptor.name == ask.worker) {
+            None => reply.send(Err(CommandError::not_found(format!("no worker {}", ask.worker)))),
+            Some(target) => {
+                let (platform, target) = (self.platform.clone(), target.clone());
+                answer(reply, OperatorRun { platform, target, ask, progress }.run());
             }
         }
     }
@@ -110,9 +105,7 @@ impl NodeActor for ActorCommandProcessor {
             Command::ListWorkers { reply } => {
                 hand_on(&self.doors.templates, TemplatesMsg::GetTemplate { worker: None, reply });
             }
-            Command::RunWorker { worker, task, correlation, reply } => {
-                self.run_worker(&worker, task, correlation, reply);
-            }
+            Command::RunWorker { ask, progress, reply } => self.run_worker(ask, progress, reply),
             Command::ListQueues { reply } => answer(reply, async move { Ok(store.queue_stats().await?) }),
             Command::EnqueueTasks { tasks, reply } => answer(reply, enqueue(self.platform.clone(), tasks)),
             Command::ListTasks { filter, after, page_size, reply } => {

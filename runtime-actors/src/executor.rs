@@ -4,6 +4,7 @@
 //! wake ─▶ ask the store ─▶ leased ─▶ attempt on the work pool ─▶ completion ─▶ settled: the slot is free ─▶ ask …
 //! ```
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use crate::attempt::{Attempt, WorkerRun, release};
 use crate::granted::Granted;
 use crate::node::{Myself, NodeActor, NodeContext, Progress};
-use crate::services::executor::TaskExecutorService;
+use crate::services::executor::{Takes, TaskExecutorService};
 
 /// What an executor is asked and told.
 pub(crate) enum ExecutorMsg {
@@ -36,7 +37,7 @@ pub(crate) enum ExecutorMsg {
         /// Answered when it was started.
         reply: Reply<()>,
     },
-    /// Run this ready task now, for an operator.
+    /// Run this ready task for an operator as soon as a slot is free, also while the worker is paused.
     ExecuteTaskWithCorrelation {
         /// The task.
         task: TaskId,
@@ -88,11 +89,20 @@ const ABORT_WITHIN: Duration = Duration::from_secs(1);
 /// How long a failed ask for leases waits.
 const LEASE_RETRY: Duration = Duration::from_millis(200);
 
+/// A task that an operator wants to run.
+struct AskedFor {
+    task: TaskId,
+    correlation: CorrelationId,
+    reply: Reply<()>,
+}
+
 /// The logic of one worker's node.
 pub(crate) struct TaskExecutorActor {
     run: Arc<WorkerRun>,
     service: TaskExecutorService,
     tasks: JoinSet<()>,
+    /// What operators asked for and no slot was free for yet.
+    asked_for: VecDeque<AskedFor>,
     stopping: bool,
     drained: Vec<Reply<()>>,
 }
@@ -106,6 +116,7 @@ impl TaskExecutorActor {
             run,
             service: TaskExecutorService::new(slots.get()),
             tasks: JoinSet::new(),
+            asked_for: VecDeque::new(),
             stopping: false,
             drained: Vec::new(),
         }
@@ -123,6 +134,10 @@ impl TaskExecutorActor {
 
     /// Starts what can start, asks for what could, and shows both.
     fn go_on(&mut self, node: &NodeContext<ExecutorMsg>) {
+        // Whoever stands there and waits goes before the queue.
+        while !self.asked_for.is_empty() && self.service.reserve() {
+            self.asked_for.pop_front().into_iter().for_each(|asked| self.claim(node, asked));
+        }
         while let Some(leased) = self.service.take_next() {
             self.service.started(Attempt::start(&self.run, leased, None));
         }
@@ -149,24 +164,18 @@ impl TaskExecutorActor {
         entry.queued.store(figure(self.service.waiting()), Ordering::Relaxed);
     }
 
-    /// Takes no more work and gives back what has not begun.
-    fn close(&mut self) {
-        self.service.accept(false);
+    /// Takes no more from the queue, and gives back what has not begun.
+    fn close(&mut self, node: &NodeContext<ExecutorMsg>, takes: Takes) {
+        self.service.take(takes);
         release(&self.run, self.service.take_waiting());
+        if takes == Takes::Nothing {
+            self.asked_for.drain(..).for_each(|asked| asked.reply.send(Err(takes_no_work(node))));
+        }
     }
 
-    /// Claims one task for an operator: permit first, then the claim.
-    fn run_for_operator(
-        &mut self,
-        node: &NodeContext<ExecutorMsg>,
-        task: TaskId,
-        correlation: CorrelationId,
-        reply: Reply<()>,
-    ) {
-        if !self.service.reserve() {
-            let text = format!("{} has no free slot, or takes no work", node.path());
-            return reply.send(Err(CommandError::precondition(text)));
-        }
+    /// Claims one task for an operator, in the slot that was reserved for it.
+    fn claim(&self, node: &NodeContext<ExecutorMsg>, asked: AskedFor) {
+        let AskedFor { task, correlation, reply } = asked;
         let (run, myself, ask) = (self.run.clone(), node.myself(), self.ask_of(1, Some(task)));
         tokio::spawn(async move {
             let refusal = match run.platform.store.lease(ask).await {
@@ -211,8 +220,8 @@ impl TaskExecutorActor {
         reply: Reply<()>,
     ) {
         self.service.unreserve();
-        if !self.service.accepts() {
-            return reply.send(Err(CommandError::precondition(format!("{} takes no work", node.path()))));
+        if self.service.takes() == Takes::Nothing {
+            return reply.send(Err(takes_no_work(node)));
         }
         for leased in leased.take() {
             self.service.started(Attempt::start(&self.run, leased, Some(correlation.clone())));
@@ -234,6 +243,10 @@ impl TaskExecutorActor {
     fn abort_all(&self) {
         self.service.running().for_each(|attempt| attempt.abort(&self.run));
     }
+}
+
+fn takes_no_work(node: &NodeContext<ExecutorMsg>) -> CommandError {
+    CommandError::precondition(format!("{} drains or stops, and takes no work", node.path()))
 }
 
 /// Asks the store for leases; the answer comes back as a message. If the executor is gone by then, they are given back.
@@ -278,13 +291,17 @@ impl NodeActor for TaskExecutorActor {
                 self.run_granted(node, leased, &correlation, reply);
             }
             ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply } => {
-                self.run_for_operator(node, task, correlation, reply);
+                match self.service.takes() {
+                    Takes::Nothing => reply.send(Err(takes_no_work(node))),
+                    _ => self.asked_for.push_back(AskedFor { task, correlation, reply }),
+                }
             }
             ExecutorMsg::ExecuteTaskFromQueue { leased } => {
                 self.service.leased(leased.take());
                 node.entry().set_health(Health::Healthy);
-                if !self.service.accepts() {
-                    self.close();
+                let takes = self.service.takes();
+                if takes != Takes::Everything {
+                    self.close(node, takes);
                 }
             }
             ExecutorMsg::ExecuteTaskFromEvent => self.service.wake(),
@@ -328,12 +345,12 @@ impl NodeActor for TaskExecutorActor {
     }
 
     fn pause(&mut self, node: &NodeContext<ExecutorMsg>) {
-        self.close();
+        self.close(node, Takes::OperatorsOnly);
         self.show(node);
     }
 
     fn resume(&mut self, node: &NodeContext<ExecutorMsg>) {
-        self.service.accept(true);
+        self.service.take(Takes::Everything);
         for reply in self.drained.drain(..) {
             reply.send(Err(CommandError::precondition(format!("{} was resumed meanwhile", node.path()))));
         }
@@ -347,14 +364,14 @@ impl NodeActor for TaskExecutorActor {
     }
 
     fn drain(&mut self, node: &NodeContext<ExecutorMsg>, reply: Reply<()>) {
-        self.close();
+        self.close(node, Takes::Nothing);
         self.drained.push(reply);
         self.go_on(node);
     }
 
     async fn stop(&mut self, node: &NodeContext<ExecutorMsg>) -> Result<Progress, Fault> {
         self.stopping = true;
-        self.close();
+        self.close(node, Takes::Nothing);
         self.service.running().for_each(|attempt| attempt.cancel());
         node.myself().tell_after(self.run.platform.timing.grace, ExecutorMsg::GraceOver);
         self.go_on(node);

@@ -35,6 +35,7 @@ use crate::health::{HealthPlan, HealthReporter};
 use crate::platform::Platform;
 use crate::server::{EndpointPlan, Place, Serve, ServerActor};
 use crate::services::events::DomainEventService;
+use crate::services::operator_run::RunTarget;
 use crate::services::status::{Identity, WorkerStatusService, app_path};
 use crate::source_pump::{SourcePlan, SourcePump};
 use crate::status::WorkerStatusActor;
@@ -241,8 +242,10 @@ impl Registry {
             status: self.address(&control.child("status"), NodeKind::Status),
             templates: self.address(&engine.child("templates"), NodeKind::Templates),
             completion: self.address(&engine.child("completion"), NodeKind::Completion),
-            executors: Arc::new(
-                self.workers().map(|(path, plan)| (plan.descriptor.name.clone(), path)).collect(),
+            targets: Arc::new(
+                self.workers()
+                    .map(|(path, plan)| RunTarget { descriptor: plan.descriptor.clone(), path })
+                    .collect(),
             ),
         };
         let platform = self.platform.clone();

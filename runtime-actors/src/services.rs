@@ -3,6 +3,7 @@
 pub mod completion;
 pub mod events;
 pub mod executor;
+pub(crate) mod operator_run;
 pub mod status;
 pub mod steering;
 pub mod templates;

@@ -7,13 +7,14 @@
 
 use std::num::NonZeroUsize;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::error::{ErrorCode, TaskError};
-use crate::name::{AppName, CorrelationId, InstanceName, WorkerName};
+use crate::name::{AppName, CorrelationId, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
-use crate::store::{Capability, Enqueued, QueueStats, TaskCommand, TaskFilter, TaskPage};
+use crate::store::{Capability, Enqueued, QueueStats, StateCounts, TaskCommand, TaskFilter, TaskPage};
 use crate::task::{AttemptRecord, NewTask, Task, TaskId, TaskState};
 use crate::worker::WorkerDescriptor;
 
@@ -163,6 +164,52 @@ pub struct TaskDetail {
     pub attempts: Vec<AttemptRecord>,
 }
 
+/// What an operator wants one worker to run, while everything else goes on or stays paused as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunAsk {
+    /// The worker. It may be paused.
+    pub worker: WorkerName,
+    /// Which of its tasks.
+    pub selection: RunSelection,
+    /// What the run is to be found under afterwards.
+    pub correlation: CorrelationId,
+    /// Each task at most once: what fails waits for its retry, what follows waits for the worker.
+    pub once: bool,
+    /// Discard what the worker made for the scope, and make it again from truth.
+    pub rebuild: bool,
+    /// Only say what would be run.
+    pub dry_run: bool,
+}
+
+/// Which tasks of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunSelection {
+    /// This one. It must be ready.
+    Task(TaskId),
+    /// All of a scope that are ready, oldest first.
+    Scope {
+        /// The scope.
+        scope: Scope,
+        /// Made at this time or later.
+        since: Option<Timestamp>,
+        /// Made before this time.
+        until: Option<Timestamp>,
+    },
+}
+
+/// How an operator's run goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunProgress {
+    /// Tasks that were selected.
+    pub selected: u64,
+    /// Of these, made for this run by the worker's rebuild function.
+    pub made: u64,
+    /// Where those that were run stand.
+    pub counts: StateCounts,
+    /// Tasks that could not be claimed: somebody else had them, or they are held.
+    pub refused: u64,
+}
+
 /// Everything that can be asked of a running tree.
 #[derive(Debug)]
 pub enum Command {
@@ -209,16 +256,14 @@ pub enum Command {
         /// The answer.
         reply: Reply<Vec<WorkerDescriptor>>,
     },
-    /// One task of one worker, now, for an operator.
+    /// One worker, for one task or one scope, now.
     RunWorker {
-        /// The worker.
-        worker: WorkerName,
-        /// The ready task to run.
-        task: TaskId,
-        /// What the run is to be found under afterwards.
-        correlation: CorrelationId,
-        /// Answered when the attempt has been started.
-        reply: Reply<()>,
+        /// What to run.
+        ask: RunAsk,
+        /// How it goes. Who drops the other end lets what runs finish and starts nothing more.
+        progress: watch::Sender<RunProgress>,
+        /// Answered at the end.
+        reply: Reply<RunProgress>,
     },
     /// Depth and age of the queues.
     ListQueues {

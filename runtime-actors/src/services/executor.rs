@@ -18,6 +18,17 @@ pub const MAX_PREFETCH: usize = 1_000;
 /// How far ahead the prefetch looks: tasks that will probably start within this time may be leased now.
 const PREFETCH_FOR: Duration = Duration::from_millis(20);
 
+/// Whose work a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Its queue's, and what operators ask for.
+    Everything,
+    /// Only what operators ask for: it is paused.
+    OperatorsOnly,
+    /// Nothing: it drains or stops.
+    Nothing,
+}
+
 /// The state of one worker.
 pub struct TaskExecutorService {
     slots: usize,
@@ -32,7 +43,7 @@ pub struct TaskExecutorService {
     dry: bool,
     /// Woken while an ask was under way: its answer may be older than the wake-up.
     woken: bool,
-    accepting: bool,
+    takes: Takes,
     pace: Pace,
 }
 
@@ -47,7 +58,7 @@ impl TaskExecutorService {
             asked: None,
             dry: false,
             woken: false,
-            accepting: true,
+            takes: Takes::Everything,
             pace: Pace::default(),
         }
     }
@@ -82,15 +93,15 @@ impl TaskExecutorService {
         self.slots = slots;
     }
 
-    /// Takes no new work, or takes it again.
-    pub fn accept(&mut self, accepting: bool) {
-        self.accepting = accepting;
+    /// From here on it takes this.
+    pub fn take(&mut self, takes: Takes) {
+        self.takes = takes;
         self.dry = false;
     }
 
-    /// Whether it takes new work.
-    pub fn accepts(&self) -> bool {
-        self.accepting
+    /// Whose work it takes.
+    pub fn takes(&self) -> Takes {
+        self.takes
     }
 
     /// The queue may have something.
@@ -102,7 +113,7 @@ impl TaskExecutorService {
     /// How many leases to ask for now; `None` when none, or when an ask is under way. The answer goes to
     /// [`TaskExecutorService::leased`].
     pub fn ask(&mut self, now: Instant) -> Option<usize> {
-        if self.asked.is_some() || self.dry || !self.accepting {
+        if self.asked.is_some() || self.dry || self.takes != Takes::Everything {
             return None;
         }
         let prefetch = self.pace.prefetch(now);
@@ -125,7 +136,7 @@ impl TaskExecutorService {
 
     /// Promises a slot to an operator's run. `false` when none is free.
     pub fn reserve(&mut self) -> bool {
-        let free = self.free() > 0 && self.accepting;
+        let free = self.free() > 0 && self.takes != Takes::Nothing;
         self.reserved += usize::from(free);
         free
     }
@@ -137,7 +148,7 @@ impl TaskExecutorService {
 
     /// The next task to start, when a slot is free.
     pub fn take_next(&mut self) -> Option<LeasedTask> {
-        if self.free() == 0 || !self.accepting { None } else { self.waiting.pop_front() }
+        if self.free() == 0 || self.takes != Takes::Everything { None } else { self.waiting.pop_front() }
     }
 
     /// An attempt was started.

@@ -7,12 +7,11 @@ use std::time::Duration;
 use runtime_core::control::{Command, ask};
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::handler::NotDone;
-use runtime_core::name::CorrelationId;
 use runtime_core::node::NodeState;
 use runtime_core::outcome::ParkReason;
 use runtime_core::store::{StoreError, TaskCommand};
 use runtime_core::task::TaskState;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::kit::{Gate, StoreCall, Worlds, done, from_fn, route, worker};
@@ -266,57 +265,5 @@ async fn rows_that_are_refused_make_the_outcome_a_failed_attempt() {
     // The memory store takes no rows of an app at all; what it says is permanent, and the task says it.
     assert_eq!((task.state, task.attempt), (TaskState::Dead, 1));
     assert_eq!(task.last_error.unwrap().code, ErrorCode::CapabilityMissing);
-    assert_eq!(world.stop().await, StopReport::Clean);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_operator_runs_one_task_through_the_production_path() {
-    let go = Arc::new(Notify::new());
-    let gate = go.clone();
-    let handler = from_fn(move |_| {
-        let gate = gate.clone();
-        async move {
-            gate.notified().await;
-            done()
-        }
-    });
-    let world = Worlds::new().worker(worker("greet", 1, handler)).start().await;
-    let ids = world.enqueue("greet", 3).await;
-    world.until(GREET, |view| view.slots == Some((1, 1))).await;
-    let run = async |task| {
-        let correlation = CorrelationId::new("look").unwrap();
-        let worker = "greet".parse().unwrap();
-        ask(&*world.control, |reply| Command::RunWorker { worker, task, correlation, reply }).await
-    };
-    let full = run(ids[1]).await.unwrap_err();
-    assert_eq!(full.code, ErrorCode::FailedPrecondition, "no slot is free: permit first");
-    world
-        .steer(GREET, runtime_core::control::NodeCommand::Resize { slots: 2.try_into().unwrap() })
-        .await
-        .unwrap();
-    world.until(GREET, |view| view.slots == Some((2, 2))).await;
-    world
-        .steer(GREET, runtime_core::control::NodeCommand::Resize { slots: 3.try_into().unwrap() })
-        .await
-        .unwrap();
-    world.until(GREET, |view| view.slots == Some((3, 3))).await;
-    for _ in 0..3 {
-        go.notify_one();
-    }
-    world.idle().await;
-    let gone = run(ids[0]).await.unwrap_err();
-    assert_eq!(gone.code, ErrorCode::FailedPrecondition, "it is done");
-    let deferred = world
-        .enqueue_with("greet", 1, |mut task| {
-            task.run_at = Some(world.clock.now().checked_add(Duration::from_hours(1)).unwrap());
-            task
-        })
-        .await[0];
-    assert!(run(deferred).await.is_err(), "not ready");
-    // Paused, nothing is taken by itself, and an operator's run is refused as well.
-    world.steer(GREET, runtime_core::control::NodeCommand::Pause).await.unwrap();
-    let waiting = world.enqueue("greet", 1).await[0];
-    assert!(run(waiting).await.is_err());
-    assert_eq!(world.task(waiting).await.state, TaskState::Ready);
     assert_eq!(world.stop().await, StopReport::Clean);
 }

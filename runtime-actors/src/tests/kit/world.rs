@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::clock::Clock;
-use runtime_core::control::{Command, CommandError, Control, NodeCommand, ask};
+use runtime_core::control::{Command, CommandError, Control, NodeCommand, RunAsk, RunProgress, ask};
 use runtime_core::handler::Handler;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, HandlerName, InstanceName, QueueName, Route, StepName, WorkerName};
@@ -18,6 +18,7 @@ use runtime_core::task::{NewTask, Task, TaskId, TaskState};
 use runtime_core::trace::NoTrace;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
 use runtime_stores::MemoryStore;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::FaultyStore;
@@ -209,6 +210,12 @@ impl World {
 
     pub(crate) async fn decide(&self, id: TaskId, command: TaskCommand) -> Result<TaskState, CommandError> {
         ask(&*self.control, |reply| Command::SteerTask { id, command, reply }).await
+    }
+
+    /// Runs a worker as an operator, who listens until the end.
+    pub(crate) async fn run(&self, run: RunAsk) -> Result<RunProgress, CommandError> {
+        let (progress, _listens) = watch::channel(RunProgress::default());
+        ask(&*self.control, |reply| Command::RunWorker { ask: run, progress, reply }).await
     }
 
     pub(crate) async fn idle(&self) {

@@ -11,7 +11,7 @@ use runtime_stores::MemoryStore;
 use tokio::time::Instant;
 
 use crate::attempt::Attempt;
-use crate::services::executor::{MAX_PREFETCH, TaskExecutorService};
+use crate::services::executor::{MAX_PREFETCH, Takes, TaskExecutorService};
 use crate::tests::kit::{PausedClock, route};
 
 /// So many leased tasks, from a real store.
@@ -147,7 +147,11 @@ async fn an_operator_s_run_has_its_slot_before_the_claim() {
     assert!(!service.reserve(), "none is free");
     service.unreserve();
     assert!(service.reserve());
-    service.accept(false);
+    service.take(Takes::OperatorsOnly);
+    service.unreserve();
+    assert_eq!(service.ask(Instant::now()), None, "paused, it asks for nothing");
+    assert!(service.reserve(), "an operator may run a paused worker");
+    service.take(Takes::Nothing);
     service.unreserve();
     assert!(!service.reserve(), "it takes no work");
 }
@@ -156,13 +160,13 @@ async fn an_operator_s_run_has_its_slot_before_the_claim() {
 async fn it_starts_and_asks_nothing_while_it_takes_no_work() {
     let mut service = TaskExecutorService::new(2);
     service.ask(Instant::now());
-    service.accept(false);
+    service.take(Takes::Nothing);
     service.leased(leased(2).await);
     assert!(start(&mut service).is_empty());
     assert_eq!(service.ask(Instant::now()), None);
     assert_eq!(service.take_waiting().len(), 2);
     assert!(service.is_idle());
-    service.accept(true);
+    service.take(Takes::Everything);
     assert_eq!(service.ask(Instant::now()), Some(2), "whatever it knew of the queue before is old");
 }
 
@@ -208,7 +212,7 @@ enum Step {
     Reserve,
     Unreserve,
     Resize(usize),
-    Accept(bool),
+    Take(Takes),
     Pass(u64),
 }
 
@@ -221,7 +225,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Reserve),
         1 => Just(Step::Unreserve),
         1 => (1..6_usize).prop_map(Step::Resize),
-        1 => any::<bool>().prop_map(Step::Accept),
+        1 => prop_oneof![Just(Takes::Everything), Just(Takes::OperatorsOnly), Just(Takes::Nothing)].prop_map(Step::Take),
         1 => (0..50_u64).prop_map(Step::Pass),
     ];
     proptest::collection::vec(step, 1..120)
@@ -245,7 +249,7 @@ proptest! {
                         let up_to = service.ask(now);
                         prop_assert!(up_to.is_none() || asked.is_none(), "an ask while one is under way");
                         prop_assert!(up_to.is_none_or(|up_to| up_to >= 1 && up_to <= service.free() + MAX_PREFETCH));
-                        prop_assert!(up_to.is_none() || service.accepts());
+                        prop_assert!(up_to.is_none() || service.takes() == Takes::Everything);
                         asked = asked.or(up_to);
                     }
                     Step::Answer(count) => {
@@ -259,13 +263,17 @@ proptest! {
                             prop_assert!(service.settled(lease, now).is_some());
                         }
                     }
-                    Step::Reserve => reserved += usize::from(service.reserve()),
+                    Step::Reserve => {
+                        let given = service.reserve();
+                        prop_assert!(!given || service.takes() != Takes::Nothing);
+                        reserved += usize::from(given);
+                    }
                     Step::Unreserve => {
                         reserved = reserved.saturating_sub(1);
                         service.unreserve();
                     }
                     Step::Resize(slots) => service.resize(slots),
-                    Step::Accept(accept) => service.accept(accept),
+                    Step::Take(takes) => service.take(takes),
                     Step::Pass(ms) => now += Duration::from_millis(ms),
                 }
                 let before = running.len();

@@ -1,0 +1,206 @@
+//! One worker, for one task or one scope, because an operator asked.
+//!
+//! ```text
+//! [rebuild: discard the projection, make its tasks] ─▶ ready tasks of the scope, oldest first ─▶ executor, a slot each ─▶ settled
+//!                                                        ▲                                                              │
+//!                                                        └──────── until none is ready (once: a single pass) ◀──────────┘
+//! ```
+//!
+//! Every task goes through the worker's own node: same slots, same limits, same ledger, same trace. Everything else goes on, or stays
+//! paused, as it is; the worker itself may be paused.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use runtime_core::control::{CommandError, Reply, RunAsk, RunProgress, RunSelection};
+use runtime_core::name::CorrelationId;
+use runtime_core::node::{NodePath, NodeState};
+use runtime_core::store::TaskFilter;
+use runtime_core::task::{TaskId, TaskState};
+use runtime_core::worker::WorkerDescriptor;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::executor::ExecutorMsg;
+use crate::platform::Platform;
+use crate::table::NodeAddress;
+
+/// How often a run looks whether an attempt was settled.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Tasks of one page while they are selected.
+const PAGE: usize = 1_000;
+
+/// A worker that operators can run.
+#[derive(Clone)]
+pub(crate) struct RunTarget {
+    pub(crate) descriptor: Arc<WorkerDescriptor>,
+    pub(crate) path: NodePath,
+}
+
+/// Carries out what one operator asked for.
+pub(crate) struct OperatorRun {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) target: RunTarget,
+    pub(crate) ask: RunAsk,
+    pub(crate) progress: watch::Sender<RunProgress>,
+}
+
+impl OperatorRun {
+    /// Runs until nothing of the selection is ready any more, or until nobody listens to the progress.
+    pub(crate) async fn run(self) -> Result<RunProgress, CommandError> {
+        let executor = self.executor()?;
+        let mut begun = BTreeSet::new();
+        let mut refused = BTreeSet::new();
+        loop {
+            let ready = self.ready().await?;
+            let pass: Vec<TaskId> = ready
+                .into_iter()
+                .filter(|id| !refused.contains(id) && !(self.ask.once && begun.contains(id)))
+                .collect();
+            self.progress.send_modify(|progress| {
+                progress.selected += pass.iter().filter(|id| !begun.contains(*id)).count() as u64;
+            });
+            if pass.is_empty() || self.ask.dry_run {
+                break;
+            }
+            for (id, answer) in self.pass(&executor, pass).await {
+                begun.insert(id);
+                if let Err(refusal) = answer {
+                    tracing::info!(task = %id, error_code = %refusal.code, error = %refusal.message, "not run for the operator");
+                    refused.insert(id);
+                }
+            }
+            self.count(&begun, &refused).await?;
+            if self.ask.once || self.progress.is_closed() {
+                break;
+            }
+        }
+        Ok(self.progress.borrow().clone())
+    }
+
+    fn executor(&self) -> Result<NodeAddress<ExecutorMsg>, CommandError> {
+        let path = &self.target.path;
+        let gone = || CommandError::not_found(format!("no node {path}"));
+        let entry = self.platform.table.get(path).ok_or_else(gone)?;
+        if !matches!(entry.state(), NodeState::Running | NodeState::Paused) {
+            let text = format!(
+                "{path} is {}; start it, or start it paused, to run its tasks",
+                entry.state().as_str()
+            );
+            return Err(CommandError::precondition(text));
+        }
+        self.platform.table.address(path).ok_or_else(gone)
+    }
+
+    /// What is ready of the selection, oldest first.
+    async fn ready(&self) -> Result<Vec<TaskId>, CommandError> {
+        let (scope, since, until) = match &self.ask.selection {
+            RunSelection::Task(id) => return self.one(*id).await,
+            RunSelection::Scope { scope, since, until } => (scope, *since, *until),
+        };
+        let route = &self.target.descriptor.route;
+        let filter = TaskFilter {
+            states: vec![TaskState::Ready],
+            app: Some(route.app.clone()),
+            queue: Some(route.queue.clone()),
+            handler: Some(route.handler.clone()),
+            scope: Some(scope.clone()),
+            ..TaskFilter::default()
+        };
+        let (mut ready, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.platform.store.list(filter.clone(), after, PAGE).await?;
+            let fits = |created| {
+                since.is_none_or(|since| created >= since) && until.is_none_or(|until| created < until)
+            };
+            ready.extend(page.tasks.iter().filter(|task| fits(task.created_at)).map(|task| task.id));
+            after = page.next;
+            if after.is_none() {
+                ready.reverse();
+                return Ok(ready);
+            }
+        }
+    }
+
+    /// A task that was named must be there; whether it can run is the executor's to say.
+    async fn one(&self, id: TaskId) -> Result<Vec<TaskId>, CommandError> {
+        if self.progress.borrow().selected > 0 {
+            return Ok(Vec::new());
+        }
+        match self.platform.store.get(vec![id]).await?.pop().flatten() {
+            None => Err(CommandError::not_found(format!("no task {id}"))),
+            Some(task) if task.state != TaskState::Ready => {
+                Err(CommandError::precondition(format!("task {id} is {}, not ready", task.state)))
+            }
+            Some(task) if task.route != self.target.descriptor.route => Err(CommandError::precondition(
+                format!("task {id} is none of worker {}", self.target.descriptor.name),
+            )),
+            Some(_) => Ok(vec![id]),
+        }
+    }
+
+    /// Runs each of these once, as many at a time as the worker has slots.
+    async fn pass(
+        &self,
+        executor: &NodeAddress<ExecutorMsg>,
+        ids: Vec<TaskId>,
+    ) -> Vec<(TaskId, Result<(), CommandError>)> {
+        let slots = usize::try_from(executor.entry().slots.load(Ordering::Relaxed)).unwrap_or(1).max(1);
+        let (mut runs, mut ended) = (JoinSet::new(), Vec::new());
+        for id in ids {
+            if runs.len() >= slots {
+                ended.extend(runs.join_next().await.and_then(Result::ok));
+            }
+            if self.progress.is_closed() {
+                break;
+            }
+            let (platform, executor) = (self.platform.clone(), executor.clone());
+            let correlation = self.ask.correlation.clone();
+            runs.spawn(async move { (id, attempt(&platform, &executor, id, correlation).await) });
+        }
+        while let Some(run) = runs.join_next().await {
+            ended.extend(run.ok());
+        }
+        ended
+    }
+
+    /// Where everything that was begun stands now.
+    async fn count(&self, begun: &BTreeSet<TaskId>, refused: &BTreeSet<TaskId>) -> Result<(), CommandError> {
+        let mut now = RunProgress { refused: refused.len() as u64, ..RunProgress::default() };
+        let ids: Vec<TaskId> = begun.difference(refused).copied().collect();
+        for ids in ids.chunks(PAGE) {
+            for task in self.platform.store.get(ids.to_vec()).await?.into_iter().flatten() {
+                *now.counts.of_mut(task.state) += 1;
+            }
+        }
+        self.progress.send_modify(|progress| {
+            *progress = RunProgress { selected: progress.selected, made: progress.made, ..now };
+        });
+        Ok(())
+    }
+}
+
+/// Has one task started, and waits until that attempt is settled.
+async fn attempt(
+    platform: &Platform,
+    executor: &NodeAddress<ExecutorMsg>,
+    task: TaskId,
+    correlation: CorrelationId,
+) -> Result<(), CommandError> {
+    let (reply, started) = Reply::channel();
+    let gone = || CommandError::precondition(format!("{} is not up", executor.entry().path()));
+    executor
+        .send(ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply })
+        .map_err(|_| gone())?;
+    started.await.unwrap_or_else(|_| Err(gone()))?;
+    loop {
+        let now = platform.store.get(vec![task]).await?.pop().flatten();
+        if now.is_none_or(|task| task.state != TaskState::Leased) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
