@@ -50,6 +50,9 @@ pub struct RuntimeParts {
     pub apps: Vec<AppPlan>,
     /// The admin server, when there is one.
     pub admin: Option<MakeServe>,
+    /// Nothing of the apps moves by itself, whatever operators wanted last: workers are paused, nothing comes in. For a process that
+    /// only does what one operator asks of it.
+    pub quiet: bool,
 }
 
 /// How a tree ended.
@@ -97,7 +100,8 @@ impl RuntimeCore {
     /// # Errors
     /// What kept the tree from coming up, with the first fault.
     pub async fn new(parts: RuntimeParts) -> Result<Self, CommandError> {
-        let RuntimeParts { store, store_name, clock, instance, traces, pool, timing, apps, admin } = parts;
+        let RuntimeParts { store, store_name, clock, instance, traces, pool, timing, apps, admin, quiet } =
+            parts;
         let platform = Arc::new(Platform {
             store,
             clock: clock.clone(),
@@ -127,7 +131,11 @@ impl RuntimeCore {
             .address(&control.child("commands"))
             .ok_or_else(|| CommandError::not_found("the tree has no commands node"))?;
         let door = door.get_or_init(|| Arc::new(Door { platform: platform.clone(), commands })).clone();
-        SteeringService::new(platform.clone()).restore().await?;
+        let steering = SteeringService::new(platform.clone());
+        steering.restore().await?;
+        if quiet {
+            steering.hush();
+        }
         let root = Root::start(plan).await.map_err(|fault| {
             CommandError::new(ErrorCode::NodeFaulted, format!("the tree did not come up: {fault}"))
         })?;

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use prost::Message;
 use runtime_core::control::NodeCommand;
-use runtime_core::name::{CorrelationId, QueueName, Scope, WorkerName};
+use runtime_core::name::QueueName;
 use runtime_core::node::NodePath;
 use runtime_core::store::TaskCommand;
 use runtime_core::task::TaskId;
 use runtime_proto::v1;
 use runtime_proto::v1::queue_service_client::QueueServiceClient;
-use runtime_proto::v1::run_worker_request::Selection;
 use runtime_proto::v1::system_service_client::SystemServiceClient;
 use runtime_proto::v1::task_service_client::TaskServiceClient;
 use runtime_proto::v1::tree_service_client::TreeServiceClient;
@@ -25,7 +24,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response};
 
 pub use error::{ClientError, Refusal};
 
-use crate::convert::{node_name, queue_name, task_name, worker_name};
+use crate::convert::{node_name, queue_name, task_name};
 use crate::server::MAX_MESSAGE_BYTES;
 
 /// Where an admin server listens when nothing else is said.
@@ -33,15 +32,6 @@ pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7070";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What to run for an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunSelection {
-    /// This ready task.
-    Task(TaskId),
-    /// A ready task of this scope.
-    Scope(Scope),
-}
 
 /// A connection to an admin server. Cheap to clone; calls may go on at the same time.
 ///
@@ -252,22 +242,24 @@ impl AdminClient {
         present(self.worker_service().get_worker(request).await?.into_inner().worker, "worker")
     }
 
-    /// Runs one ready task of a worker now. Answered when the attempt has been started.
+    /// Runs one worker for one task or one scope, and tells how it goes. Without a time limit of its own: dropping the future lets what
+    /// runs finish and starts nothing more.
+    ///
+    /// # Errors
+    /// What kept it from running; a connection that broke on the way.
     pub async fn run_worker(
         &self,
-        worker: &WorkerName,
-        selection: RunSelection,
-        correlation: Option<CorrelationId>,
+        request: v1::RunWorkerRequest,
+        mut progress: impl FnMut(&v1::RunWorkerResponse),
     ) -> Result<v1::RunWorkerResponse, ClientError> {
-        let request = v1::RunWorkerRequest {
-            name: worker_name(worker),
-            selection: Some(match selection {
-                RunSelection::Task(id) => Selection::Task(task_name(id)),
-                RunSelection::Scope(scope) => Selection::Scope(scope.to_string()),
-            }),
-            correlation_id: correlation.map(|id| id.to_string()).unwrap_or_default(),
-        };
-        Ok(self.worker_service().run_worker(self.request(request)).await?.into_inner())
+        let mut run = self.worker_service().run_worker(request).await?.into_inner();
+        while let Some(message) = run.message().await? {
+            if message.finished {
+                return Ok(message);
+            }
+            progress(&message);
+        }
+        Err(ClientError::Incomplete("end of the run"))
     }
 
     /// What `grpc.health.v1` says of `service`: `""` for the whole, [`crate::LIVENESS`], or an app's name.

@@ -17,7 +17,7 @@ use runtime_proto::v1;
 use tonic::Status;
 
 pub(crate) use node::node;
-pub(crate) use queue::{queue, queue_stats};
+pub(crate) use queue::{counts, queue, queue_stats};
 pub(crate) use system::{overview, system_info};
 pub(crate) use task::{attempt, enqueued, new_task, task, task_state};
 pub(crate) use worker::worker;
@@ -110,6 +110,11 @@ pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
         seconds: i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).unwrap_or(i64::MAX),
         nanos: i32::try_from(nanos.rem_euclid(NANOS_PER_SECOND)).unwrap_or(0),
     }
+}
+
+/// A moment from the wire.
+pub(crate) fn moment(field: &str, at: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, Status> {
+    at.map(|at| timestamp_from_wire(field, &at)).transpose()
 }
 
 /// A moment from the wire.

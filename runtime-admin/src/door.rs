@@ -42,7 +42,12 @@ impl Door {
         self.answer(make).await.map_err(|error| refusal(&error, about))
     }
 
-    /// The same, with the tree's own error.
+    /// Hands a command in whose answer somebody else waits for.
+    pub(crate) fn send(&self, command: Command, about: &Resource) -> Result<(), Status> {
+        self.control.send_command(command).map_err(|error| refusal(&error, about))
+    }
+
+    /// The same as [`Door::ask`], with the tree's own error.
     pub(crate) async fn answer<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, CommandError> {
         tokio::time::timeout(self.patience, ask(&*self.control, make)).await.unwrap_or_else(|_| {
             let text = format!("the tree did not answer within {:?}", self.patience);

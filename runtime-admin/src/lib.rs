@@ -20,7 +20,7 @@ mod server;
 mod services;
 mod status;
 
-pub use client::{AdminClient, ClientError, DEFAULT_ENDPOINT, Refusal, RunSelection};
+pub use client::{AdminClient, ClientError, DEFAULT_ENDPOINT, Refusal};
 pub use error::AdminError;
 pub use health::LIVENESS;
 pub use runtime_proto::v1;

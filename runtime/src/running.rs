@@ -75,6 +75,16 @@ impl<A: AppConfig> App<A> {
         config: &RuntimeConfig<A>,
         telemetry: &TelemetryGuard,
     ) -> Result<Running, StartError> {
+        self.start_tree(config, telemetry, false).await
+    }
+
+    /// As [`App::start`]; when `quiet`, nothing of the app moves by itself.
+    pub(crate) async fn start_tree(
+        &self,
+        config: &RuntimeConfig<A>,
+        telemetry: &TelemetryGuard,
+        quiet: bool,
+    ) -> Result<Running, StartError> {
         let Assembled { plan, migrations } = self.assemble(config)?;
         let data_dir = config.runtime.data_dir.clone();
         let system = |what: String| move |source| StartError::System { what, source };
@@ -105,6 +115,7 @@ impl<A: AppConfig> App<A> {
             timing: Timing { grace: Duration::from_secs(config.runtime.grace_secs), ..Timing::default() },
             apps: vec![plan],
             admin: serve,
+            quiet,
         })
         .await
         .map_err(StartError::Tree)?;

@@ -245,22 +245,41 @@ pub(super) enum WorkerVerb {
         #[arg(value_parser = worker)]
         worker: WorkerName,
     },
-    /// Run one ready task of a worker now
-    #[command(group = clap::ArgGroup::new("selection").required(true))]
-    Run {
-        /// The worker
-        #[arg(value_parser = worker)]
-        worker: WorkerName,
-        /// This task
-        #[arg(long, group = "selection", value_parser = task, value_name = "ID")]
-        task: Option<TaskId>,
-        /// A ready task of this scope
-        #[arg(long, group = "selection")]
-        scope: Option<Scope>,
-        /// What the run is to be found under
-        #[arg(long, value_name = "ID")]
-        correlation: Option<CorrelationId>,
-    },
+    /// Run one worker for one scope, or one task, whatever else is paused
+    Run(WorkerRun),
+}
+
+/// What to run.
+#[derive(Debug, Clone, clap::Args)]
+#[command(group = clap::ArgGroup::new("selection").required(true))]
+pub(super) struct WorkerRun {
+    /// The worker; it may be paused
+    #[arg(value_parser = worker)]
+    pub(super) worker: WorkerName,
+    /// This task
+    #[arg(long, group = "selection", value_parser = task, value_name = "ID")]
+    pub(super) task: Option<TaskId>,
+    /// Every ready task of this scope, oldest first
+    #[arg(long, group = "selection", value_name = "KEY=VALUE")]
+    pub(super) scope: Option<Scope>,
+    /// Only what was made at this time or later
+    #[arg(long, value_name = "TIME", conflicts_with = "task")]
+    pub(super) since: Option<Timestamp>,
+    /// Only what was made before this time
+    #[arg(long, value_name = "TIME", conflicts_with = "task")]
+    pub(super) until: Option<Timestamp>,
+    /// Discard what the worker made for the scope, and make it again from truth
+    #[arg(long, conflicts_with = "task")]
+    pub(super) rebuild: bool,
+    /// Each task at most once: what fails waits for its retry
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Only say what would be run
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// What the run is to be found under
+    #[arg(long, value_name = "ID")]
+    pub(super) correlation: Option<CorrelationId>,
 }
 
 /// A path, a resource name, or short for a path under /engine/apps.

@@ -27,6 +27,9 @@ pub(super) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// Not everything that was begun came to a good end.
+    #[error("{0}")]
+    Partial(&'static str),
     /// No worker goes by that name.
     #[error("no worker {0}")]
     NoWorker(String),
@@ -39,6 +42,7 @@ impl Failure {
             Self::Client(error) => exit_of(error),
             Self::Output(_) => Exit::Unexpected,
             Self::Input { .. } => Exit::Usage,
+            Self::Partial(_) => Exit::Partial,
             Self::NoWorker(_) => Exit::NotFound,
         }
     }

@@ -2,13 +2,15 @@
 
 use runtime_proto::v1;
 use runtime_proto::v1::retry_policy::Delay;
+use runtime_proto::v1::run_worker_request::Selection;
 
-use super::args::WorkerVerb;
+use super::args::{WorkerRun, WorkerVerb};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Column, Sheet, Table};
 use super::words::{NONE, clean, duration, or_none, short_name, word};
-use crate::client::{AdminClient, RunSelection};
+use crate::client::AdminClient;
+use crate::convert::{task_name, timestamp, worker_name};
 
 pub(super) async fn run(
     verb: WorkerVerb,
@@ -25,23 +27,71 @@ pub(super) async fn run(
             let worker = client.worker(&worker).await?;
             output.sheet(&worker, &worker.name, |_| sheet(&worker))?;
         }
-        WorkerVerb::Run { worker, task, scope, correlation } => {
-            let selection = match (task, scope) {
-                (Some(task), _) => RunSelection::Task(task),
-                (None, Some(scope)) => RunSelection::Scope(scope),
-                (None, None) => unreachable!("the command line asks for one of the two"),
+        WorkerVerb::Run(run) => {
+            let doing = match (run.dry_run, run.rebuild) {
+                (true, _) => "look what would run of",
+                (false, true) => "rebuild",
+                (false, false) => "run",
             };
-            output.announce("run", &format!("worker {worker}"))?;
-            let started = client.run_worker(&worker, selection, correlation).await?;
-            output.sheet(&started, &started.task, |_| {
-                let mut sheet = Sheet::default();
-                sheet.line("Task", short_name(&started.task));
-                sheet.line("Correlation", clean(&started.correlation_id));
-                sheet
-            })?;
+            output.announce(doing, &format!("worker {}", run.worker))?;
+            let end = client.run_worker(run.request(), |_| ()).await?;
+            output.sheet(&end, &end.correlation_id, |_| outcome(&end))?;
+            if unfinished(&end) {
+                return Err(Failure::Partial("not every task that was run is done"));
+            }
         }
     }
     Ok(())
+}
+
+impl WorkerRun {
+    /// The request that asks for this.
+    pub(super) fn request(&self) -> v1::RunWorkerRequest {
+        let selection = match (&self.task, &self.scope) {
+            (Some(task), _) => Some(Selection::Task(task_name(*task))),
+            (None, scope) => scope.as_ref().map(|scope| Selection::Scope(scope.to_string())),
+        };
+        v1::RunWorkerRequest {
+            name: worker_name(&self.worker),
+            selection,
+            correlation_id: self.correlation.as_ref().map(ToString::to_string).unwrap_or_default(),
+            since: self.since.map(timestamp),
+            until: self.until.map(timestamp),
+            once: self.once,
+            rebuild: self.rebuild,
+            validate_only: self.dry_run,
+        }
+    }
+}
+
+/// Whether something that was run is neither done nor decided.
+fn unfinished(end: &v1::RunWorkerResponse) -> bool {
+    let counts = end.counts.unwrap_or_default();
+    end.refused + counts.scheduled + counts.ready + counts.leased + counts.parked + counts.dead > 0
+}
+
+/// How a run went, as a sheet.
+fn outcome(end: &v1::RunWorkerResponse) -> Sheet {
+    let counts = end.counts.unwrap_or_default();
+    let mut sheet = Sheet::default();
+    sheet.line("Correlation", clean(&end.correlation_id));
+    sheet.line("Selected", end.selected.to_string());
+    for (name, count) in [
+        ("Made anew", end.made),
+        ("Done", counts.done),
+        ("Cancelled", counts.cancelled),
+        ("Dead", counts.dead),
+        ("Parked", counts.parked),
+        ("Wait for a retry", counts.scheduled),
+        ("Ready again", counts.ready),
+        ("Leased", counts.leased),
+        ("Not claimed", end.refused),
+    ] {
+        if count > 0 {
+            sheet.line(name, count.to_string());
+        }
+    }
+    sheet
 }
 
 fn table(workers: &[v1::Worker]) -> Table {

@@ -21,7 +21,8 @@ pub(crate) fn queue_stats(stats: &QueueStats) -> v1::QueueStats {
     }
 }
 
-fn counts(counts: &StateCounts) -> v1::TaskCounts {
+/// Tasks by state.
+pub(crate) fn counts(counts: &StateCounts) -> v1::TaskCounts {
     v1::TaskCounts {
         scheduled: counts.of(TaskState::Scheduled),
         ready: counts.of(TaskState::Ready),

@@ -13,9 +13,7 @@ use serde::de::IgnoredAny;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use super::{
-    app_name, duration, named, optional, parsed, queue_name, task_name, timestamp, timestamp_from_wire,
-};
+use super::{app_name, duration, moment, named, optional, parsed, queue_name, task_name, timestamp};
 use crate::status::invalid;
 
 /// A task, for the wire: sizes instead of payloads.
@@ -106,8 +104,8 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
         priority: Priority(priority),
         idempotency_key: optional("idempotency_key", &request.idempotency_key)?,
         ordering_key: optional("ordering_key", &request.ordering_key)?,
-        run_at: request.run_at.map(|at| timestamp_from_wire("run_at", &at)).transpose()?,
-        deadline: request.deadline.map(|at| timestamp_from_wire("deadline", &at)).transpose()?,
+        run_at: moment("run_at", request.run_at)?,
+        deadline: moment("deadline", request.deadline)?,
         max_attempts: NonZeroU32::new(request.max_attempts).unwrap_or(defaults.max_attempts),
         correlation_id: optional("correlation_id", &request.correlation_id)?,
         trace: trace(metadata),

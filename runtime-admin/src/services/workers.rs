@@ -1,20 +1,25 @@
 //! WorkerService.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use runtime_core::control::{Command, CommandError};
-use runtime_core::name::{CorrelationId, Scope, WorkerName};
-use runtime_core::store::TaskFilter;
-use runtime_core::task::{TaskId, TaskState};
-use runtime_core::worker::WorkerDescriptor;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, RunSelection};
+use runtime_core::error::ErrorCode;
 use runtime_proto::v1;
 use runtime_proto::v1::run_worker_request::Selection;
 use runtime_proto::v1::worker_service_server::WorkerService;
+use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status};
 
 use crate::convert;
 use crate::door::Door;
-use crate::page::{MAX_PAGE_SIZE, page_of};
+use crate::page::page_of;
 use crate::status::{Resource, invalid, refusal};
+
+/// How often a caller hears of a run at most.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// The registered workers.
 pub(crate) struct Workers(pub(crate) Door);
@@ -37,6 +42,8 @@ impl WorkerService for Workers {
         }))
     }
 
+    type RunWorkerStream = BoxStream<'static, Result<v1::RunWorkerResponse, Status>>;
+
     async fn get_worker(
         &self,
         request: Request<v1::GetWorkerRequest>,
@@ -49,51 +56,17 @@ impl WorkerService for Workers {
     async fn run_worker(
         &self,
         request: Request<v1::RunWorkerRequest>,
-    ) -> Result<Response<v1::RunWorkerResponse>, Status> {
-        let v1::RunWorkerRequest { name, selection, correlation_id } = request.get_ref();
-        let (worker, about) = convert::worker_from_wire(name)?;
-        let correlation: Option<CorrelationId> = convert::optional("correlation_id", correlation_id)?;
-        let door = self.0.for_call(request.metadata());
-        let task = match selection {
-            Some(Selection::Task(name)) => convert::named("task", "tasks/", name)?,
-            Some(Selection::Scope(scope)) => {
-                let scope = convert::parsed("scope", scope)?;
-                ready_task(&door, &about, &worker, scope).await?
-            }
-            None => return Err(invalid("selection", "name a task or a scope")),
-        };
-        let correlation = match correlation {
-            Some(correlation) => correlation,
-            None => convert::parsed("correlation_id", &format!("run-{task}"))?,
-        };
-        let correlation_id = correlation.to_string();
-        tracing::info!(%worker, %task, correlation_id, "an operator runs a worker");
-        door.ask(&about, |reply| Command::RunWorker { worker, task, correlation, reply }).await?;
-        Ok(Response::new(v1::RunWorkerResponse { task: convert::task_name(task), correlation_id }))
+    ) -> Result<Response<Self::RunWorkerStream>, Status> {
+        let (ask, about) = asked(request.into_inner())?;
+        let correlation_id = ask.correlation.to_string();
+        tracing::info!(worker = %ask.worker, selection = ?ask.selection, correlation_id, rebuild = ask.rebuild,
+            dry_run = ask.dry_run, "an operator runs a worker");
+        let (progress, listens) = watch::channel(RunProgress::default());
+        let (reply, end) = Reply::channel();
+        self.0.send(Command::RunWorker { ask, progress, reply }, &about)?;
+        let run = Run { correlation_id, about, listens, end: Some(end) };
+        Ok(Response::new(futures_util::stream::unfold(run, Run::next).boxed()))
     }
-}
-
-/// A ready task of this worker and scope: the oldest of the newest page.
-async fn ready_task(
-    door: &Door,
-    about: &Resource,
-    worker: &WorkerName,
-    scope: Scope,
-) -> Result<TaskId, Status> {
-    let route = registered(door, about, worker).await?.route;
-    let filter = TaskFilter {
-        states: vec![TaskState::Ready],
-        app: Some(route.app.clone()),
-        queue: Some(route.queue.clone()),
-        handler: Some(route.handler.clone()),
-        scope: Some(scope.clone()),
-        ..TaskFilter::default()
-    };
-    let page = door
-        .ask(about, |reply| Command::ListTasks { filter, after: None, page_size: MAX_PAGE_SIZE, reply })
-        .await?;
-    let oldest = page.tasks.last().map(|task| task.id);
-    oldest.ok_or_else(|| missing(format!("no ready task of scope {scope} for worker {worker}"), about))
 }
 
 async fn registered(door: &Door, about: &Resource, worker: &WorkerName) -> Result<WorkerDescriptor, Status> {
@@ -104,4 +77,73 @@ async fn registered(door: &Door, about: &Resource, worker: &WorkerName) -> Resul
 
 fn missing(what: String, about: &Resource) -> Status {
     refusal(&CommandError::not_found(what), about)
+}
+
+/// A run that its caller listens to. Dropped with the stream, which the run notices.
+struct Run {
+    correlation_id: String,
+    about: Resource,
+    listens: watch::Receiver<RunProgress>,
+    /// Gone after the last message.
+    end: Option<oneshot::Receiver<Result<RunProgress, CommandError>>>,
+}
+
+impl Run {
+    async fn next(mut self) -> Option<(Result<v1::RunWorkerResponse, Status>, Self)> {
+        let end = self.end.as_mut()?;
+        let ended = tokio::select! {
+            biased;
+            ended = &mut *end => Some(ended),
+            _ = self.listens.changed() => {
+                // A fast run is told of in glances, not task by task.
+                tokio::time::timeout(GLANCE, end).await.ok()
+            }
+        };
+        let message = match ended {
+            None => Ok(self.message(&self.listens.borrow().clone(), false)),
+            Some(ended) => {
+                self.end = None;
+                let gone = || CommandError::new(ErrorCode::NoAnswer, "the run broke before it ended");
+                ended
+                    .unwrap_or_else(|_| Err(gone()))
+                    .map(|progress| self.message(&progress, true))
+                    .map_err(|error| refusal(&error, &self.about))
+            }
+        };
+        Some((message, self))
+    }
+
+    fn message(&self, progress: &RunProgress, finished: bool) -> v1::RunWorkerResponse {
+        v1::RunWorkerResponse {
+            correlation_id: self.correlation_id.clone(),
+            selected: progress.selected,
+            made: progress.made,
+            counts: Some(convert::counts(&progress.counts)),
+            refused: progress.refused,
+            finished,
+        }
+    }
+}
+
+/// What was asked for, checked.
+fn asked(request: v1::RunWorkerRequest) -> Result<(RunAsk, Resource), Status> {
+    let (worker, about) = convert::worker_from_wire(&request.name)?;
+    let since = convert::moment("since", request.since)?;
+    let until = convert::moment("until", request.until)?;
+    let selection = match &request.selection {
+        Some(Selection::Task(name)) => RunSelection::Task(convert::named("task", "tasks/", name)?),
+        Some(Selection::Scope(scope)) => {
+            RunSelection::Scope { scope: convert::parsed("scope", scope)?, since, until }
+        }
+        None => return Err(invalid("selection", "name a task or a scope")),
+    };
+    if request.rebuild && matches!(selection, RunSelection::Task(_)) {
+        return Err(invalid("rebuild", "a rebuild is for a scope"));
+    }
+    let correlation = match convert::optional("correlation_id", &request.correlation_id)? {
+        Some(correlation) => correlation,
+        None => convert::parsed("correlation_id", &format!("run-{}", uuid::Uuid::new_v4().simple()))?,
+    };
+    let v1::RunWorkerRequest { once, rebuild, validate_only: dry_run, .. } = request;
+    Ok((RunAsk { worker, selection, correlation, once, rebuild, dry_run }, about))
 }

@@ -117,6 +117,7 @@ pub(crate) struct Worlds {
     pub(crate) timing: Timing,
     pub(crate) pool: Option<WorkPool>,
     pub(crate) admin: Option<MakeServe>,
+    pub(crate) quiet: bool,
 }
 
 impl Worlds {
@@ -137,7 +138,7 @@ impl Worlds {
             health: Vec::new(),
             subscribers: Vec::new(),
         };
-        Self { store, clock, app, timing: timing(), pool: None, admin: None }
+        Self { store, clock, app, timing: timing(), pool: None, admin: None, quiet: false }
     }
 
     pub(crate) fn worker(mut self, worker: WorkerPlan) -> Self {
@@ -150,7 +151,7 @@ impl Worlds {
     }
 
     pub(crate) async fn try_start(self) -> Result<World, CommandError> {
-        let Self { store, clock, app, timing, pool, admin } = self;
+        let Self { store, clock, app, timing, pool, admin, quiet } = self;
         let parts = RuntimeParts {
             store: store.clone(),
             store_name: "memory".into(),
@@ -161,6 +162,7 @@ impl Worlds {
             timing,
             apps: vec![app],
             admin,
+            quiet,
         };
         let core = RuntimeCore::new(parts).await?;
         Ok(World { control: core.control(), core, store, clock })

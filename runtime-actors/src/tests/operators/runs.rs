@@ -12,9 +12,9 @@ use runtime_core::node::NodeState;
 use runtime_core::task::{NewTask, TaskState};
 use tokio::sync::{Notify, watch};
 
-use super::{GREET, WAVE};
+use super::{DOOR, GREET, WAVE};
 use crate::runtime::StopReport;
-use crate::tests::kit::{World, Worlds, done, from_fn, worker};
+use crate::tests::kit::{Outside, World, Worlds, done, from_fn, worker};
 
 fn run_of(selection: RunSelection) -> RunAsk {
     RunAsk {
@@ -70,6 +70,27 @@ async fn one_scope_runs_while_the_rest_stays_paused() {
     assert_eq!(world.entry(GREET).state(), NodeState::Paused, "it is as it was");
     let again = world.run(of_scope("store=42")).await.unwrap();
     assert_eq!(again, RunProgress::default(), "nothing is left to run");
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_quiet_tree_only_what_is_asked_for_moves_and_no_wish_is_stored() {
+    let outside = Outside::new();
+    let mut worlds = quick();
+    worlds.app.sources.push(outside.source("door", "greet"));
+    worlds.quiet = true;
+    outside.put(["thing"]);
+    let world = worlds.start().await;
+    for node in [GREET, WAVE, DOOR] {
+        assert_eq!(world.entry(node).state(), NodeState::Paused, "{node}");
+    }
+    let (mine, other) = (enqueue(&world, "store=42", 2).await, enqueue(&world, "store=43", 1).await);
+    let run = world.run(of_scope("store=42")).await.unwrap();
+    assert_eq!(run.counts.of(TaskState::Done), 2);
+    assert_eq!(world.task(mine[0]).await.state, TaskState::Done);
+    assert_eq!(world.task(other[0]).await.state, TaskState::Ready);
+    assert_eq!(world.count(TaskState::Ready).await, 1, "and the thing outside was not taken in");
+    assert!(world.store.inner().desired().await.unwrap().is_empty());
     assert_eq!(world.stop().await, StopReport::Clean);
 }
 

@@ -1,0 +1,99 @@
+//! `<app> worker …`: the operators' command line, on the running instance when there is one.
+//!
+//! ```text
+//! admin.addr ─▶ a running instance answers ─▶ runtimectl on it
+//!      └─ nobody does ─▶ the tree, quiet: nothing moves by itself ─▶ runtimectl on it ─▶ down again
+//! ```
+//!
+//! Either way the worker runs through its own node: same slots, same limits, same ledger.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use runtime_admin::AdminClient;
+use runtime_admin::cli::{self, Surroundings};
+use runtime_stores::SystemClock;
+
+use crate::app::{App, AppConfig};
+use crate::command_line::{ConfigArgs, control_runtime};
+use crate::config::RuntimeConfig;
+use crate::running::admin_file;
+use crate::signals::Exit;
+
+/// What `runtimectl worker` takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WorkerArgs {
+    /// For example `run settle --scope store=42`; `--help` says more
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "VERB")]
+    pub words: Vec<OsString>,
+}
+
+impl<A: AppConfig> App<A> {
+    /// Does what `runtimectl worker …` would do: on the instance that runs in this data folder, or else on a quiet tree of its own, in
+    /// which nothing moves but what is asked for.
+    pub fn run_worker(&self, config: &ConfigArgs, worker: &WorkerArgs) -> ExitCode {
+        let loaded = match self.load(config) {
+            Ok(loaded) => loaded.value,
+            Err(exit) => return exit.into(),
+        };
+        let Some(runtime) = control_runtime() else { return Exit::StartUp.into() };
+        runtime.block_on(async {
+            match running_instance(&loaded.runtime.data_dir).await {
+                Some(endpoint) => runtimectl(&endpoint, worker).await,
+                None => self.on_a_quiet_tree(loaded, worker).await,
+            }
+        })
+    }
+
+    async fn on_a_quiet_tree(&self, mut config: RuntimeConfig<A>, worker: &WorkerArgs) -> ExitCode {
+        config.admin.enabled = true;
+        config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let telemetry = match self.telemetry(&config) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return crate::running::refused(&error).into(),
+        };
+        let exit = match self.start_tree(&config, &telemetry, true).await {
+            Err(error) => crate::running::refused(&error).into(),
+            Ok(running) => {
+                let exit = match running.admin_address() {
+                    Some(endpoint) => runtimectl(&endpoint.to_string(), worker).await,
+                    None => Exit::StartUp.into(),
+                };
+                match running.stop().await {
+                    Exit::Clean => exit,
+                    unclean => unclean.into(),
+                }
+            }
+        };
+        if let Err(error) = telemetry.shutdown(Duration::from_secs(config.runtime.flush_secs.get())).await {
+            eprintln!("the last traces were not sent: {error}");
+        }
+        exit
+    }
+}
+
+/// Where the instance that owns this folder can be reached. The file outlives a killed process: so somebody must answer.
+async fn running_instance(data_dir: &Path) -> Option<String> {
+    let endpoint = std::fs::read_to_string(admin_file(data_dir)).ok()?;
+    let client = AdminClient::connect(&endpoint).await.ok()?;
+    client.info().await.ok().map(|_| endpoint)
+}
+
+async fn runtimectl(endpoint: &str, worker: &WorkerArgs) -> ExitCode {
+    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+    let terminal = stdout.is_terminal();
+    let around = Surroundings {
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        terminal,
+        variable: &|name| std::env::var(name).ok(),
+        clock: &SystemClock,
+    };
+    let words = ["runtimectl", "--endpoint", endpoint, "worker"].map(OsString::from);
+    cli::run(words.into_iter().chain(worker.words.iter().cloned()), around).await.into()
+}
