@@ -244,7 +244,11 @@ impl Registry {
             completion: self.address(&engine.child("completion"), NodeKind::Completion),
             targets: Arc::new(
                 self.workers()
-                    .map(|(path, plan)| RunTarget { descriptor: plan.descriptor.clone(), path })
+                    .map(|(path, plan)| RunTarget {
+                        descriptor: plan.descriptor.clone(),
+                        path,
+                        rebuild: plan.rebuild.clone(),
+                    })
                     .collect(),
             ),
         };

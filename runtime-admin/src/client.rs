@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 use runtime_core::control::NodeCommand;
-use runtime_core::name::QueueName;
+use runtime_core::name::{QueueName, WorkerName};
 use runtime_core::node::NodePath;
 use runtime_core::store::TaskCommand;
 use runtime_core::task::TaskId;
@@ -24,7 +24,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response};
 
 pub use error::{ClientError, Refusal};
 
-use crate::convert::{node_name, queue_name, task_name};
+use crate::convert::{node_name, queue_name, task_name, worker_name};
 use crate::server::MAX_MESSAGE_BYTES;
 
 /// Where an admin server listens when nothing else is said.

@@ -21,8 +21,8 @@ pub struct RebuildAsk {
     pub until: Option<Timestamp>,
     /// For reads of the app's own rows.
     pub store: Arc<dyn Store>,
-    /// What the run is found under. Part of the idempotency keys of its tasks: tasks under the keys of the first time would be
-    /// duplicates of tasks that are done.
+    /// What the run is found under. The platform makes it part of the idempotency keys of the tasks: under the keys of the first time
+    /// they would be duplicates of tasks that are done.
     pub run: CorrelationId,
 }
 

@@ -40,11 +40,28 @@ pub enum ConfigCommand {
     Example,
 }
 
-/// What can be asked about workers without running them.
+/// What can be done with the workers of an app.
 #[derive(Debug, Clone, Subcommand)]
 pub enum WorkerCommand {
     /// A page of documentation in Markdown: every worker with its five duties.
     Docs,
+    /// As `runtimectl worker list`, on the running instance, or alone when none runs.
+    #[command(disable_help_flag = true)]
+    List(Words),
+    /// As `runtimectl worker get`, on the running instance, or alone when none runs.
+    #[command(disable_help_flag = true)]
+    Get(Words),
+    /// As `runtimectl worker run`: `run settle --scope store=42`, on the running instance, or alone when none runs.
+    #[command(disable_help_flag = true)]
+    Run(Words),
+}
+
+/// What follows a verb, handed on as it is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Words {
+    /// Its arguments; `--help` says which.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub words: Vec<OsString>,
 }
 
 #[derive(Debug, Parser)]
@@ -62,7 +79,7 @@ enum Verb {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Looks at the registered workers.
+    /// Looks at workers, and runs one for one scope.
     #[command(subcommand)]
     Worker(WorkerCommand),
 }
@@ -146,6 +163,15 @@ impl<A: AppConfig> App<A> {
 
     /// Does what a worker command says.
     pub fn run_worker(&self, args: &ConfigArgs, command: &WorkerCommand) -> ExitCode {
+        match command {
+            WorkerCommand::Docs => self.print_worker_docs(args),
+            WorkerCommand::List(words) => self.operate(args, &["worker", "list"], words),
+            WorkerCommand::Get(words) => self.operate(args, &["worker", "get"], words),
+            WorkerCommand::Run(words) => self.operate(args, &["worker", "run"], words),
+        }
+    }
+
+    fn print_worker_docs(&self, args: &ConfigArgs) -> ExitCode {
         let assembled = match self.load(args).map(|loaded| self.assemble(&loaded.value)) {
             Ok(Ok(assembled)) => assembled,
             Ok(Err(error)) => {
@@ -155,11 +181,7 @@ impl<A: AppConfig> App<A> {
             Err(exit) => return exit.into(),
         };
         let AppPlan { name, workers, .. } = &assembled.plan;
-        match command {
-            WorkerCommand::Docs => {
-                print!("{}", worker_docs(name.as_str(), workers.iter().map(|worker| &worker.descriptor)));
-            }
-        }
+        print!("{}", worker_docs(name.as_str(), workers.iter().map(|worker| &worker.descriptor)));
         ExitCode::SUCCESS
     }
 }

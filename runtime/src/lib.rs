@@ -50,6 +50,7 @@ mod app;
 mod command_line;
 pub mod config;
 mod duties;
+mod operate;
 mod running;
 pub mod signals;
 pub mod telemetry;
@@ -57,7 +58,7 @@ mod worker;
 mod worker_docs;
 
 pub use app::{App, AppConfig, Assembled, Module, Setup, SetupError};
-pub use command_line::{ConfigArgs, ConfigCommand, WorkerCommand, control_runtime};
+pub use command_line::{ConfigArgs, ConfigCommand, Words, WorkerCommand, control_runtime};
 pub use duties::MissingDuty;
 pub use running::{Running, StartError, admin_file};
 pub use worker::Worker;

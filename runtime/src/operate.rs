@@ -14,29 +14,21 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
 use runtime_admin::AdminClient;
 use runtime_admin::cli::{self, Surroundings};
 use runtime_stores::SystemClock;
 
 use crate::app::{App, AppConfig};
-use crate::command_line::{ConfigArgs, control_runtime};
+use crate::command_line::{ConfigArgs, Words, control_runtime};
 use crate::config::RuntimeConfig;
 use crate::running::admin_file;
 use crate::signals::Exit;
 
-/// What `runtimectl worker` takes.
-#[derive(Debug, Clone, Default, Args)]
-pub struct WorkerArgs {
-    /// For example `run settle --scope store=42`; `--help` says more
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "VERB")]
-    pub words: Vec<OsString>,
-}
-
 impl<A: AppConfig> App<A> {
-    /// Does what `runtimectl worker …` would do: on the instance that runs in this data folder, or else on a quiet tree of its own, in
+    /// Does what `runtimectl VERB …` would do: on the instance that runs in this data folder, or else on a quiet tree of its own, in
     /// which nothing moves but what is asked for.
-    pub fn run_worker(&self, config: &ConfigArgs, worker: &WorkerArgs) -> ExitCode {
+    pub(crate) fn operate(&self, config: &ConfigArgs, verb: &[&str], words: &Words) -> ExitCode {
+        let line = verb.iter().map(OsString::from).chain(words.words.iter().cloned()).collect();
         let loaded = match self.load(config) {
             Ok(loaded) => loaded.value,
             Err(exit) => return exit.into(),
@@ -44,24 +36,24 @@ impl<A: AppConfig> App<A> {
         let Some(runtime) = control_runtime() else { return Exit::StartUp.into() };
         runtime.block_on(async {
             match running_instance(&loaded.runtime.data_dir).await {
-                Some(endpoint) => runtimectl(&endpoint, worker).await,
-                None => self.on_a_quiet_tree(loaded, worker).await,
+                Some(endpoint) => runtimectl(&endpoint, line).await,
+                None => self.on_a_quiet_tree(loaded, line).await,
             }
         })
     }
 
-    async fn on_a_quiet_tree(&self, mut config: RuntimeConfig<A>, worker: &WorkerArgs) -> ExitCode {
+    async fn on_a_quiet_tree(&self, mut config: RuntimeConfig<A>, line: Vec<OsString>) -> ExitCode {
         config.admin.enabled = true;
         config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let telemetry = match self.telemetry(&config) {
             Ok(telemetry) => telemetry,
-            Err(error) => return crate::running::refused(&error).into(),
+            Err(error) => return Exit::StartUp.because(&error).into(),
         };
         let exit = match self.start_tree(&config, &telemetry, true).await {
-            Err(error) => crate::running::refused(&error).into(),
+            Err(error) => Exit::StartUp.because(&error).into(),
             Ok(running) => {
                 let exit = match running.admin_address() {
-                    Some(endpoint) => runtimectl(&endpoint.to_string(), worker).await,
+                    Some(endpoint) => runtimectl(&endpoint.to_string(), line).await,
                     None => Exit::StartUp.into(),
                 };
                 match running.stop().await {
@@ -84,7 +76,7 @@ async fn running_instance(data_dir: &Path) -> Option<String> {
     client.info().await.ok().map(|_| endpoint)
 }
 
-async fn runtimectl(endpoint: &str, worker: &WorkerArgs) -> ExitCode {
+async fn runtimectl(endpoint: &str, line: Vec<OsString>) -> ExitCode {
     let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
     let terminal = stdout.is_terminal();
     let around = Surroundings {
@@ -94,6 +86,6 @@ async fn runtimectl(endpoint: &str, worker: &WorkerArgs) -> ExitCode {
         variable: &|name| std::env::var(name).ok(),
         clock: &SystemClock,
     };
-    let words = ["runtimectl", "--endpoint", endpoint, "worker"].map(OsString::from);
-    cli::run(words.into_iter().chain(worker.words.iter().cloned()), around).await.into()
+    let program = ["runtimectl", "--endpoint", endpoint].map(OsString::from);
+    cli::run(program.into_iter().chain(line), around).await.into()
 }

@@ -220,7 +220,7 @@ async fn killed(signals: &mut Signals) {
     while signals.next().await != Signal::Kill {}
 }
 
-fn refused(error: &StartError) -> Exit {
+pub(crate) fn refused(error: &StartError) -> Exit {
     let exit = if matches!(error, StartError::Setup(_)) { Exit::Configuration } else { Exit::StartUp };
     exit.because(error)
 }

@@ -39,7 +39,7 @@ enum Verb {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Looks at the registered workers.
+    /// Looks at workers, and runs one for one scope.
     #[command(subcommand)]
     Worker(WorkerCommand),
 }

@@ -15,10 +15,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use runtime_core::control::{CommandError, Reply, RunAsk, RunProgress, RunSelection};
-use runtime_core::name::CorrelationId;
+use runtime_core::error::ErrorCode;
+use runtime_core::name::{CorrelationId, IdempotencyKey, InvalidName};
 use runtime_core::node::{NodePath, NodeState};
-use runtime_core::store::TaskFilter;
-use runtime_core::task::{TaskId, TaskState};
+use runtime_core::rebuild::{Rebuild, RebuildAsk, RebuildPlan};
+use runtime_core::store::{Enqueued, TaskFilter};
+use runtime_core::task::{NewTask, TaskId, TaskState};
 use runtime_core::worker::WorkerDescriptor;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,6 +40,7 @@ const PAGE: usize = 1_000;
 pub(crate) struct RunTarget {
     pub(crate) descriptor: Arc<WorkerDescriptor>,
     pub(crate) path: NodePath,
+    pub(crate) rebuild: Option<Arc<dyn Rebuild>>,
 }
 
 /// Carries out what one operator asked for.
@@ -52,14 +55,15 @@ impl OperatorRun {
     /// Runs until nothing of the selection is ready any more, or until nobody listens to the progress.
     pub(crate) async fn run(self) -> Result<RunProgress, CommandError> {
         let executor = self.executor()?;
+        if self.ask.rebuild && self.rebuild().await? {
+            return Ok(self.progress.borrow().clone());
+        }
         let mut begun = BTreeSet::new();
         let mut refused = BTreeSet::new();
         loop {
             let ready = self.ready().await?;
-            let pass: Vec<TaskId> = ready
-                .into_iter()
-                .filter(|id| !refused.contains(id) && !(self.ask.once && begun.contains(id)))
-                .collect();
+            let over = |id: &TaskId| refused.contains(id) || (self.ask.once && begun.contains(id));
+            let pass: Vec<TaskId> = ready.into_iter().filter(|id| !over(id)).collect();
             self.progress.send_modify(|progress| {
                 progress.selected += pass.iter().filter(|id| !begun.contains(*id)).count() as u64;
             });
@@ -79,6 +83,52 @@ impl OperatorRun {
             }
         }
         Ok(self.progress.borrow().clone())
+    }
+
+    /// Discards the projection and makes its tasks, in one transaction. `true` when that was only looked at.
+    async fn rebuild(&self) -> Result<bool, CommandError> {
+        let worker = &self.target.descriptor.name;
+        let RunSelection::Scope { scope, since, until } = &self.ask.selection else {
+            return Err(CommandError::new(ErrorCode::InvalidArgument, "a rebuild is for a scope"));
+        };
+        let rebuild = self.target.rebuild.clone();
+        let rebuild = rebuild.ok_or_else(|| CommandError::precondition(format!("worker {worker} has no rebuild")))?;
+        let ask = RebuildAsk {
+            scope: scope.clone(),
+            since: *since,
+            until: *until,
+            store: self.platform.store.clone(),
+            run: self.ask.correlation.clone(),
+        };
+        // The app's code runs where its code runs.
+        let planned = self.platform.pool.spawn(async move { rebuild.plan(ask).await });
+        let planned = planned.await.map_err(|error| {
+            CommandError::new(ErrorCode::HandlerPanicked, format!("the rebuild of worker {worker} broke: {error}"))
+        })?;
+        let RebuildPlan { discard, tasks } = planned.map_err(|error| CommandError::new(error.code, error.message))?;
+        let made = tasks.len() as u64;
+        if self.ask.dry_run {
+            self.progress.send_modify(|progress| (progress.selected, progress.made) = (made, made));
+            return Ok(true);
+        }
+        let tasks = tasks.into_iter().map(|task| self.of_this_run(task)).collect::<Result<_, _>>()?;
+        let taken = self.platform.store.enqueue_whole(tasks, discard).await?;
+        let made = taken.iter().filter(|taken| matches!(taken, Enqueued::Accepted { .. })).count() as u64;
+        tracing::info!(worker_id = %worker, %scope, correlation_id = %self.ask.correlation, made, "projection discarded; it is made again");
+        self.progress.send_modify(|progress| progress.made = made);
+        Ok(false)
+    }
+
+    /// A task of this run: under the key of the first time it would be a duplicate of a task that is done. Asked for twice, the same
+    /// run makes its tasks once.
+    fn of_this_run(&self, mut task: NewTask) -> Result<NewTask, CommandError> {
+        let run = &self.ask.correlation;
+        let invalid = |error: InvalidName| CommandError::new(ErrorCode::InvalidArgument, error.to_string());
+        if let Some(key) = &task.idempotency_key {
+            task.idempotency_key = Some(IdempotencyKey::new(format!("{key}@{run}")).map_err(invalid)?);
+        }
+        task.correlation_id = Some(run.clone());
+        Ok(task)
     }
 
     fn executor(&self) -> Result<NodeAddress<ExecutorMsg>, CommandError> {

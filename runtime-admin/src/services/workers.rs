@@ -7,6 +7,8 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, RunSelection};
 use runtime_core::error::ErrorCode;
+use runtime_core::name::WorkerName;
+use runtime_core::worker::WorkerDescriptor;
 use runtime_proto::v1;
 use runtime_proto::v1::run_worker_request::Selection;
 use runtime_proto::v1::worker_service_server::WorkerService;
@@ -72,7 +74,7 @@ impl WorkerService for Workers {
 async fn registered(door: &Door, about: &Resource, worker: &WorkerName) -> Result<WorkerDescriptor, Status> {
     let workers: Vec<WorkerDescriptor> = door.ask(about, |reply| Command::ListWorkers { reply }).await?;
     let known = workers.into_iter().find(|known| known.name == *worker);
-    known.ok_or_else(|| missing(format!("no worker {worker}"), about))
+    known.ok_or_else(|| refusal(&CommandError::not_found(format!("no worker {worker}")), about))
 }
 
 fn missing(what: String, about: &Resource) -> Status {

@@ -1,8 +1,9 @@
 //! What is asked arrives in the tree, and what the tree answers arrives at the client.
 
+use runtime_admin::ClientError;
 use runtime_admin::v1;
-use runtime_admin::{ClientError, RunSelection};
-use runtime_core::control::NodeCommand;
+use runtime_admin::v1::run_worker_request::Selection;
+use runtime_core::control::{NodeCommand, RunSelection};
 use runtime_core::error::ErrorCode;
 use runtime_core::node::NodePath;
 use runtime_core::store::TaskCommand;
@@ -257,20 +258,47 @@ async fn what_does_not_fit_is_an_invalid_argument_with_its_field() {
 }
 
 #[tokio::test]
-async fn a_worker_runs_a_named_task_or_one_of_a_scope() {
+async fn a_worker_runs_a_named_task_or_a_scope_and_the_caller_hears_how_it_goes() {
     let served = setup().await;
     let names: Vec<String> =
         served.client.workers().await.unwrap().into_iter().map(|worker| worker.name).collect();
     assert_eq!(names, ["workers/fetch", "workers/import", "workers/settle"]);
-    let fetch = "fetch".parse().unwrap();
-    let named = served.client.run_worker(&fetch, RunSelection::Task(id(4)), None).await.unwrap();
-    assert_eq!(named.correlation_id, format!("run-{}", id(4)));
-    let scope = RunSelection::Scope("store=42".parse().unwrap());
-    let scoped = served.client.run_worker(&fetch, scope, Some("mine".parse().unwrap())).await.unwrap();
-    assert_eq!((scoped.task, scoped.correlation_id.as_str()), (format!("tasks/{}", id(2)), "mine"));
-    served.control.change(|world| assert_eq!(world.runs.len(), 2));
-    let none = RunSelection::Scope("store=1".parse().unwrap());
-    assert_eq!(refused(served.client.run_worker(&fetch, none, None).await.unwrap_err()).0, Code::NotFound);
+    let request = |selection| v1::RunWorkerRequest {
+        name: "workers/fetch".into(),
+        selection: Some(selection),
+        ..v1::RunWorkerRequest::default()
+    };
+    let run = async |request| served.client.run_worker(request, |_| ()).await;
+    let named = run(request(Selection::Task(format!("tasks/{}", id(4))))).await.unwrap();
+    assert!(named.correlation_id.starts_with("run-") && named.finished);
+    let since = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 });
+    let scoped = v1::RunWorkerRequest {
+        correlation_id: "mine".into(),
+        since,
+        once: true,
+        rebuild: true,
+        ..request(Selection::Scope("store=42".into()))
+    };
+    let scoped = run(scoped).await.unwrap();
+    let counts = scoped.counts.unwrap();
+    assert_eq!(
+        (scoped.correlation_id.as_str(), scoped.selected, counts.done, counts.scheduled),
+        ("mine", 3, 2, 1)
+    );
+    served.control.change(|world| {
+        let asked = &world.runs[1];
+        let RunSelection::Scope { scope, since, until } = &asked.selection else { panic!("{asked:?}") };
+        assert_eq!(
+            (scope.as_str(), since.map(|at| at.as_second()), *until),
+            ("store=42", Some(1_800_000_000), None)
+        );
+        assert!(asked.once && asked.rebuild && !asked.dry_run);
+    });
+    let none = request(Selection::Scope("store=1".into()));
+    assert_eq!(refused(run(none).await.unwrap_err()).0, Code::NotFound);
+    let nonsense =
+        v1::RunWorkerRequest { rebuild: true, ..request(Selection::Task(format!("tasks/{}", id(4)))) };
+    assert_eq!(refused(run(nonsense).await.unwrap_err()), bad("rebuild"));
 }
 
 #[tokio::test]

@@ -132,8 +132,10 @@ async fn queues_and_workers_are_listed() {
             &["worker", "list", "-o", "wide"],
             &["worker", "get", "settle"],
             &["worker", "get", "none"],
-            &["worker", "run", "fetch", "--task", &task],
+            &["worker", "run", "fetch", "--task", &task, "--correlation", "audit-2"],
             &["worker", "run", "fetch", "--scope", "store=42", "--correlation", "audit-3"],
+            &["worker", "run", "fetch", "--scope", "store=42", "--correlation", "audit-3", "--once"],
+            &["worker", "run", "fetch", "--scope", "store=42", "--correlation", "audit-3", "--dry-run"],
             &["worker", "run", "fetch", "--scope", "store=1"],
         ],
     )

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::{
-    Command, CommandError, Control, EventStatus, NodeCommand, Overview, Reply, SystemInfo, TaskDetail,
+    Command, CommandError, Control, EventStatus, NodeCommand, Overview, Reply, RunAsk, RunProgress,
+    RunSelection, SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
-use runtime_core::name::{InstanceName, Route, Scope, StepName, WorkerName};
+use runtime_core::name::{InstanceName, Route, Scope, StepName};
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
@@ -52,7 +53,7 @@ pub(crate) struct World {
     pub(crate) workers: Vec<WorkerDescriptor>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) enqueued: Vec<NewTask>,
-    pub(crate) runs: Vec<(WorkerName, TaskId, String)>,
+    pub(crate) runs: Vec<RunAsk>,
     /// Commands that found no answer: those of a silent tree, and those that the API does not send.
     pub(crate) unanswered: Vec<Command>,
 }
@@ -126,9 +127,23 @@ impl World {
             Command::GetNode { path, reply } => reply.send(self.node(&path).cloned()),
             Command::SteerNode { path, command, reply } => reply.send(self.steer_node(&path, command)),
             Command::ListWorkers { reply } => reply.send(Ok(self.workers.clone())),
-            Command::RunWorker { worker, task, correlation, reply } => {
-                self.runs.push((worker, task, correlation.to_string()));
-                reply.send(Ok(()));
+            Command::RunWorker { ask, progress, reply } => {
+                let scope = "store=42".parse().expect("a scope");
+                let known = match &ask.selection {
+                    RunSelection::Task(task) => *task == id(4),
+                    RunSelection::Scope { scope: asked, .. } => *asked == scope,
+                };
+                if !known {
+                    return reply.send(Err(CommandError::not_found("nothing to run")));
+                }
+                let mut run = RunProgress { selected: 3, made: 0, ..RunProgress::default() };
+                progress.send_replace(run.clone());
+                if !ask.dry_run {
+                    *run.counts.of_mut(TaskState::Done) = 2;
+                    *run.counts.of_mut(TaskState::Scheduled) = u64::from(ask.once);
+                }
+                self.runs.push(ask);
+                reply.send(Ok(run));
             }
             Command::ListQueues { reply } => reply.send(Ok(queues())),
             Command::EnqueueTasks { tasks, reply } => self.enqueue(tasks, reply),

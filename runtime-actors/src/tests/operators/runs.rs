@@ -79,7 +79,7 @@ async fn in_a_quiet_tree_only_what_is_asked_for_moves_and_no_wish_is_stored() {
     let mut worlds = quick();
     worlds.app.sources.push(outside.source("door", "greet"));
     worlds.quiet = true;
-    outside.put(["thing"]);
+    outside.put(["thing".to_owned()]);
     let world = worlds.start().await;
     for node in [GREET, WAVE, DOOR] {
         assert_eq!(world.entry(node).state(), NodeState::Paused, "{node}");
