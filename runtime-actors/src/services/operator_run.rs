@@ -20,7 +20,7 @@ use runtime_core::name::{CorrelationId, IdempotencyKey, InvalidName};
 use runtime_core::node::{NodePath, NodeState};
 use runtime_core::rebuild::{Rebuild, RebuildAsk, RebuildPlan};
 use runtime_core::store::{Enqueued, TaskFilter};
-use runtime_core::task::{NewTask, TaskId, TaskState};
+use runtime_core::task::{NewTask, Task, TaskId, TaskState};
 use runtime_core::worker::WorkerDescriptor;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -92,7 +92,8 @@ impl OperatorRun {
             return Err(CommandError::new(ErrorCode::InvalidArgument, "a rebuild is for a scope"));
         };
         let rebuild = self.target.rebuild.clone();
-        let rebuild = rebuild.ok_or_else(|| CommandError::precondition(format!("worker {worker} has no rebuild")))?;
+        let rebuild =
+            rebuild.ok_or_else(|| CommandError::precondition(format!("worker {worker} has no rebuild")))?;
         let ask = RebuildAsk {
             scope: scope.clone(),
             since: *since,
@@ -103,9 +104,13 @@ impl OperatorRun {
         // The app's code runs where its code runs.
         let planned = self.platform.pool.spawn(async move { rebuild.plan(ask).await });
         let planned = planned.await.map_err(|error| {
-            CommandError::new(ErrorCode::HandlerPanicked, format!("the rebuild of worker {worker} broke: {error}"))
+            CommandError::new(
+                ErrorCode::HandlerPanicked,
+                format!("the rebuild of worker {worker} broke: {error}"),
+            )
         })?;
-        let RebuildPlan { discard, tasks } = planned.map_err(|error| CommandError::new(error.code, error.message))?;
+        let RebuildPlan { discard, tasks } =
+            planned.map_err(|error| CommandError::new(error.code, error.message))?;
         let made = tasks.len() as u64;
         if self.ask.dry_run {
             self.progress.send_modify(|progress| (progress.selected, progress.made) = (made, made));
@@ -163,10 +168,15 @@ impl OperatorRun {
         let (mut ready, mut after) = (Vec::new(), None);
         loop {
             let page = self.platform.store.list(filter.clone(), after, PAGE).await?;
-            let fits = |created| {
-                since.is_none_or(|since| created >= since) && until.is_none_or(|until| created < until)
+            let fits = |task: &Task| match self.ask.rebuild {
+                // Since and until were about truth; the tasks are those that were made of it.
+                true => task.correlation_id.as_ref() == Some(&self.ask.correlation),
+                false => {
+                    since.is_none_or(|since| task.created_at >= since)
+                        && until.is_none_or(|until| task.created_at < until)
+                }
             };
-            ready.extend(page.tasks.iter().filter(|task| fits(task.created_at)).map(|task| task.id));
+            ready.extend(page.tasks.iter().filter(|task| fits(task)).map(|task| task.id));
             after = page.next;
             if after.is_none() {
                 ready.reverse();
@@ -245,12 +255,15 @@ async fn attempt(
     executor
         .send(ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply })
         .map_err(|_| gone())?;
-    started.await.unwrap_or_else(|_| Err(gone()))?;
+    let mut refusal = started.await.unwrap_or_else(|_| Err(gone())).err();
     loop {
-        let now = platform.store.get(vec![task]).await?.pop().flatten();
-        if now.is_none_or(|task| task.state != TaskState::Leased) {
-            return Ok(());
+        let state = platform.store.get(vec![task]).await?.pop().flatten().map(|task| task.state);
+        if state != Some(TaskState::Leased) {
+            // A worker that is not paused may have been faster: it ran all the same.
+            let ran = state.is_none_or(TaskState::is_finished);
+            return refusal.filter(|_| !ran).map_or(Ok(()), Err);
         }
+        refusal = None;
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -77,10 +77,6 @@ async fn registered(door: &Door, about: &Resource, worker: &WorkerName) -> Resul
     known.ok_or_else(|| refusal(&CommandError::not_found(format!("no worker {worker}")), about))
 }
 
-fn missing(what: String, about: &Resource) -> Status {
-    refusal(&CommandError::not_found(what), about)
-}
-
 /// A run that its caller listens to. Dropped with the stream, which the run notices.
 struct Run {
     correlation_id: String,

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use runtime_core::control::{Command, NodeCommand, Reply, RunAsk, RunProgress, RunSelection};
-use runtime_core::error::ErrorCode;
+use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::handler::NotDone;
-use runtime_core::name::CorrelationId;
+use runtime_core::name::{CorrelationId, IdempotencyKey};
 use runtime_core::node::NodeState;
+use runtime_core::rebuild::{Rebuild, RebuildAsk, RebuildPlan};
 use runtime_core::task::{NewTask, TaskState};
 use tokio::sync::{Notify, watch};
 
 use super::{DOOR, GREET, WAVE};
 use crate::runtime::StopReport;
-use crate::tests::kit::{Outside, World, Worlds, done, from_fn, worker};
+use crate::tests::kit::{Outside, World, Worlds, done, from_fn, route, worker};
 
 fn run_of(selection: RunSelection) -> RunAsk {
     RunAsk {
@@ -158,6 +160,48 @@ async fn what_cannot_run_is_refused_with_the_reason() {
     assert_eq!(code(nobody).await, ErrorCode::NotFound);
     world.steer(GREET, NodeCommand::Stop).await.unwrap();
     assert_eq!(code(of_scope("store=1")).await, ErrorCode::FailedPrecondition, "its node is stopped");
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+/// Makes one task for each of the numbers from `since` on.
+struct Again;
+
+#[async_trait]
+impl Rebuild for Again {
+    async fn plan(&self, ask: RebuildAsk) -> Result<RebuildPlan, TaskError> {
+        let of = |number: u8| NewTask {
+            scope: Some(ask.scope.clone()),
+            idempotency_key: Some(IdempotencyKey::new(number.to_string()).unwrap()),
+            ..NewTask::new(route("greet"), vec![b'0' + number])
+        };
+        let tasks = (1..=3).map(of).collect();
+        Ok(RebuildPlan { discard: Vec::new(), tasks })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rebuild_makes_its_tasks_once_a_run_and_runs_them_alone() {
+    let mut plan = worker("greet", 2, from_fn(async |_| done()));
+    plan.rebuild = Some(Arc::new(Again));
+    let world = Worlds::new().worker(plan).worker(worker("wave", 1, from_fn(async |_| done()))).start().await;
+    world.steer(GREET, NodeCommand::Pause).await.unwrap();
+    let other = enqueue(&world, "store=42", 1).await[0];
+    let rebuild = |run: &str| RunAsk {
+        rebuild: true,
+        correlation: CorrelationId::new(run).unwrap(),
+        ..of_scope("store=42")
+    };
+    let dry = world.run(RunAsk { dry_run: true, ..rebuild("first") }).await.unwrap();
+    assert_eq!((dry.selected, dry.made, world.count(TaskState::Ready).await), (3, 3, 1));
+    let first = world.run(rebuild("first")).await.unwrap();
+    assert_eq!((first.made, first.selected, first.counts.of(TaskState::Done)), (3, 3, 3));
+    assert_eq!(world.task(other).await.state, TaskState::Ready, "what waits besides is not the rebuild's");
+    let same = world.run(rebuild("first")).await.unwrap();
+    assert_eq!((same.made, same.selected), (0, 0), "the same run, asked for again");
+    let second = world.run(rebuild("second")).await.unwrap();
+    assert_eq!((second.made, second.counts.of(TaskState::Done)), (3, 3), "another run makes it again");
+    let none = RunAsk { worker: "wave".parse().unwrap(), ..rebuild("third") };
+    assert_eq!(world.run(none).await.unwrap_err().code, ErrorCode::FailedPrecondition);
     assert_eq!(world.stop().await, StopReport::Clean);
 }
 
