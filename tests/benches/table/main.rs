@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bare::{Bare, Shape};
-use product::{Product, SLOTS, cpu_seconds, resident_mib};
+use product::{Product, SLOTS, Work, cpu_seconds, peak_mib};
 use runtime::config::TelemetryConfig;
 use runtime::core::control::NodeCommand;
 use runtime::telemetry::{Identity, LogSink, Telemetry, TelemetryGuard};
@@ -52,6 +52,9 @@ const FULL: Sizes = Sizes {
     rounds: 5,
 };
 
+/// Makes this program a process that only runs the product, with so many tasks queued, and prints its peak memory.
+const RESIDENT: &str = "--resident";
+
 /// Figures by name, one a round.
 #[derive(Default)]
 struct Figures(BTreeMap<&'static str, Vec<f64>>);
@@ -72,12 +75,18 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let sizes = if quick { QUICK } else { FULL };
     let control = runtime::control_runtime().expect("threads");
+    let resident = std::env::args().skip_while(|argument| argument != RESIDENT).nth(1);
     // As an app sets it up by default: spans and events from info upwards are made and written; only where to differs.
     let config = TelemetryConfig::default();
     let identity = Identity { service: "bench".into(), instance: "bench".into(), version: "0".into() };
     let (dispatch, telemetry) =
         Telemetry::scoped(&config, &identity, LogSink::new(std::io::sink)).expect("telemetry").into_parts();
     tracing::dispatcher::set_global_default(dispatch).expect("the only subscriber");
+    if let Some(queued) = resident {
+        let queued = queued.parse().expect("a count");
+        println!("{}", control.block_on(measure_peak(queued, &telemetry)));
+        return;
+    }
     let mut figures = Figures::default();
     for round in 1..=sizes.rounds {
         eprintln!("round {round} of {}", sizes.rounds);
@@ -120,30 +129,56 @@ fn measure_bare(sizes: &Sizes, figures: &mut Figures) {
 
 async fn measure_product(sizes: &Sizes, telemetry: &TelemetryGuard, figures: &mut Figures) {
     let (singly, grouped, bulk) = (count(sizes.singly), count(sizes.grouped), count(sizes.bulk));
-    let fresh = async |folder: &Path| {
-        let product = Product::start(folder, telemetry).await;
+    let fresh = async |folder: &Path, work| {
+        let product = Product::start(folder, telemetry, work).await;
         product.steer(NodeCommand::Pause).await;
         product
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let product = fresh(folder.path()).await;
+    let product = fresh(folder.path(), Work::Noop).await;
     figures.note("product singly", product.enqueue(singly, 1).await);
     figures.note("product grouped", product.enqueue(grouped, 16).await);
     product.stop().await;
 
     let folder = tempfile::tempdir().expect("a folder");
-    let product = fresh(folder.path()).await;
+    let product = fresh(folder.path(), Work::Noop).await;
     figures.note("product bulk", product.bulk(bulk, 1_000).await);
     figures.note("product work-off", product.work_off(bulk, true).await);
-    figures.note("resident at work", resident_mib());
+    product.stop().await;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let product = fresh(folder.path(), Work::Ledger).await;
+    product.bulk(grouped, 1_000).await;
+    figures.note("ledger work-off", product.work_off(grouped, true).await);
     product.stop().await;
 }
 
-/// What is measured once: latency, depth, idle cost, memory with a deep queue.
+/// Peak memory of a process that takes in so many tasks and works off some of them.
+async fn measure_peak(queued: u64, telemetry: &TelemetryGuard) -> f64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let product = Product::start(folder.path(), telemetry, Work::Noop).await;
+    product.steer(NodeCommand::Pause).await;
+    product.bulk(queued, 1_000).await;
+    product.work_off(queued.min(50_000), false).await;
+    let peak = peak_mib();
+    product.stop().await;
+    peak
+}
+
+/// The same in a process of its own: nothing else that the bench does counts.
+fn peak_of_a_process(queued: u64) -> f64 {
+    let program = std::env::current_exe().expect("this program");
+    let output =
+        std::process::Command::new(program).args([RESIDENT, &queued.to_string()]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a figure")
+}
+
+/// What is measured once: latency, depth, idle cost, memory.
 async fn measure_rest(sizes: &Sizes, telemetry: &TelemetryGuard, figures: &mut Figures) {
     let (shallow, deep) = (count(sizes.shallow), count(sizes.deep));
     let folder = tempfile::tempdir().expect("a folder");
-    let product = Product::start(folder.path(), telemetry).await;
+    let product = Product::start(folder.path(), telemetry, Work::Noop).await;
     eprintln!("latency");
     let waits = product.latency(sizes.latency).await;
     figures.note("latency p50 ms", waits[waits.len() / 2].as_secs_f64() * 1e3);
@@ -160,13 +195,15 @@ async fn measure_rest(sizes: &Sizes, telemetry: &TelemetryGuard, figures: &mut F
     }
     product.steer(NodeCommand::Pause).await;
     product.bulk(deep, 1_000).await;
-    figures.note("resident deep", resident_mib());
     for _ in 0..3 {
         // As many as the shallow queue held, out of the deep one.
         figures.note("deep work-off", product.work_off(shallow, false).await);
         product.steer(NodeCommand::Pause).await;
     }
     product.stop().await;
+    eprintln!("memory");
+    figures.note("resident at work", peak_of_a_process(shallow * 5));
+    figures.note("resident deep", peak_of_a_process(deep));
 }
 
 fn count(rows: i64) -> u64 {
@@ -215,7 +252,12 @@ fn report(figures: &Figures, sizes: &Sizes) {
     );
     println!("idle cost                         {:.4} cores", of("idle cores"));
     println!(
-        "resident at work / {} queued {:.0} / {:.0} MiB (this process)",
+        "ledger: a keyed step and a row    {:.2} of the no-op work-off ({:.0} a second)",
+        of("ledger work-off") / of("product work-off"),
+        of("ledger work-off")
+    );
+    println!(
+        "peak memory at work / {} queued   {:.0} / {:.0} MiB (a process of its own)",
         sizes.deep,
         of("resident at work"),
         of("resident deep")

@@ -52,10 +52,63 @@ impl Seen {
     }
 }
 
+/// What one run of a handler does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Nothing.
+    Noop,
+    /// A keyed step that the ledger notes, and a row of the app in the settling transaction.
+    Ledger,
+}
+
+impl Work {
+    fn worker(self) -> &'static str {
+        match self {
+            Self::Noop => "noop",
+            Self::Ledger => "ledger",
+        }
+    }
+}
+
+const MIGRATIONS: &[AppMigration] =
+    &[AppMigration { name: "what was done", sql: "CREATE TABLE bench_done (id INTEGER PRIMARY KEY)" }];
+
+/// A peer that enforces our key would answer at once; a row says that the work is done.
+async fn note(ctx: &Context, id: u64) -> Result<(), NotDone> {
+    let step = StepName::new("tell").map_err(|error| NotDone::reject(error.to_string()))?;
+    let _told: String = ctx.keyed(step, &id, async |key| Ok(key)).await?;
+    let row = i64::try_from(id).map_err(|error| NotDone::reject(error.to_string()))?;
+    ctx.write(AppWrite::new(move |tx| {
+        tx.execute("INSERT INTO bench_done (id) VALUES (?1)", &[row.into()]).map(drop)
+    }));
+    Ok(())
+}
+
 struct Bench(Arc<Seen>);
 
 impl Module for Bench {
     fn register(&self, _config: &NoAppConfig, setup: &mut Setup) -> Result<(), SetupError> {
+        setup.migrations(MIGRATIONS);
+        let seen = self.0.clone();
+        setup.worker(
+            Worker::named("ledger")
+                .responsibility("tells a keyed peer and writes a row")
+                .serves("who reads the table")
+                .writes(Home::Truth("bench_done"))
+                .retry(RetryPolicy::default())
+                .effect("tell", EffectClass::Keyed)
+                .effect("row", EffectClass::Transactional)
+                .entry_point(EntryPoint::per_task())
+                .slots(SLOTS.try_into().expect("not zero"))
+                .handler(move |ctx, input: Narrow| {
+                    let seen = seen.clone();
+                    async move {
+                        note(&ctx, input.id).await?;
+                        seen.one();
+                        Ok(())
+                    }
+                }),
+        );
         let seen = self.0.clone();
         setup.worker(
             Worker::named("noop")
@@ -84,16 +137,16 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Starts it in this folder.
-    pub(crate) async fn start(folder: &Path, telemetry: &TelemetryGuard) -> Self {
+    /// Starts it in this folder, with tasks for the worker that does this.
+    pub(crate) async fn start(folder: &Path, telemetry: &TelemetryGuard, work: Work) -> Self {
         let seen = Arc::new(Seen::default());
         let app = App::named("bench").module(Bench(seen.clone()));
         let mut config = RuntimeConfig::<NoAppConfig>::default();
         config.runtime.data_dir = folder.to_owned();
         config.admin.listen = ([127, 0, 0, 1], 0).into();
         let running = app.start(&config, telemetry).await.expect("the bench app starts");
-        let route = Setup::route_of("bench", "noop").expect("valid names");
-        let worker = "/engine/apps/bench/workers/noop".parse().expect("a path");
+        let route = Setup::route_of("bench", work.worker()).expect("valid names");
+        let worker = format!("/engine/apps/bench/workers/{}", work.worker()).parse().expect("a path");
         Self { running, seen, route, worker }
     }
 
@@ -205,9 +258,9 @@ pub(crate) fn cpu_seconds() -> f64 {
     ticks / 100.0
 }
 
-/// Resident memory of this process, in MiB.
-pub(crate) fn resident_mib() -> f64 {
+/// Most resident memory that this process ever had, in MiB.
+pub(crate) fn peak_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }

@@ -91,6 +91,7 @@ impl BareArgs {
             timing: self.timing(),
             apps: vec![assembled.plan],
             admin: None,
+            quiet: false,
         });
         Ok((core.await.map_err(|error| error.to_string())?, store))
     }
