@@ -98,3 +98,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So is the worker of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/workers.md")]
+struct WorkersGuide;
