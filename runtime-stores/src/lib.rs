@@ -42,6 +42,7 @@
 mod clock;
 mod content;
 mod hold_back;
+mod lanes;
 mod memory;
 mod retention;
 mod sqlite;

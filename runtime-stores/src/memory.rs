@@ -4,6 +4,7 @@
 
 mod attempt;
 mod enqueue;
+mod lanes;
 mod line;
 mod look;
 mod operator;

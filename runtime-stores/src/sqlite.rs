@@ -14,6 +14,7 @@ mod enqueue;
 mod fault;
 mod group;
 mod keys;
+mod lanes;
 mod lease;
 mod line;
 mod names;

@@ -12,6 +12,7 @@ mod bounds;
 mod durable;
 mod effects;
 mod keys;
+mod lanes;
 mod leases;
 mod lines;
 mod looking;
@@ -217,6 +218,17 @@ cases! {
         a_suspect_of_a_paused_scope_keeps_nobody_from_working: [2] [];
         a_paused_scope_stays_paused_after_a_restart: [2] [Durable];
     }
+    lanes {
+        lanes_share_the_leases_whatever_waits_in_them: [2] [];
+        lanes_take_turns_when_there_is_one_lease_at_a_time: [2] [];
+        no_lane_has_more_under_way_than_its_limit: [2] [];
+        a_rate_lets_tasks_start_as_tokens_come_back: [2] [];
+        a_crash_gives_no_token_twice: [2] [Durable];
+        a_new_policy_concerns_those_who_wait_and_those_who_run: [2] [];
+        without_fairness_the_first_go_first_within_their_limit: [2] [];
+        lanes_keep_order_pauses_and_replays: [2] [OrderingKeys];
+        a_tenant_with_a_hundred_times_the_load_does_not_keep_others_waiting: [2] [];
+    }
     steering {
         a_dead_task_is_replayed_under_its_id: [4] [];
         a_parked_task_goes_on_when_approved_and_ends_when_rejected: [4] [];
@@ -341,6 +353,15 @@ macro_rules! conformance {
                 a_head_in_a_paused_scope_blocks_and_is_shown
                 a_suspect_of_a_paused_scope_keeps_nobody_from_working
                 a_paused_scope_stays_paused_after_a_restart
+                lanes_share_the_leases_whatever_waits_in_them
+                lanes_take_turns_when_there_is_one_lease_at_a_time
+                no_lane_has_more_under_way_than_its_limit
+                a_rate_lets_tasks_start_as_tokens_come_back
+                a_crash_gives_no_token_twice
+                a_new_policy_concerns_those_who_wait_and_those_who_run
+                without_fairness_the_first_go_first_within_their_limit
+                lanes_keep_order_pauses_and_replays
+                a_tenant_with_a_hundred_times_the_load_does_not_keep_others_waiting
                 a_dead_task_is_replayed_under_its_id
                 a_parked_task_goes_on_when_approved_and_ends_when_rejected
                 an_unknown_effect_is_resolved_by_a_person

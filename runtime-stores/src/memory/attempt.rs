@@ -28,7 +28,7 @@ impl State {
             if !fits || (runs_alone(task.crash_count) && holds_any) {
                 return Vec::new();
             }
-            return self.grant(id.row(), ask).into_iter().collect();
+            return self.grant_past_others(id.row(), ask, false);
         }
         let rows: Vec<u64> = self
             .ready
@@ -40,7 +40,7 @@ impl State {
         if let Some(suspect) = suspects.into_iter().min() {
             if !holds_any {
                 self.hold_back = HoldBack::default();
-                return self.grant(suspect, ask).into_iter().collect();
+                return self.grant_past_others(suspect, ask, true);
             }
             let lease_for = i64::try_from(ask.lease_for.as_millis()).unwrap_or(i64::MAX);
             self.hold_back.begin(self.now.as_millisecond(), lease_for);
@@ -49,7 +49,10 @@ impl State {
             return Vec::new();
         }
         let up_to = ask.up_to.min(self.limits.max_batch);
-        others.into_iter().take(up_to).filter_map(|row| self.grant(row, ask)).collect()
+        match self.lanes(ask) {
+            Some(by) => self.lease_lanes(others, &by, ask, up_to),
+            None => others.into_iter().take(up_to).filter_map(|row| self.grant(row, ask)).collect(),
+        }
     }
 
     fn holds(&self, instance: &InstanceName, fits: impl Fn(&Task) -> bool) -> bool {
@@ -61,7 +64,7 @@ impl State {
     }
 
     /// One lease. `None` when the task's deadline has passed: it is dead now.
-    fn grant(&mut self, row: u64, ask: &LeaseAsk) -> Option<LeasedTask> {
+    pub(super) fn grant(&mut self, row: u64, ask: &LeaseAsk) -> Option<LeasedTask> {
         let task = self.live.get(&row)?.clone();
         if task.deadline.is_some_and(|deadline| deadline <= self.now) {
             let next = transition(view(&task), LifecycleEvent::Expired).ok()?;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::event::StoredEvent;
+use runtime_core::flow::Bucket;
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, Transition, runs_alone, transition};
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{QueueName, StepName};
+use runtime_core::name::{FlowKey, QueueName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::store::{ContentHash, StateCounts};
 use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Task, TaskId, TaskState};
@@ -16,6 +17,7 @@ use super::enqueue::Known;
 use super::line::Lines;
 use crate::content;
 use crate::hold_back::HoldBack;
+use crate::lanes::Turn;
 use crate::retention::Retention;
 
 /// What a step was asked to do, and its result when there is one.
@@ -35,6 +37,8 @@ pub(super) struct State {
     pub(super) outbox: Vec<StoredEvent>,
     pub(super) desired: BTreeMap<NodePath, DesiredState>,
     pub(super) lines: Lines,
+    pub(super) turns: BTreeMap<QueueName, Turn>,
+    pub(super) buckets: BTreeMap<(QueueName, FlowKey), Bucket>,
     pub(super) priority_step: i64,
     pub(super) counts: BTreeMap<QueueName, StateCounts>,
     pub(super) hold_back: HoldBack,
@@ -64,6 +68,8 @@ impl State {
             outbox: Vec::new(),
             desired: BTreeMap::new(),
             lines: Lines::default(),
+            turns: BTreeMap::new(),
+            buckets: BTreeMap::new(),
             priority_step: content::whole_step(crate::PRIORITY_STEP),
             counts: BTreeMap::new(),
             hold_back: HoldBack::default(),
@@ -130,7 +136,7 @@ impl State {
     }
 
     /// Where it stands among the ready ones.
-    fn rank(&self, task: &Task) -> i64 {
+    pub(super) fn rank(&self, task: &Task) -> i64 {
         content::rank(task.run_at.as_millisecond(), task.priority, self.priority_step)
     }
 
@@ -193,6 +199,10 @@ impl State {
             (false, true) => self.leave_line(&task, task.state),
             (true, false) => self.join_line(&task),
             _ => {}
+        }
+        // A lane may have room now.
+        if before == TaskState::Leased && self.policy(&task.route.queue).lanes.is_some() {
+            self.woken.insert(task.route.queue.clone());
         }
         let state = task.state;
         self.add(task);

@@ -34,6 +34,7 @@ impl State {
             .filter(|task| task.state == TaskState::Scheduled)
             .map(|task| task.run_at)
             .min();
+        let next_due = next_due.into_iter().chain(self.wake_lanes()).min();
         Swept { promoted, expired_leases, past_deadline, forgotten, next_due }
     }
 

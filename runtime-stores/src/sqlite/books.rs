@@ -8,6 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use jiff::Timestamp;
 use runtime_core::lifecycle::LifecycleView;
+use runtime_core::name::FlowKey;
 use runtime_core::store::StateCounts;
 use runtime_core::task::TaskState;
 
@@ -65,6 +66,7 @@ enum Undo {
     Count { queue: i64, state: TaskState, added: bool },
     Held { row: i64, before: Option<Held> },
     Suspect { queue: i64, row: i64, added: bool },
+    Lane { row: i64, before: Option<(i64, FlowKey)> },
     Name { kind: NameKind, id: i64 },
 }
 
@@ -76,6 +78,10 @@ pub(super) struct Books {
     held: HashMap<i64, Held, BuildHasherDefault<RowHasher>>,
     /// Of these, the ones that run with nothing beside them.
     alone: usize,
+    /// Of these, the ones that run in a lane, with its queue.
+    lanes: HashMap<i64, (i64, FlowKey), BuildHasherDefault<RowHasher>>,
+    /// How many run in each lane.
+    in_lanes: HashMap<(i64, FlowKey), usize>,
     /// Ready tasks that may only run alone, by queue and row.
     suspects: BTreeSet<(i64, i64)>,
     undo: Vec<Undo>,
@@ -146,6 +152,42 @@ impl Books {
         if let Some(before) = self.set_held(row, None) {
             self.undo.push(Undo::Held { row, before: Some(before) });
         }
+        if !self.lanes.is_empty() {
+            self.run_in_lane(row, None);
+        }
+    }
+
+    /// A lease is in this lane, of this queue, from now on. Whoever leaves a lane may have made room in it.
+    pub(super) fn run_in_lane(&mut self, row: i64, lane: Option<(i64, FlowKey)>) {
+        let before = self.set_lane(row, lane);
+        if let Some((queue, _)) = &before {
+            self.wake(*queue);
+        }
+        self.undo.push(Undo::Lane { row, before });
+    }
+
+    fn set_lane(&mut self, row: i64, lane: Option<(i64, FlowKey)>) -> Option<(i64, FlowKey)> {
+        let before = match lane {
+            Some(lane) => {
+                *self.in_lanes.entry(lane.clone()).or_default() += 1;
+                self.lanes.insert(row, lane)
+            }
+            None => self.lanes.remove(&row),
+        };
+        if let Some(lane) = &before
+            && let Some(count) = self.in_lanes.get_mut(lane)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.in_lanes.remove(lane);
+            }
+        }
+        before
+    }
+
+    /// Leases in a lane.
+    pub(super) fn in_lane(&self, queue: i64, lane: &FlowKey) -> usize {
+        self.in_lanes.get(&(queue, lane.clone())).copied().unwrap_or(0)
     }
 
     pub(super) fn extend(&mut self, row: i64, until: i64) {
@@ -173,6 +215,10 @@ impl Books {
     pub(super) fn forget_expired(&mut self, now: i64) {
         self.held.retain(|_, held| held.until > now);
         self.alone = self.held.values().filter(|held| held.alone).count();
+        let gone: Vec<i64> = self.lanes.keys().filter(|row| !self.held.contains_key(row)).copied().collect();
+        for row in gone {
+            self.set_lane(row, None);
+        }
     }
 
     fn set_held(&mut self, row: i64, held: Option<Held>) -> Option<Held> {
@@ -224,6 +270,9 @@ impl Books {
                 }
                 Some(Undo::Held { row, before }) => {
                     self.set_held(row, before);
+                }
+                Some(Undo::Lane { row, before }) => {
+                    self.set_lane(row, before);
                 }
                 Some(Undo::Suspect { queue, row, added: true }) => {
                     self.suspects.remove(&(queue, row));

@@ -29,6 +29,9 @@ pub(super) const OUTPUT: usize = 27;
 /// Position of `held`, behind the shared columns of a live task. See [`super::line`].
 pub(super) const HELD: usize = 27;
 
+/// Position of `lane`, behind `held`.
+pub(super) const LANE: usize = 28;
+
 /// A row that begins with [`shared_columns`] and, when finished, goes on with `output`. Whether it is held is not looked at.
 pub(super) fn task(row: &Row<'_>, names: &Names, salt: u64) -> Result<Task, Fault> {
     let state = state(row.get(1)?)?;
@@ -113,7 +116,7 @@ fn text<'a>(row: &'a Row<'_>, index: usize) -> Result<Option<&'a str>, Fault> {
     }
 }
 
-fn name<T: FromStr<Err: Display>>(row: &Row<'_>, index: usize) -> Result<Option<T>, Fault> {
+pub(super) fn name<T: FromStr<Err: Display>>(row: &Row<'_>, index: usize) -> Result<Option<T>, Fault> {
     text(row, index)?.map(|value| value.parse().map_err(misfit)).transpose()
 }
 

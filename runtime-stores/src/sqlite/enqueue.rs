@@ -1,6 +1,6 @@
 //! Tasks come in.
 
-use runtime_core::name::{IdempotencyKey, OrderingKey, Scope};
+use runtime_core::name::{FlowKey, IdempotencyKey, OrderingKey, Scope};
 use runtime_core::store::{AppWrite, EnqueueError, Enqueued};
 use runtime_core::task::{NewTask, TaskState};
 
@@ -88,8 +88,10 @@ impl Writer<'_> {
         let scope = task.scope.as_ref().map(Scope::as_str);
         let held = self.held_on_entry(ids.queue, ordering_key, scope)?;
         let rank = content::rank(at, task.priority, self.priority_step);
+        let lane = self.lane_of(ids.queue, task);
         let rare = run_at.is_some()
             || ordering_key.is_some()
+            || lane.is_some()
             || task.deadline.is_some()
             || task.tenant.is_some()
             || scope.is_some()
@@ -120,7 +122,7 @@ impl Writer<'_> {
             insert.raw_bind_parameter(19, task.causation_id.map(|id| id.to_string()))?;
             insert.raw_bind_parameter(20, ordering_key)?;
             insert.raw_bind_parameter(21, held)?;
-            insert.raw_bind_parameter(22, None::<&str>)?;
+            insert.raw_bind_parameter(22, lane.as_ref().map(FlowKey::as_str))?;
         }
         insert.raw_execute()?;
         self.books.enter(ids.queue, state);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use runtime_core::lifecycle::{LifecycleEvent, transition};
-use runtime_core::name::{IdempotencyKey, QueueName};
+use runtime_core::name::{FlowKey, IdempotencyKey, QueueName};
 use runtime_core::store::{EnqueueError, Enqueued};
 use runtime_core::task::{Epoch, KeyVerdict, KnownTask, NewTask, TaskId, TaskState};
 use rusqlite::OptionalExtension;
@@ -128,6 +128,7 @@ impl Writer<'_> {
         let event = LifecycleEvent::Replaced { due: run_at.is_none() };
         let Ok(next) = transition(standing.view, event) else { return Ok(Err(conflict())) };
         let run_at = run_at.unwrap_or(self.now);
+        let lane = self.lane_of(standing.queue, new);
         self.sql.replace.execute((
             row,
             next.state.number(),
@@ -137,6 +138,7 @@ impl Writer<'_> {
             &new.payload,
             new.deadline.map(content::millis_up),
             content::rank(run_at, new.priority, self.priority_step),
+            lane.as_ref().map(FlowKey::as_str),
         ))?;
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);

@@ -1,6 +1,7 @@
 //! Leases are granted, extended and used.
 
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, runs_alone, transition};
+use runtime_core::name::FlowKey;
 use runtime_core::store::LeaseAsk;
 use runtime_core::task::{Epoch, Lease, LeasedTask, Progress, Task, TaskState};
 
@@ -28,8 +29,8 @@ impl Writer<'_> {
         if let Some(suspect) = suspect {
             if self.books.holds(instance, self.now) == 0 {
                 self.hold_back = HoldBack::default();
-                if let Some(task) = self.read_ready(suspect, queue)? {
-                    return Ok(self.grant(task, Terms { alone: true, ..terms })?.into_iter().collect());
+                if let Some((task, lane)) = self.read_ready(suspect, queue)? {
+                    return self.grant_past_others(task, lane, Terms { alone: true, ..terms });
                 }
                 // Another process was faster.
                 self.books.drop_suspect(queue, suspect);
@@ -40,12 +41,16 @@ impl Writer<'_> {
         if self.hold_back.is_on(self.now) {
             return Ok(Vec::new());
         }
-        self.lease_many(ask.up_to, terms)
+        let up_to = ask.up_to.min(self.limits.max_batch);
+        if self.policies.of(queue).lanes.is_some() {
+            self.lease_lanes(up_to, terms)
+        } else {
+            self.lease_many(up_to, terms)
+        }
     }
 
     fn lease_many(&mut self, up_to: usize, terms: Terms) -> Result<Vec<LeasedTask>, Fault> {
         let skip = self.books.suspects(terms.queue).count();
-        let up_to = up_to.min(self.limits.max_batch);
         let limit = i64::try_from(up_to.saturating_add(skip)).unwrap_or(i64::MAX);
         let mut ready = Vec::with_capacity(up_to.min(1024));
         {
@@ -60,34 +65,64 @@ impl Writer<'_> {
         }
         let mut granted = Vec::with_capacity(ready.len());
         for task in ready {
-            granted.extend(self.grant(task, terms)?);
+            granted.extend(self.grant(task, None, terms)?);
         }
         Ok(granted)
     }
 
     fn lease_one(&mut self, id: runtime_core::task::TaskId, terms: Terms) -> Result<Vec<LeasedTask>, Fault> {
-        let Some(task) = self.read_ready(row_of(id), terms.queue)?.filter(|task| task.id == id) else {
+        let Some((task, lane)) = self.read_ready(row_of(id), terms.queue)?.filter(|(task, _)| task.id == id)
+        else {
             return Ok(Vec::new());
         };
         let alone = runs_alone(task.crash_count);
         if alone && self.books.holds(terms.instance, self.now) > 0 {
             return Ok(Vec::new());
         }
-        Ok(self.grant(task, Terms { alone, ..terms })?.into_iter().collect())
+        if let Some(lane) = &lane
+            && !self.has_room(terms.queue, lane)?
+        {
+            return Ok(Vec::new());
+        }
+        self.grant_past_others(task, lane, Terms { alone, ..terms })
     }
 
-    /// A ready task of this queue that nothing holds.
-    fn read_ready(&mut self, row: i64, queue: i64) -> Result<Option<Task>, Fault> {
+    /// One task that does not wait for the turn of its lane. It counts there all the same.
+    fn grant_past_others(
+        &mut self,
+        task: Task,
+        lane: Option<FlowKey>,
+        terms: Terms,
+    ) -> Result<Vec<LeasedTask>, Fault> {
+        let granted = self.grant(task, lane.as_ref(), terms)?;
+        if let (Some(lane), true) = (&lane, granted.is_some()) {
+            self.charge_one(terms.queue, lane)?;
+        }
+        Ok(granted.into_iter().collect())
+    }
+
+    /// A ready task of this queue that nothing holds, and its lane.
+    pub(super) fn read_ready(
+        &mut self,
+        row: i64,
+        queue: i64,
+    ) -> Result<Option<(Task, Option<FlowKey>)>, Fault> {
         let names = self.shared.names();
         let mut rows = self.sql.whole_task.query([row])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let free = row.get::<_, i64>(2)? == queue && row.get::<_, u8>(columns::HELD)? == 0;
         let task = columns::task(row, &names, self.salt)?;
-        Ok((free && task.state == TaskState::Ready).then_some(task))
+        let lane = columns::name::<FlowKey>(row, columns::LANE)?;
+        Ok((free && task.state == TaskState::Ready).then_some((task, lane)))
     }
 
     /// One lease. `None` when the task's deadline has passed: it is dead now.
-    fn grant(&mut self, mut task: Task, terms: Terms) -> Result<Option<LeasedTask>, Fault> {
+    pub(super) fn grant(
+        &mut self,
+        mut task: Task,
+        lane: Option<&FlowKey>,
+        terms: Terms,
+    ) -> Result<Option<LeasedTask>, Fault> {
         let row = row_of(task.id);
         let view = LifecycleView {
             state: task.state,
@@ -122,6 +157,9 @@ impl Writer<'_> {
             view: LifecycleView { state: next.state, attempt: next.attempt, ..view },
         };
         self.books.hold(row, held);
+        if let Some(lane) = lane {
+            self.books.run_in_lane(row, Some((terms.queue, lane.clone())));
+        }
 
         let names = self.shared.names();
         task.holder = Some((names.instance(terms.instance)?.clone(), columns::moment(terms.until)?));
@@ -169,9 +207,9 @@ impl Writer<'_> {
 
 /// On what terms leases are granted.
 #[derive(Debug, Clone, Copy)]
-struct Terms {
+pub(super) struct Terms {
     instance: i64,
-    queue: i64,
+    pub(super) queue: i64,
     until: i64,
     alone: bool,
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use runtime_core::name::{QueueName, Scope};
+use runtime_core::name::{FlowKey, QueueName, Scope};
 use runtime_core::store::{OrderingHead, PausedScope, QueueFlow, QueuePolicy, StoreError};
+use runtime_core::task::NewTask;
 use rusqlite::Connection;
 
 use super::SqliteStore;
@@ -66,6 +67,12 @@ fn parse(text: &str) -> Result<QueuePolicy, Fault> {
 }
 
 impl Writer<'_> {
+    /// The lane a new task belongs to, where its queue has any.
+    pub(super) fn lane_of(&self, queue: i64, task: &NewTask) -> Option<FlowKey> {
+        let by = self.policies.of(queue).lanes.as_ref()?;
+        Some(by.lane(task.tenant.as_ref(), task.scope.as_ref(), &task.payload))
+    }
+
     pub(super) fn set_queue_policy(
         &mut self,
         (queue, policy): &(QueueName, QueuePolicy),
@@ -80,6 +87,9 @@ impl Writer<'_> {
         self.policies.set(queue, policy.clone());
         if before.dead_head_blocks && !policy.dead_head_blocks {
             self.unblock_all(queue)?;
+        }
+        if before.lanes != policy.lanes {
+            self.lane_anew(queue, policy.lanes.as_ref())?;
         }
         self.books.wake(queue);
         Ok(())

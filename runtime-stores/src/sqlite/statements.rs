@@ -47,7 +47,7 @@ statements! {
     /// The larger of NULL and a number is NULL: an end that is not known yet stays so.
     keep_key = "UPDATE rt_key SET keep_until = ?2, expires_at = max(expires_at, ?2) WHERE hash = ?1";
     /// A task that was never leased takes what another one says.
-    replace = "UPDATE rt_task SET state = ?2, priority = ?3, run_at = ?4, at = ?4, schema_version = ?5, payload = ?6, deadline = ?7, rank = ?8 \
+    replace = "UPDATE rt_task SET state = ?2, priority = ?3, run_at = ?4, at = ?4, schema_version = ?5, payload = ?6, deadline = ?7, rank = ?8, lane = ?9 \
         WHERE row = ?1 AND epoch = 0";
 
     /// In claim order. Never through another index, whatever the statistics say.
@@ -112,6 +112,14 @@ statements! {
     line = "SELECT ordering_key, held FROM rt_task WHERE row = ?1";
     finished_line = "SELECT ordering_key, scope FROM rt_history WHERE row = ?1";
     first_of_key = "SELECT row, state, held FROM rt_task INDEXED BY rt_ordering WHERE queue = ?1 AND ordering_key = ?2 ORDER BY row LIMIT 1";
+    /// The next lane with ready tasks.
+    next_lane = "SELECT lane FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND lane > ?2 AND state = 1 AND held = 0 ORDER BY lane LIMIT 1";
+    first_of_lane = "SELECT rank, row FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND lane = ?2 AND state = 1 AND held = 0 \
+        ORDER BY rank, row LIMIT ?3";
+    set_lane = "UPDATE rt_task SET lane = ?2 WHERE row = ?1";
+    find_bucket = "SELECT full_at FROM rt_bucket WHERE queue = ?1 AND lane = ?2";
+    keep_bucket = "INSERT OR REPLACE INTO rt_bucket (queue, lane, full_at) VALUES (?1, ?2, ?3)";
+    forget_buckets = "DELETE FROM rt_bucket WHERE full_at <= ?1";
     set_held = "UPDATE rt_task SET held = ?2 WHERE row = ?1";
     insert_blocker = "INSERT INTO rt_blocker (row, queue, ordering_key) VALUES (?1, ?2, ?3)";
     delete_blocker = "DELETE FROM rt_blocker WHERE row = ?1";

@@ -73,6 +73,7 @@ impl Writer<'_> {
             held,
             self.priority_step,
         ))?;
+        self.find_lane(row, standing.queue)?;
         self.sql.delete_finished.execute([row])?;
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);

@@ -33,11 +33,13 @@ impl Writer<'_> {
         let past_deadline = self.end_past_deadline()?;
         let (forgotten, trimming) = self.trim_history()?;
         let forgotten_keys = self.sql.forget_keys.execute((self.now, STEP_ROWS))?;
+        self.sql.forget_buckets.execute([self.now.saturating_mul(1_000_000)])?;
         if self.hold_back.ran_out(self.now) {
             self.wake_everybody();
         }
         self.books.forget_expired(self.now);
         let next_due: Option<i64> = self.sql.next_due.query_row([], |row| row.get(0))?;
+        let next_due = next_due.into_iter().chain(self.wake_lanes()?).min();
         let full = [promoted, expired_leases, past_deadline, forgotten_keys].contains(&STEP);
         Ok(Step {
             swept: Swept {

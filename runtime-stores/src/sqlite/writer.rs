@@ -25,6 +25,7 @@ use super::policy::Policies;
 use super::statements::Statements;
 use crate::content;
 use crate::hold_back::HoldBack;
+use crate::lanes::Turn;
 use crate::retention::Retention;
 
 /// Row numbers are reserved in chunks: a number is never given twice, and the count is written once a chunk.
@@ -116,6 +117,8 @@ pub(super) struct Writer<'c> {
     pub(super) sql: Statements<'c>,
     pub(super) books: Books,
     pub(super) policies: Policies,
+    /// By queue; only of queues with lanes.
+    pub(super) turns: HashMap<i64, Turn>,
     pub(super) shared: Arc<Shared>,
     pub(super) limits: StoreLimits,
     pub(super) retention: Retention,
@@ -156,6 +159,7 @@ impl<'c> Writer<'c> {
             conn,
             books: Books::default(),
             policies: Policies::load(conn)?,
+            turns: HashMap::new(),
             shared,
             limits: options.limits,
             retention: options.retention,
