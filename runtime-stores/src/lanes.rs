@@ -65,6 +65,17 @@ fn by_concurrency(limits: &FlowLimits, leased: usize) -> usize {
     limits.concurrency_per_key.map_or(usize::MAX, |most| (most.get() as usize).saturating_sub(leased))
 }
 
+/// Whether one more task of a lane may start, and if only its rate says no, when it may.
+pub(crate) fn room_for_one(limits: &FlowLimits, lane: &Lane, now: Timestamp) -> (bool, Option<Timestamp>) {
+    if by_concurrency(limits, lane.leased) == 0 {
+        return (false, None);
+    }
+    match limits.rate_per_key.map(|rate| rate.take(lane.bucket, now, NonZeroU32::MIN)) {
+        Some(Err(RetryAt(at))) => (false, Some(at)),
+        Some(Ok(_)) | None => (true, None),
+    }
+}
+
 /// How many tasks of each lane get a lease, and the lane served last. The lanes are sorted by key.
 pub(crate) fn decide(
     limits: &FlowLimits,

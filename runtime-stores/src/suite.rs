@@ -225,6 +225,7 @@ cases! {
         a_rate_lets_tasks_start_as_tokens_come_back: [2] [];
         a_crash_gives_no_token_twice: [2] [Durable];
         a_new_policy_concerns_those_who_wait_and_those_who_run: [2] [];
+        a_suspect_keeps_to_the_limits_of_its_lane: [2, 8] [];
         without_fairness_the_first_go_first_within_their_limit: [2] [];
         lanes_keep_order_pauses_and_replays: [2] [OrderingKeys];
         a_tenant_with_a_hundred_times_the_load_does_not_keep_others_waiting: [2] [];
@@ -359,6 +360,7 @@ macro_rules! conformance {
                 a_rate_lets_tasks_start_as_tokens_come_back
                 a_crash_gives_no_token_twice
                 a_new_policy_concerns_those_who_wait_and_those_who_run
+                a_suspect_keeps_to_the_limits_of_its_lane
                 without_fairness_the_first_go_first_within_their_limit
                 lanes_keep_order_pauses_and_replays
                 a_tenant_with_a_hundred_times_the_load_does_not_keep_others_waiting

@@ -28,7 +28,7 @@ impl State {
             if !fits || (runs_alone(task.crash_count) && holds_any) {
                 return Vec::new();
             }
-            return self.grant_past_others(id.row(), ask, false);
+            return self.grant_past_others(id.row(), ask).unwrap_or_default();
         }
         let rows: Vec<u64> = self
             .ready
@@ -40,10 +40,14 @@ impl State {
         if let Some(suspect) = suspects.into_iter().min() {
             if !holds_any {
                 self.hold_back = HoldBack::default();
-                return self.grant_past_others(suspect, ask, true);
+                // Where its lane is at a limit, others go on meanwhile.
+                if let Some(granted) = self.grant_past_others(suspect, ask) {
+                    return granted;
+                }
+            } else {
+                let lease_for = i64::try_from(ask.lease_for.as_millis()).unwrap_or(i64::MAX);
+                self.hold_back.begin(self.now.as_millisecond(), lease_for);
             }
-            let lease_for = i64::try_from(ask.lease_for.as_millis()).unwrap_or(i64::MAX);
-            self.hold_back.begin(self.now.as_millisecond(), lease_for);
         }
         if self.hold_back.is_on(self.now.as_millisecond()) {
             return Vec::new();

@@ -54,21 +54,23 @@ impl State {
         lanes::interleave(granted)
     }
 
-    /// One task that does not wait for the turn of its lane, within its limits unless it is a
-    /// suspect, beside whom nothing runs. It counts there all the same.
-    pub(super) fn grant_past_others(&mut self, row: u64, ask: &LeaseAsk, suspect: bool) -> Vec<LeasedTask> {
+    /// One task that does not wait for the turn of its lane, but counts there. `None` when the
+    /// lane is at a limit.
+    pub(super) fn grant_past_others(&mut self, row: u64, ask: &LeaseAsk) -> Option<Vec<LeasedTask>> {
         let lane = self.lanes(ask).zip(self.live.get(&row)).map(|(by, task)| (lane_of(&by, task), by));
-        let Some((key, by)) = lane else { return self.grant(row, ask).into_iter().collect() };
+        let Some((key, by)) = lane else {
+            return Some(self.grant(row, ask).into_iter().collect());
+        };
         let lane = self.look_at_lane(&by, ask, key, Vec::new(), 1);
         let limits = self.policy(&ask.queue).limits;
-        let rate = limits.rate_per_key.is_none_or(|rate| rate.available(lane.bucket, self.now) > 0);
-        let room = rate && lanes::most_useful(&limits, lane.leased, lane.bucket, 1, self.now) > 0;
-        if !room && !suspect {
-            return Vec::new();
+        let (room, next_at) = lanes::room_for_one(&limits, &lane, self.now);
+        self.due_changed |= self.turns.entry(ask.queue.clone()).or_default().come_at(next_at);
+        if !room {
+            return None;
         }
         let granted: Vec<LeasedTask> = self.grant(row, ask).into_iter().collect();
         self.charge(&lane, ask, granted.len());
-        granted
+        Some(granted)
     }
 
     fn look_at_lane(

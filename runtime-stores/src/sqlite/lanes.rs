@@ -61,12 +61,14 @@ impl Writer<'_> {
         Ok(granted)
     }
 
-    /// Whether the limits of its lane let one more task start. Who waits for its rate is told when to come again.
-    pub(super) fn has_room(&mut self, queue: i64, key: &FlowKey) -> Result<bool, Fault> {
+    /// Whether the limits of its lane, if it has one, let one more task start. Who waits for a rate is told when to come again.
+    pub(super) fn has_room(&mut self, queue: i64, key: Option<&FlowKey>) -> Result<bool, Fault> {
+        let Some(key) = key else { return Ok(true) };
         let (limits, now) = (self.policies.of(queue).limits, self.timestamp()?);
         let lane = self.look_at_lane(&limits, queue, key.clone(), 1, now)?;
-        Ok(lanes::most_useful(&limits, lane.leased, lane.bucket, 1, now) > 0
-            && limits.rate_per_key.is_none_or(|rate| rate.available(lane.bucket, now) > 0))
+        let (room, next_at) = lanes::room_for_one(&limits, &lane, now);
+        self.books.due_changed |= self.turns.entry(queue).or_default().come_at(next_at);
+        Ok(room)
     }
 
     /// One task of a lane was granted past the others.

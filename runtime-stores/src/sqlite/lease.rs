@@ -29,11 +29,15 @@ impl Writer<'_> {
         if let Some(suspect) = suspect {
             if self.books.holds(instance, self.now) == 0 {
                 self.hold_back = HoldBack::default();
-                if let Some((task, lane)) = self.read_ready(suspect, queue)? {
-                    return self.grant_past_others(task, lane, Terms { alone: true, ..terms });
+                match self.read_ready(suspect, queue)? {
+                    Some((task, lane)) if self.has_room(queue, lane.as_ref())? => {
+                        return self.grant_past_others(task, lane, Terms { alone: true, ..terms });
+                    }
+                    // Its lane is at a limit: others go on meanwhile.
+                    Some(_) => {}
+                    // Another process was faster.
+                    None => self.books.drop_suspect(queue, suspect),
                 }
-                // Another process was faster.
-                self.books.drop_suspect(queue, suspect);
             } else {
                 self.hold_back.begin(self.now, lease_for);
             }
@@ -79,9 +83,7 @@ impl Writer<'_> {
         if alone && self.books.holds(terms.instance, self.now) > 0 {
             return Ok(Vec::new());
         }
-        if let Some(lane) = &lane
-            && !self.has_room(terms.queue, lane)?
-        {
+        if !self.has_room(terms.queue, lane.as_ref())? {
             return Ok(Vec::new());
         }
         self.grant_past_others(task, lane, Terms { alone, ..terms })

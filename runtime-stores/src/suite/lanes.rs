@@ -171,6 +171,26 @@ pub(super) async fn a_new_policy_concerns_those_who_wait_and_those_who_run(w: Wo
     assert_eq!(shares(&w.lease(10).await), [share("b", 1)]);
 }
 
+pub(super) async fn a_suspect_keeps_to_the_limits_of_its_lane(w: World) {
+    let two = NonZeroU32::MIN.saturating_add(1);
+    let rate = RateLimit::new(two, Duration::from_secs(200), two).expect("a test's rate is valid");
+    by_tenant(&w, FlowLimits { rate_per_key: Some(rate), ..FlowLimits::default() }).await;
+    let suspect = put(&w, "a", 1).await[0];
+    for _ in 0..2 {
+        assert_eq!(w.lease(10).await[0].lease.task, suspect);
+        w.advance(LEASE);
+        w.store.sweep().await.unwrap();
+    }
+    put(&w, "b", 1).await;
+    let leased = w.lease(10).await;
+    assert_eq!(shares(&leased), [share("b", 1)], "both tokens are gone: others go on meanwhile");
+    let back = w.later(Duration::from_secs(40));
+    w.settle(leased[0].lease, done()).await;
+    assert_eq!(w.store.sweep().await.unwrap().next_due, Some(back));
+    w.advance(Duration::from_secs(40));
+    assert_eq!(w.lease(10).await[0].lease.task, suspect);
+}
+
 pub(super) async fn without_fairness_the_first_go_first_within_their_limit(w: World) {
     by_tenant(&w, FlowLimits { fair: false, ..at_once(3) }).await;
     put(&w, "a", 5).await;
