@@ -153,6 +153,13 @@ pub struct WorkerDescriptor {
 }
 
 impl WorkerDescriptor {
+    /// The longest time from the start of a task's first attempt to the end of its last: [`RetryPolicy::horizon`], and never past the
+    /// deadline. What waits for a person, a snooze or a dependency comes on top.
+    pub fn retry_horizon(&self) -> Duration {
+        let horizon = self.retry.horizon(self.timeout);
+        self.deadline.map_or(horizon, |deadline| horizon.min(deadline))
+    }
+
     /// The declared class of a step.
     pub fn effect(&self, step: &StepName) -> Option<EffectClass> {
         self.effects.iter().find(|(known, _)| known == step).map(|(_, class)| *class)

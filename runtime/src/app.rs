@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use runtime_actors::{AppPlan, EndpointPlan, HealthPlan, Serve, SourcePlan};
 use runtime_core::event::EventSubscriber;
@@ -17,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{NoAppConfig, RuntimeConfig};
-use crate::duties::{MissingDuty, told};
+use crate::duties::{LateWorker, MissingDuty, days_over, refuse_forgetting, told};
 use crate::worker::Worker;
 
 /// What an app's own section of the configuration must be.
@@ -56,6 +57,18 @@ pub enum SetupError {
     MissingDuty {
         /// All that is missing, worker by worker.
         missing: Vec<MissingDuty>,
+    },
+    /// Workers may still try again when the keys of what they asked for are forgotten.
+    #[error(
+        "keys of finished tasks are forgotten after {} s, but a later attempt may still ask for the same task:{}\n  raise \
+         store.key_retention_days to {days}, or give the workers fewer attempts, shorter waits or a deadline",
+        keep.as_secs(), told(late), days = days_over(late)
+    )]
+    ForgetsTooEarly {
+        /// How long a key is remembered after its task finished.
+        keep: Duration,
+        /// The workers that may ask later, each with the time from its first to its last attempt.
+        late: Vec<LateWorker>,
     },
     /// What the module itself found.
     #[error("{0}")]
@@ -217,6 +230,7 @@ impl<A: AppConfig> App<A> {
                 worker.plan(&name, overrides.map(|(_, overrides)| overrides))
             })
             .collect::<Result<_, _>>()?;
+        refuse_forgetting(&workers, config.store.retention().keep_keys_for)?;
         unique("worker", workers.iter().map(|worker| worker.descriptor.name.as_str()))?;
         let names = sources.iter().map(|source| &source.name).chain(endpoints.iter().map(|plan| &plan.name));
         unique("source", names.map(|name| name.as_str()))?;

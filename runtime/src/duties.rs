@@ -1,10 +1,14 @@
 //! The five duties of a worker, looked at before anything starts.
 
 use std::fmt;
+use std::time::Duration;
 
+use runtime_actors::WorkerPlan;
 use runtime_core::input::is_implicit;
+use runtime_core::name::WorkerName;
 use runtime_core::worker::Duty;
 
+use crate::app::SetupError;
 use crate::worker::Worker;
 
 /// A duty that a worker does not meet, and what would meet it.
@@ -24,9 +28,44 @@ impl fmt::Display for MissingDuty {
     }
 }
 
+/// A worker whose last attempt may come after the keys of what its first one asked for are forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateWorker {
+    /// The worker.
+    pub worker: WorkerName,
+    /// The longest time from the start of its first attempt to the end of its last.
+    pub horizon: Duration,
+}
+
+impl fmt::Display for LateWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {} may try again for {} s", self.worker, self.horizon.as_secs())
+    }
+}
+
 /// All of them, one a line.
-pub(crate) fn told(missing: &[MissingDuty]) -> String {
-    missing.iter().map(|missing| format!("\n  {missing}")).collect()
+pub(crate) fn told<T: fmt::Display>(found: &[T]) -> String {
+    found.iter().map(|one| format!("\n  {one}")).collect()
+}
+
+/// Whole days that are longer than the horizon of each.
+pub(crate) fn days_over(late: &[LateWorker]) -> u64 {
+    late.iter().map(|late| late.horizon.as_secs() / 86_400 + 1).max().unwrap_or_default()
+}
+
+/// Refuses a store that forgets the key of a finished task while a worker may still ask for that task again.
+///
+/// The asker is what counts, and any worker may be one: its first attempt makes a task outside of its settlement, the task is done at
+/// once, and the last attempt asks again. Only the key then says that it was done. The ledger of effects needs no such look: its rows
+/// are kept as long as their task, live or in history, so that no attempt and no replay ever misses one.
+pub(crate) fn refuse_forgetting(workers: &[WorkerPlan], keep: Duration) -> Result<(), SetupError> {
+    let late: Vec<LateWorker> = workers
+        .iter()
+        .map(|plan| &plan.descriptor)
+        .map(|known| LateWorker { worker: known.name.clone(), horizon: known.retry_horizon() })
+        .filter(|late| late.horizon >= keep)
+        .collect();
+    if late.is_empty() { Ok(()) } else { Err(SetupError::ForgetsTooEarly { keep, late }) }
 }
 
 /// Everything that a worker lacks, in the order of the duties.

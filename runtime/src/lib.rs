@@ -59,7 +59,7 @@ mod worker_docs;
 
 pub use app::{App, AppConfig, Assembled, Module, Setup, SetupError};
 pub use command_line::{ConfigArgs, ConfigCommand, Words, WorkerCommand, control_runtime};
-pub use duties::MissingDuty;
+pub use duties::{LateWorker, MissingDuty};
 pub use running::{Running, StartError, admin_file};
 pub use worker::Worker;
 pub use worker_docs::worker_docs;

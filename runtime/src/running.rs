@@ -238,6 +238,18 @@ impl<A> RuntimeConfig<A> {
     }
 }
 
+impl StoreConfig {
+    /// How long what is finished is kept.
+    pub(crate) fn retention(&self) -> Retention {
+        let days = |days: u32| Duration::from_hours(24 * u64::from(days));
+        Retention {
+            keep_finished_for: days(self.history_retention_days),
+            keep_keys_for: days(self.key_retention_days),
+            ..Retention::default()
+        }
+    }
+}
+
 fn open_store(
     config: &StoreConfig,
     path: PathBuf,
@@ -250,7 +262,9 @@ fn open_store(
         ..StoreLimits::default()
     };
     match config.kind {
-        StoreKind::Memory => Ok((Arc::new(MemoryStore::new(clock.clone(), limits)), "memory")),
+        StoreKind::Memory => {
+            Ok((Arc::new(MemoryStore::with_retention(clock.clone(), limits, config.retention())), "memory"))
+        }
         StoreKind::Sqlite => {
             let options = SqliteOptions {
                 limits,
@@ -260,10 +274,7 @@ fn open_store(
                         SqliteSynchronous::NormalLosesLastCommitsOnPowerCut
                     }
                 },
-                retention: Retention {
-                    keep_finished_for: Duration::from_hours(24 * u64::from(config.history_retention_days)),
-                    ..Retention::default()
-                },
+                retention: config.retention(),
                 ..SqliteOptions::new(path.clone(), instance.clone(), clock.clone())
             };
             let store = SqliteStore::open(options).map_err(|source| StartError::Store { path, source })?;

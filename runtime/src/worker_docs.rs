@@ -22,7 +22,7 @@ fn section(page: &mut String, worker: &WorkerDescriptor) -> std::fmt::Result {
     writeln!(page, "| named responsibility | for {}; writes {} |", cell(serves), cell(&writes))?;
     let version = worker.schema_version;
     writeln!(page, "| durable input | queue `{}`, schema version {version}, below |", route.queue)?;
-    let horizon = seconds(retry.horizon(worker.timeout));
+    let horizon = seconds(worker.retry_horizon());
     writeln!(page, "| retry behaviour | {}; all within {horizon} |", retries(retry))?;
     let effects: Vec<_> = worker.effects.iter().map(|(step, class)| format!("`{step}` {class}")).collect();
     let effects = if effects.is_empty() { "none".to_owned() } else { effects.join(", ") };

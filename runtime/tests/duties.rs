@@ -1,5 +1,6 @@
 //! What every worker must say of itself before the app starts.
 
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -151,4 +152,29 @@ fn an_app_with_a_missing_duty_does_not_start_and_has_no_documentation() {
         let arguments = ["shop", command].into_iter().chain((command == "worker").then_some("docs"));
         assert_eq!(format!("{:?}", app.run_with(arguments)), format!("{:?}", ExitCode::from(3)), "{command}");
     }
+}
+
+/// Ten attempts, three days apart: 27 days and ten minutes.
+fn patient() -> Worker {
+    whole().deadline(Duration::from_hours(24 * 365)).retry(RetryPolicy {
+        max_attempts: const { NonZeroU32::new(10).expect("not zero") },
+        delay: RetryDelay::Fixed { delay: Duration::from_hours(72) },
+        ..RetryPolicy::default()
+    })
+}
+
+#[test]
+fn a_store_that_forgets_keys_before_a_worker_gives_up_is_refused() {
+    let assemble = |worker: fn() -> Worker, days| {
+        let mut config = RuntimeConfig::<NoAppConfig>::default();
+        config.store.key_retention_days = days;
+        App::named("shop").module(Of(vec![worker])).assemble(&config).map(drop)
+    };
+    assert!(assemble(patient, 30).is_ok(), "the default is long enough");
+    assert!(assemble(patient, 28).is_ok(), "what the error says is enough");
+    let error = assemble(patient, 27).expect_err("27 days are ten minutes too short");
+    insta::assert_snapshot!("forgets_too_early", error.to_string());
+    let with_deadline: fn() -> Worker = || patient().deadline(Duration::from_hours(48));
+    assert!(assemble(with_deadline, 3).is_ok(), "its tasks are dead by then");
+    assert!(matches!(assemble(with_deadline, 2), Err(SetupError::ForgetsTooEarly { .. })));
 }

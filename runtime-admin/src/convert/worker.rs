@@ -29,7 +29,7 @@ pub(crate) fn worker(worker: &WorkerDescriptor) -> v1::Worker {
         writes: worker.writes.iter().map(home).collect(),
         idempotency_key: worker.key.clone(),
         schema_version: worker.schema_version,
-        retry_horizon: Some(duration(worker.retry.horizon(worker.timeout))),
+        retry_horizon: Some(duration(worker.retry_horizon())),
         deadline: worker.deadline.map(duration),
         dependencies: worker.dependencies.iter().map(ToString::to_string).collect(),
         entry_point: Some(v1::EntryPoint {
