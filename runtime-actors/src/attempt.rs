@@ -24,6 +24,7 @@ use tracing::Instrument;
 
 use crate::executor::ExecutorMsg;
 use crate::platform::Platform;
+use crate::services::breakers::{Breakers, Permits};
 use crate::services::completion::Ended;
 use crate::supervisor::rand_unit;
 use crate::table::NodeAddress;
@@ -33,6 +34,7 @@ pub struct WorkerRun {
     pub(crate) platform: Arc<Platform>,
     pub(crate) descriptor: Arc<WorkerDescriptor>,
     pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) breakers: Arc<Breakers>,
     pub(crate) executor: NodeAddress<ExecutorMsg>,
 }
 
@@ -49,6 +51,8 @@ pub struct Attempt {
     /// One for each lane it was given to.
     abort: Mutex<Vec<AbortHandle>>,
     correlation: Option<CorrelationId>,
+    /// For what its worker depends on; reported with its outcome.
+    permits: Mutex<Permits>,
     /// Open from the handler's end until the outcome is settled: it closes with the attempt.
     settling: OnceLock<tracing::Span>,
 }
@@ -60,9 +64,10 @@ impl Attempt {
     pub(crate) fn start(
         run: &Arc<WorkerRun>,
         leased: LeasedTask,
+        permits: Permits,
         correlation: Option<CorrelationId>,
     ) -> Arc<Self> {
-        let attempt = Arc::new(Self::new(leased, correlation));
+        let attempt = Arc::new(Self { permits: Mutex::new(permits), ..Self::new(leased, correlation) });
         attempt.spawn(run);
         attempt
     }
@@ -79,6 +84,7 @@ impl Attempt {
             stuck: AtomicBool::new(false),
             abort: Mutex::default(),
             correlation,
+            permits: Mutex::default(),
             settling: OnceLock::new(),
         }
     }
@@ -185,6 +191,8 @@ impl Attempt {
         if self.ended.swap(true, Ordering::AcqRel) {
             return false;
         }
+        let permits = std::mem::take(&mut *self.permits.lock().unwrap_or_else(PoisonError::into_inner));
+        run.breakers.report(permits, &outcome);
         let took = run.platform.clock.now().duration_since(started_at).try_into().unwrap_or_default();
         let settlement = Settlement { lease: self.lease, outcome, with, started_at, took, trace };
         let policy = &run.descriptor.retry;

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::attempt::{Attempt, WorkerRun, release};
 use crate::granted::Granted;
 use crate::node::{Myself, NodeActor, NodeContext, Progress};
+use crate::services::breakers::Held;
 use crate::services::executor::{Takes, TaskExecutorService};
 
 /// What an executor is asked and told.
@@ -105,6 +106,8 @@ pub(crate) struct TaskExecutorActor {
     asked_for: VecDeque<AskedFor>,
     stopping: bool,
     drained: Vec<Reply<()>>,
+    /// What it waits for, as last shown.
+    held: Option<Held>,
 }
 
 impl TaskExecutorActor {
@@ -119,6 +122,7 @@ impl TaskExecutorActor {
             asked_for: VecDeque::new(),
             stopping: false,
             drained: Vec::new(),
+            held: None,
         }
     }
 
@@ -138,10 +142,10 @@ impl TaskExecutorActor {
         while !self.asked_for.is_empty() && self.service.reserve() {
             self.asked_for.pop_front().into_iter().for_each(|asked| self.claim(node, asked));
         }
-        while let Some(leased) = self.service.take_next() {
-            self.service.started(Attempt::start(&self.run, leased, None));
-        }
-        if let Some(up_to) = self.service.ask(Instant::now()) {
+        let room = self.start_waiting();
+        self.hold(node, room.as_ref().err());
+        let up_to = room.ok().and_then(|room| self.service.ask(Instant::now(), room));
+        if let Some(up_to) = up_to {
             let (run, myself, ask) = (self.run.clone(), node.myself(), self.ask_of(up_to, None));
             tokio::spawn(lease(run, myself, ask));
         }
@@ -153,6 +157,39 @@ impl TaskExecutorActor {
             if self.stopping {
                 node.finish();
             }
+        }
+    }
+
+    /// Starts what has a slot and may call what it depends on; says how many more may.
+    fn start_waiting(&mut self) -> Result<usize, Held> {
+        let run = &self.run;
+        while self.service.can_start() {
+            let permits = run.breakers.allow(&run.descriptor.dependencies)?;
+            let Some(leased) = self.service.take_next() else { break };
+            self.service.started(Attempt::start(run, leased, permits, None));
+        }
+        self.room()
+    }
+
+    /// How many attempts what it depends on lets through.
+    fn room(&self) -> Result<usize, Held> {
+        self.run.breakers.room(&self.run.descriptor.dependencies)
+    }
+
+    /// Waits for a dependency: what has not begun goes back, and it looks again when the breaker says, or at the next tick.
+    fn hold(&mut self, node: &NodeContext<ExecutorMsg>, held: Option<&Held>) {
+        if held.is_some() {
+            release(&self.run, self.service.take_waiting());
+        }
+        if self.held.as_ref() == held {
+            return;
+        }
+        self.held = held.cloned();
+        let Some(held) = held else { return node.entry().set_health(Health::Healthy) };
+        node.entry().set_health(Health::Degraded(held.to_string()));
+        let now = self.run.platform.clock.now();
+        if let Some(wait) = held.until.and_then(|until| until.duration_since(now).try_into().ok()) {
+            node.myself().tell_after(wait, ExecutorMsg::ExecuteTaskFromEvent);
         }
     }
 
@@ -223,8 +260,13 @@ impl TaskExecutorActor {
         if self.service.takes() == Takes::Nothing {
             return reply.send(Err(takes_no_work(node)));
         }
-        for leased in leased.take() {
-            self.service.started(Attempt::start(&self.run, leased, Some(correlation.clone())));
+        let permits = match self.run.breakers.allow(&self.run.descriptor.dependencies) {
+            Ok(permits) => permits,
+            Err(held) => return reply.send(Err(must_wait(node, &held))),
+        };
+        // One was asked for.
+        if let Some(leased) = leased.take().pop() {
+            self.service.started(Attempt::start(&self.run, leased, permits, Some(correlation.clone())));
         }
         reply.send(Ok(()));
     }
@@ -247,6 +289,10 @@ impl TaskExecutorActor {
 
 fn takes_no_work(node: &NodeContext<ExecutorMsg>) -> CommandError {
     CommandError::precondition(format!("{} drains or stops, and takes no work", node.path()))
+}
+
+fn must_wait(node: &NodeContext<ExecutorMsg>, held: &Held) -> CommandError {
+    CommandError::precondition(format!("{} {held}", node.path()))
 }
 
 /// Asks the store for leases; the answer comes back as a message. If the executor is gone by then, they are given back.
@@ -291,14 +337,17 @@ impl NodeActor for TaskExecutorActor {
                 self.run_granted(node, leased, &correlation, reply);
             }
             ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply } => {
-                match self.service.takes() {
-                    Takes::Nothing => reply.send(Err(takes_no_work(node))),
+                match (self.service.takes(), self.room()) {
+                    (Takes::Nothing, _) => reply.send(Err(takes_no_work(node))),
+                    (_, Err(held)) => reply.send(Err(must_wait(node, &held))),
                     _ => self.asked_for.push_back(AskedFor { task, correlation, reply }),
                 }
             }
             ExecutorMsg::ExecuteTaskFromQueue { leased } => {
                 self.service.leased(leased.take());
-                node.entry().set_health(Health::Healthy);
+                if self.held.is_none() {
+                    node.entry().set_health(Health::Healthy);
+                }
                 let takes = self.service.takes();
                 if takes != Takes::Everything {
                     self.close(node, takes);

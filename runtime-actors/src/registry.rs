@@ -15,12 +15,14 @@
 //!     └─ admin                   started last
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_core::event::EventSubscriber;
+use runtime_core::flow::BreakerPolicy;
 use runtime_core::handler::Handler;
-use runtime_core::name::AppName;
+use runtime_core::name::{AppName, DependencyName};
 use runtime_core::node::{NodeKind, NodePath};
 use runtime_core::rebuild::Rebuild;
 use runtime_core::supervision::{ChildSpec, RestartBudget, Strategy, SupervisorSpec};
@@ -34,6 +36,7 @@ use crate::executor::TaskExecutorActor;
 use crate::health::{HealthPlan, HealthReporter};
 use crate::platform::Platform;
 use crate::server::{EndpointPlan, Place, Serve, ServerActor};
+use crate::services::breakers::Breakers;
 use crate::services::events::DomainEventService;
 use crate::services::operator_run::RunTarget;
 use crate::services::status::{Identity, WorkerStatusService, app_path};
@@ -70,6 +73,8 @@ pub struct AppPlan {
     pub health: Vec<HealthPlan>,
     /// Who hears of its facts.
     pub subscribers: Vec<Arc<dyn EventSubscriber>>,
+    /// How the breakers of what its workers depend on behave; a dependency that is not here has the default policy.
+    pub dependencies: BTreeMap<DependencyName, BreakerPolicy>,
 }
 
 /// What the tree is built from.
@@ -151,8 +156,11 @@ impl Registry {
                 .push(self.group(&path.child("health"), &app.health, |path, plan| self.reporter(path, plan)));
         }
         if !app.workers.is_empty() {
-            groups
-                .push(self.group(&path.child("workers"), &app.workers, |path, plan| self.worker(path, plan)));
+            let group = path.child("workers");
+            let breakers = Breakers::of(app, self.platform.clock.clone(), |plan| {
+                self.address(&group.child(plan.descriptor.name.as_str()), NodeKind::Executor)
+            });
+            groups.push(self.group(&group, &app.workers, |path, plan| self.worker(path, plan, &breakers)));
         }
         if !app.sources.is_empty() || !app.endpoints.is_empty() {
             groups.push(self.sources(&path.child("sources"), app));
@@ -181,13 +189,14 @@ impl Registry {
         })
     }
 
-    fn worker(&self, group: &NodePath, plan: &WorkerPlan) -> Make {
+    fn worker(&self, group: &NodePath, plan: &WorkerPlan, breakers: &Arc<Breakers>) -> Make {
         let path = group.child(plan.descriptor.name.as_str());
         let slots = plan.descriptor.slots;
         let run = Arc::new(WorkerRun {
             platform: self.platform.clone(),
             descriptor: plan.descriptor.clone(),
             handler: plan.handler.clone(),
+            breakers: breakers.clone(),
             executor: self.address(&path, NodeKind::Executor),
         });
         let spec = ChildSpec {

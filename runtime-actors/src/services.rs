@@ -1,5 +1,6 @@
 //! The services behind the actors: plain structs without a mailbox, each tested alone.
 
+pub mod breakers;
 pub mod completion;
 pub mod events;
 pub mod executor;

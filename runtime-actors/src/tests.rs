@@ -4,6 +4,7 @@ mod kit;
 mod sabotage;
 
 mod attempts;
+mod breakers;
 mod duties;
 mod faults;
 mod gaps;

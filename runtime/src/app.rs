@@ -4,13 +4,15 @@
 //! App::named ─▶ .module(M) … ─▶ configuration ─▶ M.register(config, setup) ─▶ the tree ─▶ until a signal
 //! ```
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_actors::{AppPlan, EndpointPlan, HealthPlan, Serve, SourcePlan};
 use runtime_core::event::EventSubscriber;
-use runtime_core::name::{AppName, HandlerName, InvalidName, QueueName, Route, SourceName};
+use runtime_core::flow::BreakerPolicy;
+use runtime_core::name::{AppName, DependencyName, HandlerName, InvalidName, QueueName, Route, SourceName};
 use runtime_core::source::Source;
 use runtime_core::store::{AppMigration, Store};
 use schemars::JsonSchema;
@@ -92,6 +94,7 @@ pub struct Setup {
     pub(crate) endpoints: Vec<EndpointPlan>,
     pub(crate) health: Vec<HealthPlan>,
     pub(crate) subscribers: Vec<Arc<dyn EventSubscriber>>,
+    pub(crate) dependencies: BTreeMap<DependencyName, BreakerPolicy>,
     pub(crate) migrations: &'static [AppMigration],
 }
 
@@ -104,6 +107,7 @@ impl Setup {
             endpoints: Vec::new(),
             health: Vec::new(),
             subscribers: Vec::new(),
+            dependencies: BTreeMap::new(),
             migrations: &[],
         }
     }
@@ -167,6 +171,21 @@ impl Setup {
         self.subscribers.push(subscriber);
     }
 
+    /// How the breaker around something that workers depend on behaves; without it, by the default policy.
+    ///
+    /// # Errors
+    /// When its name is none, it was said before, or the policy makes no sense.
+    pub fn dependency(&mut self, name: &str, policy: BreakerPolicy) -> Result<(), SetupError> {
+        policy.check().map_err(|error| SetupError::Failed {
+            doing: format!("reading the policy of dependency {name}"),
+            cause: Box::new(error),
+        })?;
+        match self.dependencies.insert(DependencyName::new(name)?, policy) {
+            None => Ok(()),
+            Some(_) => Err(SetupError::Twice { what: "dependency", name: name.to_owned() }),
+        }
+    }
+
     /// The schema of the app's own tables. One list an app.
     pub fn migrations(&mut self, migrations: &'static [AppMigration]) {
         self.migrations = migrations;
@@ -218,7 +237,9 @@ impl<A: AppConfig> App<A> {
         for module in &self.modules {
             module.register(&config.app, &mut setup)?;
         }
-        let Setup { workers, mut sources, mut endpoints, health, subscribers, migrations, .. } = setup;
+        let Setup {
+            workers, mut sources, mut endpoints, health, subscribers, dependencies, migrations, ..
+        } = setup;
         let missing: Vec<MissingDuty> = workers.iter().flat_map(Worker::missing_duties).collect();
         if !missing.is_empty() {
             return Err(SetupError::MissingDuty { missing });
@@ -238,7 +259,10 @@ impl<A: AppConfig> App<A> {
         let enabled = |name: &SourceName| config.sources.get(name).is_none_or(|settings| settings.enabled);
         sources.retain(|source| enabled(&source.name));
         endpoints.retain(|endpoint| enabled(&endpoint.name));
-        Ok(Assembled { plan: AppPlan { name, workers, sources, endpoints, health, subscribers }, migrations })
+        Ok(Assembled {
+            plan: AppPlan { name, workers, sources, endpoints, health, subscribers, dependencies },
+            migrations,
+        })
     }
 }
 

@@ -73,6 +73,7 @@ pub use runtime_stores as stores;
 pub mod prelude {
     pub use runtime_core::error::{ErrorCode, TaskError};
     pub use runtime_core::event::NewEvent;
+    pub use runtime_core::flow::BreakerPolicy;
     pub use runtime_core::handler::{Context, EffectFailed, HandlerResult, NotDone};
     pub use runtime_core::input::TaskInput;
     pub use runtime_core::name::{

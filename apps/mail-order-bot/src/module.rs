@@ -51,18 +51,21 @@ impl Module<BotConfig> for MailOrders {
                 .timeout(Duration::from_secs(60)),
         );
         let post = Arc::new(PostOffice::open(&config.replies)?);
-        setup.worker(
-            Worker::named(REPLIES)
-                .responsibility("sends each customer the one reply to his mail")
-                .serves("customers who wait for an answer")
-                .writes(Home::Outside("the customer's mailbox"))
-                .handler(move |ctx, reply| replies::send(post.clone(), ctx, reply))
-                .retry(RetryPolicy::default())
-                .effect("send", EffectClass::Unkeyed)
-                .entry_point(EntryPoint::per_task())
-                .slots(slots(2))
-                .timeout(Duration::from_secs(60)),
-        );
+        let server = post.dependency();
+        let replies = Worker::named(REPLIES)
+            .responsibility("sends each customer the one reply to his mail")
+            .serves("customers who wait for an answer")
+            .writes(Home::Outside("the customer's mailbox"))
+            .handler(move |ctx, reply| replies::send(post.clone(), ctx, reply))
+            .retry(RetryPolicy::default())
+            .effect("send", EffectClass::Unkeyed)
+            .entry_point(EntryPoint::per_task())
+            .slots(slots(2))
+            .timeout(Duration::from_secs(60));
+        setup.worker(match server {
+            Some(server) => replies.depends_on(server.as_str()),
+            None => replies,
+        });
         let route = setup.route(ORDERS)?;
         for (name, mailbox) in &config.mailboxes {
             let (route, mailbox) = (route.clone(), mailbox.clone());

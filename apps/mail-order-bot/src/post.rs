@@ -10,7 +10,7 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, Message};
-use runtime::prelude::{EffectFailed, SetupError, TaskError};
+use runtime::prelude::{DependencyName, EffectFailed, SetupError, TaskError};
 use secrecy::ExposeSecret;
 
 use crate::config::{RepliesConfig, SmtpTls, TransportConfig};
@@ -32,6 +32,8 @@ enum Transport {
 }
 
 struct Smtp {
+    /// What errors call the server when it cannot be talked to.
+    name: DependencyName,
     host: String,
     port: u16,
     tls: SmtpTls,
@@ -66,6 +68,7 @@ impl PostOffice {
                     _ => None,
                 };
                 Transport::Smtp(Box::new(Smtp {
+                    name: DependencyName::new("smtp")?,
                     host: host.clone(),
                     port: port.get(),
                     tls: *tls,
@@ -79,6 +82,14 @@ impl PostOffice {
     /// The part of the shop's address after the `@`.
     pub fn domain(&self) -> &str {
         self.from.email.domain()
+    }
+
+    /// The server that replies leave through, when there is one: while it is down, they wait.
+    pub fn dependency(&self) -> Option<DependencyName> {
+        match &self.transport {
+            Transport::Spool(_) => None,
+            Transport::Smtp(smtp) => Some(smtp.name.clone()),
+        }
     }
 
     /// Sends one reply under this Message-ID.
@@ -130,8 +141,11 @@ impl PostOffice {
 
 impl Smtp {
     async fn send(&self, message: &Message) -> Result<(), EffectFailed> {
-        let mut connection =
-            self.connect().await.map_err(|error| EffectFailed::NotHappened(passing(&error)))?;
+        // A server that cannot be talked to is down for every mail; what it says of one mail concerns that one.
+        let mut connection = self
+            .connect()
+            .await
+            .map_err(|error| EffectFailed::NotHappened(passing(&error).of_dependency(self.name.clone())))?;
         // From here on the server may have the mail although we did not hear so.
         let sent = connection.send(message.envelope(), &message.formatted()).await;
         connection.abort().await;

@@ -110,9 +110,9 @@ impl TaskExecutorService {
         self.woken = true;
     }
 
-    /// How many leases to ask for now; `None` when none, or when an ask is under way. The answer goes to
-    /// [`TaskExecutorService::leased`].
-    pub fn ask(&mut self, now: Instant) -> Option<usize> {
+    /// How many leases to ask for now, when no more than `room` may start; `None` when none, or when an ask is under way. The answer goes
+    /// to [`TaskExecutorService::leased`].
+    pub fn ask(&mut self, now: Instant, room: usize) -> Option<usize> {
         if self.asked.is_some() || self.dry || self.takes != Takes::Everything {
             return None;
         }
@@ -121,7 +121,7 @@ impl TaskExecutorService {
         if self.free() == 0 && self.waiting.len() * 2 > prefetch {
             return None;
         }
-        let up_to = (self.free() + prefetch).saturating_sub(self.waiting.len());
+        let up_to = (self.free() + prefetch).min(room).saturating_sub(self.waiting.len());
         self.asked = (up_to > 0).then_some(up_to);
         self.woken = false;
         self.asked
@@ -144,6 +144,11 @@ impl TaskExecutorService {
     /// The promised slot is used or no longer needed.
     pub fn unreserve(&mut self) {
         self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    /// Whether a task waits and a slot is free for it.
+    pub fn can_start(&self) -> bool {
+        self.free() > 0 && self.takes == Takes::Everything && !self.waiting.is_empty()
     }
 
     /// The next task to start, when a slot is free.

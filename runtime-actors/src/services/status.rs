@@ -170,6 +170,10 @@ impl WorkerStatusService {
         let Some(entry) = self.platform.table.get(path) else { return Health::Healthy };
         let Some(stats) = queues.iter().find(|stats| stats.queue == *queue) else { return Health::Healthy };
         let Some(oldest) = stats.oldest_ready else { return Health::Healthy };
+        // One that waits for a dependency says so itself: that is not a pipeline that died unseen.
+        if matches!(entry.view().health, Health::Degraded(_)) {
+            return Health::Healthy;
+        }
         if entry.state() != NodeState::Running || stats.counts.of(TaskState::Ready) == 0 {
             return Health::Healthy;
         }

@@ -14,16 +14,23 @@ use runtime_core::task::{NewTask, TaskId, TaskState};
 use runtime_stores::MemoryStore;
 use tokio::sync::oneshot;
 
-use super::kit::{FaultyStore, PausedClock, Probe, from_fn, route, worker};
+use super::kit::{FaultyStore, PausedClock, Probe, Worlds, from_fn, route, worker};
 use crate::attempt::WorkerRun;
 use crate::executor::{ExecutorMsg, TaskExecutorActor};
 use crate::platform::Platform;
+use crate::services::breakers::Breakers;
 use crate::table::NodeAddress;
 
 /// Where nodes are taken apart: a store and what nodes share, without a tree.
 struct Bench {
     store: Arc<FaultyStore>,
     platform: Arc<Platform>,
+}
+
+/// Those of an app without dependencies.
+fn no_breakers(platform: &Platform) -> Arc<Breakers> {
+    let app = Worlds::new().app;
+    Breakers::of(&app, platform.clock.clone(), |_| unreachable!("there is no worker"))
 }
 
 impl Bench {
@@ -42,6 +49,7 @@ impl Bench {
             platform: self.platform.clone(),
             descriptor: plan.descriptor.clone(),
             handler: plan.handler,
+            breakers: no_breakers(&self.platform),
             executor: NodeAddress::of(probe.node.entry().clone()),
         });
         (TaskExecutorActor::new(run.clone(), plan.descriptor.slots), probe, run)

@@ -1,5 +1,6 @@
 //! A tree, its store and the ways to look at both.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -137,6 +138,7 @@ impl Worlds {
             endpoints: Vec::new(),
             health: Vec::new(),
             subscribers: Vec::new(),
+            dependencies: BTreeMap::new(),
         };
         Self { store, clock, app, timing: timing(), pool: None, admin: None, quiet: false }
     }

@@ -43,28 +43,28 @@ fn start(service: &mut TaskExecutorService) -> Vec<Lease> {
 async fn it_asks_for_free_slots_and_only_once_at_a_time() {
     let mut service = TaskExecutorService::new(3);
     let now = Instant::now();
-    assert_eq!(service.ask(now), Some(3));
-    assert_eq!(service.ask(now), None, "one ask is under way");
+    assert_eq!(service.ask(now, usize::MAX), Some(3));
+    assert_eq!(service.ask(now, usize::MAX), None, "one ask is under way");
     service.leased(leased(3).await);
     let started = start(&mut service);
     assert_eq!((started.len(), service.free(), service.busy()), (3, 0, 3));
-    assert_eq!(service.ask(now), None, "no slot is free, and nobody knows yet how fast it goes");
+    assert_eq!(service.ask(now, usize::MAX), None, "no slot is free, and nobody knows yet how fast it goes");
     service.settled(started[0], now);
-    assert_eq!(service.ask(now), Some(1));
+    assert_eq!(service.ask(now, usize::MAX), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_queue_is_left_alone_until_it_wakes() {
     let mut service = TaskExecutorService::new(3);
     let now = Instant::now();
-    assert_eq!(service.ask(now), Some(3));
+    assert_eq!(service.ask(now, usize::MAX), Some(3));
     service.leased(leased(1).await);
     start(&mut service);
-    assert_eq!(service.ask(now), None, "it gave less than asked: dry");
+    assert_eq!(service.ask(now, usize::MAX), None, "it gave less than asked: dry");
     service.wake();
-    assert_eq!(service.ask(now), Some(2));
+    assert_eq!(service.ask(now, usize::MAX), Some(2));
     service.leased(Vec::new());
-    assert_eq!(service.ask(now), None);
+    assert_eq!(service.ask(now, usize::MAX), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,34 +72,34 @@ async fn a_wake_up_during_an_ask_is_not_missed_and_one_before_it_is_not_counted_
     let mut service = TaskExecutorService::new(2);
     let now = Instant::now();
     service.wake();
-    assert_eq!(service.ask(now), Some(2));
+    assert_eq!(service.ask(now, usize::MAX), Some(2));
     service.leased(Vec::new());
-    assert_eq!(service.ask(now), None, "the wake-up came before the ask: its answer covers it");
+    assert_eq!(service.ask(now, usize::MAX), None, "the wake-up came before the ask: its answer covers it");
     service.wake();
-    assert_eq!(service.ask(now), Some(2));
+    assert_eq!(service.ask(now, usize::MAX), Some(2));
     service.wake();
     service.wake();
     service.leased(Vec::new());
-    assert_eq!(service.ask(now), Some(2), "the answer may be older than the wake-up");
+    assert_eq!(service.ask(now, usize::MAX), Some(2), "the answer may be older than the wake-up");
     service.leased(Vec::new());
-    assert_eq!(service.ask(now), None, "once");
+    assert_eq!(service.ask(now, usize::MAX), None, "once");
     // A full answer with a wake-up beside it does not make the next dry answer look wet.
     service.wake();
-    assert_eq!(service.ask(now), Some(2));
+    assert_eq!(service.ask(now, usize::MAX), Some(2));
     service.wake();
     service.leased(leased(2).await);
     let started = start(&mut service);
     service.settled(started[0], now);
-    assert_eq!(service.ask(now), Some(1));
+    assert_eq!(service.ask(now, usize::MAX), Some(1));
     service.leased(Vec::new());
-    assert_eq!(service.ask(now), None);
+    assert_eq!(service.ask(now, usize::MAX), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_free_when_its_outcome_is_settled_and_for_nothing_else() {
     let mut service = TaskExecutorService::new(1);
     let now = Instant::now();
-    service.ask(now);
+    service.ask(now, usize::MAX);
     service.leased(leased(1).await);
     let lease = start(&mut service)[0];
     let late = Lease { epoch: Epoch(lease.epoch.0 + 1), ..lease };
@@ -127,12 +127,12 @@ async fn prefetch_follows_the_pace_from_nothing_to_a_thousand() {
             service.settled(lease, now);
         }
         service.wake();
-        let asked = service.ask(now).unwrap() - 1;
+        let asked = service.ask(now, usize::MAX).unwrap() - 1;
         assert!(asked.abs_diff(prefetch) <= 1, "{per_window} in 20 ms: {asked} ahead, not {prefetch}");
         // A while without completions, and nothing is leased ahead any more.
         service.leased(Vec::new());
         service.wake();
-        assert_eq!(service.ask(now + Duration::from_secs(60)), Some(1));
+        assert_eq!(service.ask(now + Duration::from_secs(60), usize::MAX), Some(1));
     }
 }
 
@@ -140,7 +140,7 @@ async fn prefetch_follows_the_pace_from_nothing_to_a_thousand() {
 async fn an_operator_s_run_has_its_slot_before_the_claim() {
     let mut service = TaskExecutorService::new(2);
     assert!(service.reserve());
-    assert_eq!(service.ask(Instant::now()), Some(1), "the other slot");
+    assert_eq!(service.ask(Instant::now(), usize::MAX), Some(1), "the other slot");
     assert!(!service.is_idle());
     service.leased(leased(1).await);
     assert_eq!(start(&mut service).len(), 1);
@@ -149,7 +149,7 @@ async fn an_operator_s_run_has_its_slot_before_the_claim() {
     assert!(service.reserve());
     service.take(Takes::OperatorsOnly);
     service.unreserve();
-    assert_eq!(service.ask(Instant::now()), None, "paused, it asks for nothing");
+    assert_eq!(service.ask(Instant::now(), usize::MAX), None, "paused, it asks for nothing");
     assert!(service.reserve(), "an operator may run a paused worker");
     service.take(Takes::Nothing);
     service.unreserve();
@@ -159,22 +159,26 @@ async fn an_operator_s_run_has_its_slot_before_the_claim() {
 #[tokio::test(start_paused = true)]
 async fn it_starts_and_asks_nothing_while_it_takes_no_work() {
     let mut service = TaskExecutorService::new(2);
-    service.ask(Instant::now());
+    service.ask(Instant::now(), usize::MAX);
     service.take(Takes::Nothing);
     service.leased(leased(2).await);
     assert!(start(&mut service).is_empty());
-    assert_eq!(service.ask(Instant::now()), None);
+    assert_eq!(service.ask(Instant::now(), usize::MAX), None);
     assert_eq!(service.take_waiting().len(), 2);
     assert!(service.is_idle());
     service.take(Takes::Everything);
-    assert_eq!(service.ask(Instant::now()), Some(2), "whatever it knew of the queue before is old");
+    assert_eq!(
+        service.ask(Instant::now(), usize::MAX),
+        Some(2),
+        "whatever it knew of the queue before is old"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn fewer_slots_end_nothing_and_more_are_asked_for_at_once() {
     let mut service = TaskExecutorService::new(3);
     let now = Instant::now();
-    service.ask(now);
+    service.ask(now, usize::MAX);
     service.leased(leased(3).await);
     let started = start(&mut service);
     service.resize(1);
@@ -183,13 +187,13 @@ async fn fewer_slots_end_nothing_and_more_are_asked_for_at_once() {
     service.settled(started[1], now);
     assert_eq!(service.free(), 0, "one slot, and one runs");
     service.resize(4);
-    assert_eq!(service.ask(now), Some(3));
+    assert_eq!(service.ask(now, usize::MAX), Some(3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn lost_leases_are_dropped_where_they_wait_and_named_where_they_run() {
     let mut service = TaskExecutorService::new(1);
-    service.ask(Instant::now());
+    service.ask(Instant::now(), usize::MAX);
     let all = leased(3).await;
     let leases: Vec<Lease> = all.iter().map(|leased| leased.lease).collect();
     service.leased(all);
@@ -246,7 +250,7 @@ proptest! {
                 match step {
                     Step::Wake => service.wake(),
                     Step::Ask => {
-                        let up_to = service.ask(now);
+                        let up_to = service.ask(now, usize::MAX);
                         prop_assert!(up_to.is_none() || asked.is_none(), "an ask while one is under way");
                         prop_assert!(up_to.is_none_or(|up_to| up_to >= 1 && up_to <= service.free() + MAX_PREFETCH));
                         prop_assert!(up_to.is_none() || service.takes() == Takes::Everything);
