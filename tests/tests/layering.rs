@@ -16,7 +16,7 @@ struct Allowed {
     tests: &'static [&'static str],
 }
 
-const ARROWS: [Allowed; 10] = [
+const ARROWS: [Allowed; 11] = [
     Allowed { crate_name: "runtime-proto", product: &[], tests: &[] },
     Allowed { crate_name: "runtime-core", product: &[], tests: &[] },
     Allowed { crate_name: "runtime-stores", product: &["runtime-core"], tests: &[] },
@@ -39,6 +39,7 @@ const ARROWS: [Allowed; 10] = [
         tests: &["runtime-core"],
     },
     Allowed { crate_name: "storefront-domain", product: &[], tests: &[] },
+    Allowed { crate_name: "storefront", product: &["runtime", "storefront-domain"], tests: &["runtime-core"] },
     Allowed { crate_name: "xtask", product: &[], tests: &[] },
 ];
 

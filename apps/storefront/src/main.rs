@@ -1,0 +1,59 @@
+//! The program: `run` serves, `demo` shows, `worker` looks at and runs workers, `config` checks.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use runtime::signals::Exit;
+use runtime::{App, ConfigArgs, ConfigCommand, WorkerCommand};
+use storefront::config::StorefrontConfig;
+use storefront::demo::{DemoSize, demo, fresh_folder};
+use storefront::module::{APP, Storefront};
+
+/// A shop with six obligations.
+#[derive(Debug, Parser)]
+#[command(name = APP, version)]
+struct CommandLine {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serves until a signal.
+    Run,
+    /// Lives through a month of a shop under load and checks every obligation.
+    Demo {
+        /// Folder for everything the demo writes; a fresh one when absent.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// How much happens in the month.
+        #[arg(long, value_enum, default_value = "full")]
+        size: DemoSize,
+        /// The month is made from this number.
+        #[arg(long, default_value_t = 42)]
+        seed: u64,
+    },
+    /// Looks at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Looks at workers, and runs one for one scope.
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let app = App::<StorefrontConfig>::configured(APP).module(Storefront);
+    match line.command {
+        Verb::Run => app.run_until_signal(&line.config),
+        Verb::Config(command) => app.run_config(&line.config, &command),
+        Verb::Worker(command) => app.run_worker(&line.config, &command),
+        Verb::Demo { dir, size, seed } => match dir.map_or_else(fresh_folder, Ok) {
+            Ok(folder) => demo(&app, &line.config, &folder, size, seed).into(),
+            Err(error) => Exit::StartUp.because(&error).into(),
+        },
+    }
+}

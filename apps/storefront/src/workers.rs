@@ -1,0 +1,5 @@
+//! The six workers: each is an input that says everything, a handler that asks the domain, and a rebuild where what it
+//! writes is a projection.
+
+pub mod rollup;
+pub mod settle;
