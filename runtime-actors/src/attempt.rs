@@ -194,7 +194,8 @@ impl Attempt {
         let permits = std::mem::take(&mut *self.permits.lock().unwrap_or_else(PoisonError::into_inner));
         run.breakers.report(permits, &outcome);
         let took = run.platform.clock.now().duration_since(started_at).try_into().unwrap_or_default();
-        let settlement = Settlement { lease: self.lease, outcome, with, started_at, took, trace };
+        let node = Some(run.executor.path().clone());
+        let settlement = Settlement { lease: self.lease, outcome, with, node, started_at, took, trace };
         let policy = &run.descriptor.retry;
         let retry_after =
             (policy.attempts_left(self.number) > 0).then(|| policy.delay(self.number, None, rand_unit()));
@@ -211,6 +212,7 @@ pub(crate) fn release(run: &WorkerRun, waiting: Vec<LeasedTask>) {
             lease: leased.lease,
             outcome: Outcome::Released { reason: ReleaseReason::NotStarted },
             with: None,
+            node: Some(run.executor.path().clone()),
             started_at: now,
             took: Duration::ZERO,
             trace: None,

@@ -218,6 +218,14 @@ impl AdminClient {
             TaskCommand::Cancel => {
                 tasks.cancel_task(self.request(v1::CancelTaskRequest { name })).await?.into_inner().state()
             }
+            TaskCommand::Replay { at, payload } => {
+                let request = v1::ReplayTaskRequest { name, at: at.map(timestamp), payload };
+                tasks.replay_task(self.request(request)).await?.into_inner().state()
+            }
+            TaskCommand::Discard { reason } => {
+                let request = v1::DiscardTaskRequest { name, reason };
+                tasks.discard_task(self.request(request)).await?.into_inner().state()
+            }
         };
         Ok(state)
     }

@@ -19,7 +19,7 @@ use tonic::Status;
 pub(crate) use node::node;
 pub(crate) use queue::{counts, queue, queue_stats};
 pub(crate) use system::{overview, system_info};
-pub(crate) use task::{attempt, enqueued, new_task, task, task_state};
+pub(crate) use task::{attempt, enqueued, new_task, replay, task, task_state};
 pub(crate) use worker::worker;
 
 use crate::status::{Resource, invalid};

@@ -56,6 +56,9 @@ impl From<crate::store::SteerError> for CommandError {
         match error {
             crate::store::SteerError::NotFound(_) => Self::not_found(error.to_string()),
             crate::store::SteerError::NotAllowed(_) => Self::precondition(error.to_string()),
+            crate::store::SteerError::PayloadTooLarge { .. } => {
+                Self::new(ErrorCode::TooLarge, error.to_string())
+            }
         }
     }
 }

@@ -53,6 +53,16 @@ pub enum LifecycleEvent<'a> {
     },
     /// An operator wants it to run again, or to run now.
     RetryAsked,
+    /// An operator wants a dead or cancelled task to run again.
+    ReplayAsked {
+        /// Whether at once.
+        due: bool,
+    },
+    /// An operator wants a dead task never to run again.
+    DiscardAsked {
+        /// Why.
+        reason: &'a str,
+    },
     /// An operator, or an outside completion, lets a parked task go on.
     Resolved,
     /// An operator wants it not to run.
@@ -133,6 +143,18 @@ pub fn transition(view: LifecycleView, event: LifecycleEvent<'_>) -> Result<Tran
         }
         (Scheduled, LifecycleEvent::RetryAsked) => Ok(to(Ready)),
         (Ready | Leased | Parked | Done, LifecycleEvent::RetryAsked) => refuse("be retried"),
+
+        (Dead | Cancelled, LifecycleEvent::ReplayAsked { due }) => {
+            let state = if due { Ready } else { Scheduled };
+            Ok(Transition { attempt: 0, crash_count: 0, ..to(state) })
+        }
+        (_, LifecycleEvent::ReplayAsked { .. }) => refuse("be replayed"),
+
+        (Dead, LifecycleEvent::DiscardAsked { reason }) => Ok(Transition {
+            error: Some(TaskError::new(ErrorCode::Cancelled, format!("discarded by an operator: {reason}"))),
+            ..to(Cancelled)
+        }),
+        (_, LifecycleEvent::DiscardAsked { .. }) => refuse("be discarded"),
 
         (Parked, LifecycleEvent::Resolved) => {
             Ok(Transition { attempt: view.attempt.saturating_sub(1), ..to(Ready) })
@@ -286,6 +308,8 @@ mod tests {
         assert_eq!(allowed(LifecycleEvent::Leased), [Ready]);
         assert_eq!(allowed(LifecycleEvent::LeaseLost), [Leased]);
         assert_eq!(allowed(LifecycleEvent::Replaced { due: true }), [Scheduled, Ready]);
+        assert_eq!(allowed(LifecycleEvent::ReplayAsked { due: true }), [Dead, Cancelled]);
+        assert_eq!(allowed(LifecycleEvent::DiscardAsked { reason: "" }), [Dead]);
     }
 
     #[test]
@@ -293,5 +317,15 @@ mod tests {
         let dead = LifecycleView { attempt: 3, ..view(TaskState::Dead) };
         let next = transition(dead, LifecycleEvent::RetryAsked).unwrap();
         assert_eq!((next.state, next.attempt, next.crash_count), (TaskState::Ready, 0, 0));
+        let next = transition(dead, LifecycleEvent::ReplayAsked { due: false }).unwrap();
+        assert_eq!((next.state, next.attempt, next.crash_count), (TaskState::Scheduled, 0, 0));
+    }
+
+    #[test]
+    fn a_discarded_task_says_why() {
+        let event = LifecycleEvent::DiscardAsked { reason: "the shop closed" };
+        let next = transition(view(TaskState::Dead), event).unwrap();
+        assert_eq!(next.state, TaskState::Cancelled);
+        assert!(next.error.unwrap().message.contains("the shop closed"));
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ErrorCode, TaskError};
 use crate::event::NewEvent;
 use crate::name::StepName;
+use crate::node::NodePath;
 use crate::store::AppWrite;
 use crate::task::{Lease, NewTask, TaskId, TaskState};
 use crate::trace::TraceContext;
@@ -156,6 +157,8 @@ pub struct Settlement {
     pub outcome: Outcome,
     /// What rides along; only with [`Outcome::Done`].
     pub with: Option<Box<SettleWith>>,
+    /// The worker's node that ran it, for the record.
+    pub node: Option<NodePath>,
     /// When the attempt began.
     pub started_at: Timestamp,
     /// How long it took.

@@ -9,6 +9,7 @@
 //! - a write by a [`Lease`] that is no longer the task's live lease changes nothing and says so;
 //! - a whole-call error ([`StoreError`]) means that nothing of the call was written, and the same call may be made again.
 
+mod dead;
 mod error;
 mod filter;
 mod queue_flow;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+pub use dead::{BulkReplay, DeadGroup, DeadLetters, Replayed, spread};
 pub use error::{EnqueueError, SteerError, StoreError};
 pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
 pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
@@ -120,7 +122,7 @@ pub struct Swept {
 }
 
 /// What an operator can do to one task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskCommand {
     /// Run a dead, cancelled or waiting task (again, now).
@@ -131,6 +133,34 @@ pub enum TaskCommand {
     Reject,
     /// The task shall not run.
     Cancel,
+    /// Run a dead or cancelled task again, under its id and with all its attempts. Made twice it makes one run: the second finds it no
+    /// longer dead and is refused.
+    Replay {
+        /// When; now when absent or past.
+        at: Option<Timestamp>,
+        /// Another input in place of its own. The task is marked as edited and begins anew, without its checkpoint; effects that it had
+        /// are not undone, so a step that now asks for something else meets [`crate::error::ErrorCode::EffectConflict`].
+        payload: Option<Vec<u8>>,
+    },
+    /// A dead task shall not be replayed: it is cancelled.
+    Discard {
+        /// Why. It becomes part of the task's error.
+        reason: String,
+    },
+}
+
+impl TaskCommand {
+    /// The name used in logs: without what the command carries.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Cancel => "cancel",
+            Self::Replay { .. } => "replay",
+            Self::Discard { .. } => "discard",
+        }
+    }
 }
 
 /// The write path of tasks.
@@ -328,8 +358,11 @@ pub trait AppRows: Send + Sync {
 
 /// All ports of a back end.
 pub trait Store:
-    TaskStore + TaskReader + QueueFlow + EffectLedger + Outbox + DesiredStates + AppRows
+    TaskStore + TaskReader + QueueFlow + DeadLetters + EffectLedger + Outbox + DesiredStates + AppRows
 {
 }
 
-impl<T: TaskStore + TaskReader + QueueFlow + EffectLedger + Outbox + DesiredStates + AppRows> Store for T {}
+impl<T: TaskStore + TaskReader + QueueFlow + DeadLetters + EffectLedger + Outbox + DesiredStates + AppRows>
+    Store for T
+{
+}

@@ -16,6 +16,7 @@ pub use unique::{KeyVerdict, KnownTask, OnConflict, Unique, UniqueWithin};
 
 use crate::error::TaskError;
 use crate::name::{CorrelationId, IdempotencyKey, InstanceName, OrderingKey, Route, Scope, Tenant};
+use crate::node::NodePath;
 use crate::trace::TraceContext;
 
 /// A task's identity: a UUIDv7 whose random part is the store's salt and the task's row number.
@@ -347,6 +348,8 @@ pub struct Task {
     pub progress: Option<Progress>,
     /// Whether a person let it go on after it was parked. A handler that parked for a decision reads the answer here.
     pub approved: bool,
+    /// Whether its payload was edited when it was replayed: it is no longer the producer's.
+    pub edited: bool,
     /// How its latest failed attempt ended, or why it is parked.
     pub last_error: Option<TaskError>,
     /// When it finished.
@@ -380,6 +383,9 @@ pub struct AttemptRecord {
     pub epoch: Epoch,
     /// Who ran it.
     pub instance: InstanceName,
+    /// The worker's node in the tree; unknown when its lease was lost.
+    #[serde(default)]
+    pub node: Option<NodePath>,
     /// When it began.
     pub started_at: Timestamp,
     /// How long it took.

@@ -185,6 +185,7 @@ async fn work_off(store: &SqliteStore, rows: i64, batch: usize) -> Duration {
                 lease: leased.lease,
                 outcome: Outcome::Done { output: b"{}".to_vec() },
                 with: None,
+                node: None,
                 started_at: leased.task.created_at,
                 took: Duration::from_micros(7),
                 trace: None,

@@ -12,7 +12,7 @@ use runtime_core::lifecycle::LifecycleEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{IdempotencyKey, QueueName};
 use runtime_core::outcome::Outcome;
-use runtime_core::store::{EnqueueError, TaskCommand};
+use runtime_core::store::{EnqueueError, SteerError, TaskCommand};
 use runtime_core::task::{NewTask, Priority, Task};
 
 /// 128 bits of BLAKE3.
@@ -25,6 +25,25 @@ pub(crate) fn check(task: &NewTask, limits: &StoreLimits) -> Result<(), EnqueueE
         return Err(EnqueueError::PayloadTooLarge { bytes, limit });
     }
     Ok(())
+}
+
+/// Refuses a command that nobody could carry out on any task.
+pub(crate) fn check_command(command: &TaskCommand, limits: &StoreLimits) -> Result<(), SteerError> {
+    let limit = limits.max_payload_bytes;
+    match command {
+        TaskCommand::Replay { payload: Some(payload), .. } if payload.len() > limit => {
+            Err(SteerError::PayloadTooLarge { bytes: payload.len(), limit })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When a replayed task is due.
+pub(crate) fn replay_at(command: &TaskCommand, now: Timestamp) -> Timestamp {
+    match command {
+        TaskCommand::Replay { at: Some(at), .. } => whole_millis(*at).max(now),
+        _ => now,
+    }
 }
 
 /// Refuses an output that nobody could keep.
@@ -53,8 +72,12 @@ pub(crate) fn is_kept(outcome: &Outcome) -> bool {
 }
 
 /// What an operator's command means for a task's life.
-pub(crate) fn event_of(command: TaskCommand, unknown_effect: bool) -> LifecycleEvent<'static> {
+pub(crate) fn event_of(command: &TaskCommand, unknown_effect: bool, now: Timestamp) -> LifecycleEvent<'_> {
     match command {
+        TaskCommand::Replay { at, .. } => {
+            LifecycleEvent::ReplayAsked { due: at.is_none_or(|at| whole_millis(at) <= now) }
+        }
+        TaskCommand::Discard { reason } => LifecycleEvent::DiscardAsked { reason },
         TaskCommand::Retry => LifecycleEvent::RetryAsked,
         TaskCommand::Approve => LifecycleEvent::Resolved,
         // "It did not happen" lets the task go on; "no" to a question ends it.

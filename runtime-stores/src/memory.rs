@@ -24,9 +24,9 @@ use runtime_core::name::{AppName, QueueName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DesiredStates, EffectBegun, EffectClass,
-    EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow, SqlValue, SteerError,
-    StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow,
+    SqlValue, SteerError, StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::Notify;
@@ -221,6 +221,13 @@ impl TaskReader for MemoryStore {
 
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
         Ok(self.look()?.queue_stats())
+    }
+}
+
+#[async_trait]
+impl DeadLetters for MemoryStore {
+    async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
+        Ok(self.look()?.dead_groups(filter))
     }
 }
 

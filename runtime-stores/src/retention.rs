@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
+use runtime_core::task::TaskState;
+
 /// What a store keeps of finished tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// History keeps a finished task so long.
+    /// History keeps a task that is done or cancelled so long.
     pub keep_finished_for: Duration,
-    /// History keeps at most so many tasks; those created first go first.
+    /// History keeps at most so many tasks that are done or cancelled; those created first go first.
     pub keep_finished_at_most: u64,
+    /// History keeps a dead task so long.
+    pub keep_dead_for: Duration,
+    /// History keeps at most so many dead tasks; those created first go first.
+    pub keep_dead_at_most: u64,
     /// An idempotency key is remembered as long as its task, live or in history, and at least so long after the task finished.
     pub keep_keys_for: Duration,
 }
@@ -18,15 +24,44 @@ impl Default for Retention {
         Self {
             keep_finished_for: Duration::from_hours(7 * 24),
             keep_finished_at_most: 1_000_000,
+            keep_dead_for: Duration::from_hours(30 * 24),
+            keep_dead_at_most: 100_000,
             keep_keys_for: Duration::from_hours(30 * 24),
         }
     }
 }
 
-impl Retention {
-    /// The three, in milliseconds and tasks.
-    pub(crate) fn in_millis(&self) -> (i64, u64, i64) {
-        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        (millis(self.keep_finished_for), self.keep_finished_at_most, millis(self.keep_keys_for))
+/// What is forgotten by the same rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Done and cancelled tasks.
+    Finished,
+    /// Dead tasks.
+    Dead,
+}
+
+impl Kept {
+    /// Which rule a finished task falls under.
+    pub(crate) fn of(state: TaskState) -> Self {
+        if state == TaskState::Dead { Self::Dead } else { Self::Finished }
     }
+}
+
+impl Retention {
+    /// For how many milliseconds, and how many tasks.
+    pub(crate) fn keeps(&self, kept: Kept) -> (i64, u64) {
+        match kept {
+            Kept::Finished => (millis(self.keep_finished_for), self.keep_finished_at_most),
+            Kept::Dead => (millis(self.keep_dead_for), self.keep_dead_at_most),
+        }
+    }
+
+    /// For how many milliseconds after a task finished.
+    pub(crate) fn keeps_keys(&self) -> i64 {
+        millis(self.keep_keys_for)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -9,6 +9,7 @@
 mod app;
 mod books;
 mod columns;
+mod conditions;
 mod effects;
 mod enqueue;
 mod fault;
@@ -43,9 +44,9 @@ use runtime_core::name::{AppName, QueueName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DesiredStates, EffectBegun, EffectClass,
-    EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow, SqlValue, SteerError,
-    StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow,
+    SqlValue, SteerError, StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -318,6 +319,13 @@ impl TaskReader for SqliteStore {
                 .collect()
         };
         self.0.readers.read(move |reader, look| reader.queue_stats(look, known)).await
+    }
+}
+
+#[async_trait]
+impl DeadLetters for SqliteStore {
+    async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
+        self.0.readers.read(move |reader, look| reader.dead_groups(look, filter)).await
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod app_rows;
 mod bounds;
+mod dead;
 mod durable;
 mod effects;
 mod keys;
@@ -207,6 +208,7 @@ cases! {
         a_dead_or_cancelled_head_lets_the_next_go: [7] [OrderingKeys];
         whoever_ends_behind_the_head_lets_nobody_pass: [7] [OrderingKeys];
         a_dead_head_blocks_where_the_policy_says_so: [7] [OrderingKeys];
+        a_discarded_head_blocks_nobody: [7] [OrderingKeys];
         a_replayed_task_never_runs_beside_another_of_its_key: [7] [OrderingKeys];
         a_poisoned_head_lets_the_next_go: [7] [OrderingKeys];
         a_follow_up_stands_behind_those_who_wait: [7] [OrderingKeys];
@@ -237,6 +239,16 @@ cases! {
         commands_that_do_not_fit_are_refused: [4] [];
         a_cancelled_task_is_not_leased: [4] [];
     }
+    dead {
+        a_replay_makes_one_run_however_often_it_is_asked: [4] [];
+        a_replay_may_wait_for_its_time: [3, 4] [];
+        an_edited_payload_is_checked_and_marked_as_edited: [4, 9] [];
+        a_discarded_task_is_cancelled_and_says_why: [4] [];
+        an_attempt_names_the_node_that_ran_it: [4] [];
+        dead_tasks_are_grouped_by_what_they_died_of: [9] [];
+        dead_tasks_are_replayed_by_filter_at_a_rate: [4, 9] [];
+        dead_tasks_are_kept_by_a_rule_of_their_own: [8] [];
+    }
     effects {
         a_result_is_returned_instead_of_running_again: [4] [];
         an_unkeyed_effect_without_result_is_unknown: [4] [];
@@ -250,6 +262,7 @@ cases! {
         a_task_reads_back_as_it_was_asked_for: [1] [];
         lists_are_newest_first_and_paged: [9] [];
         filters_fit_every_given_field: [9] [];
+        filters_fit_classes_and_times: [9] [];
         counts_follow_every_move: [8] [];
         history_keeps_what_retention_says: [8] [];
         ids_of_other_stores_are_unknown: [2] [];
@@ -344,6 +357,7 @@ macro_rules! conformance {
                 a_dead_or_cancelled_head_lets_the_next_go
                 whoever_ends_behind_the_head_lets_nobody_pass
                 a_dead_head_blocks_where_the_policy_says_so
+                a_discarded_head_blocks_nobody
                 a_replayed_task_never_runs_beside_another_of_its_key
                 a_poisoned_head_lets_the_next_go
                 a_follow_up_stands_behind_those_who_wait
@@ -369,6 +383,14 @@ macro_rules! conformance {
                 an_unknown_effect_is_resolved_by_a_person
                 commands_that_do_not_fit_are_refused
                 a_cancelled_task_is_not_leased
+                a_replay_makes_one_run_however_often_it_is_asked
+                a_replay_may_wait_for_its_time
+                an_edited_payload_is_checked_and_marked_as_edited
+                a_discarded_task_is_cancelled_and_says_why
+                an_attempt_names_the_node_that_ran_it
+                dead_tasks_are_grouped_by_what_they_died_of
+                dead_tasks_are_replayed_by_filter_at_a_rate
+                dead_tasks_are_kept_by_a_rule_of_their_own
                 a_result_is_returned_instead_of_running_again
                 an_unkeyed_effect_without_result_is_unknown
                 the_same_step_with_other_content_is_a_conflict
@@ -379,6 +401,7 @@ macro_rules! conformance {
                 a_task_reads_back_as_it_was_asked_for
                 lists_are_newest_first_and_paged
                 filters_fit_every_given_field
+                filters_fit_classes_and_times
                 counts_follow_every_move
                 history_keeps_what_retention_says
                 ids_of_other_stores_are_unknown

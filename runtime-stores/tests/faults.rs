@@ -52,6 +52,7 @@ async fn finish(store: &SqliteStore, up_to: usize) -> usize {
             lease: leased.lease,
             outcome: Outcome::Done { output: b"{}".to_vec() },
             with: None,
+            node: None,
             started_at: leased.task.created_at,
             took: Duration::ZERO,
             trace: None,

@@ -17,7 +17,8 @@ use runtime_core::name::{
 };
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Settled, Settlement};
 use runtime_core::store::{
-    EffectClass, EnqueueError, Enqueued, LaneBy, LeaseAsk, QueuePolicy, Store, TaskCommand, TaskFilter,
+    BulkReplay, EffectClass, EnqueueError, Enqueued, LaneBy, LeaseAsk, QueuePolicy, Store, TaskCommand,
+    TaskFilter,
 };
 use runtime_core::task::{
     AttemptRecord, Held, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
@@ -29,6 +30,8 @@ const LIMITS: StoreLimits = StoreLimits { max_payload_bytes: 64, max_batch: 100,
 const RETENTION: Retention = Retention {
     keep_finished_for: Duration::from_secs(40),
     keep_finished_at_most: 5,
+    keep_dead_for: Duration::from_secs(60),
+    keep_dead_at_most: 2,
     keep_keys_for: Duration::from_secs(90),
 };
 const LEASE: Duration = Duration::from_secs(30);
@@ -76,6 +79,8 @@ enum Call {
     PauseScope { queue: u8, scope: u8, paused: bool },
     SetPolicy { queue: u8, dead_head_blocks: bool, lanes: bool, fair: bool },
     Heads(u8),
+    ReplayWhere { queue: u8, limit: usize, rate: u32 },
+    DeadGroups,
     Sweep,
     Advance(u8),
     Reopen,
@@ -154,7 +159,9 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0..12_usize).prop_map(Call::Checkpoint),
         2 => (0..12_usize, 0..2_u8).prop_map(|(lease, content)| Call::BeginEffect { lease, content }),
         1 => (0..12_usize).prop_map(Call::RecordEffect),
-        3 => (0..40_usize, 0..4_u8).prop_map(|(task, command)| Call::Steer { task, command }),
+        3 => (0..40_usize, 0..8_u8).prop_map(|(task, command)| Call::Steer { task, command }),
+        1 => (0..2_u8, 1..3_usize, 0..3_u32).prop_map(|(queue, limit, rate)| Call::ReplayWhere { queue, limit, rate }),
+        1 => Just(Call::DeadGroups),
         1 => (0..2_u8, 0..2_u8, any::<bool>()).prop_map(|(queue, scope, paused)| Call::PauseScope { queue, scope, paused }),
         1 => (0..2_u8, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(queue, dead_head_blocks, lanes, fair)| Call::SetPolicy { queue, dead_head_blocks, lanes, fair }),
         1 => (0..2_u8).prop_map(Call::Heads),
@@ -257,7 +264,14 @@ impl Side {
                     0 => TaskCommand::Retry,
                     1 => TaskCommand::Approve,
                     2 => TaskCommand::Reject,
-                    _ => TaskCommand::Cancel,
+                    3 => TaskCommand::Cancel,
+                    4 => TaskCommand::Replay { at: None, payload: None },
+                    5 => TaskCommand::Replay {
+                        at: Some(now + jiff::SignedDuration::from_secs(9)),
+                        payload: None,
+                    },
+                    6 => TaskCommand::Replay { at: None, payload: Some(b"7".to_vec()) },
+                    _ => TaskCommand::Discard { reason: "no".into() },
                 };
                 match self.store.steer(vec![(id, command)]).await.unwrap().remove(0) {
                     Ok(state) => state.to_string(),
@@ -283,6 +297,22 @@ impl Side {
                 let heads = self.store.ordering_heads(queue(*of)).await.unwrap();
                 let words = heads.into_iter().map(|head| {
                     format!("{} {} {} {}", head.key, self.number(head.task), head.state, head.waiting)
+                });
+                words.collect::<Vec<_>>().join("; ")
+            }
+            Call::ReplayWhere { queue: number, limit, rate } => {
+                let filter = TaskFilter { queue: Some(queue(*number)), ..TaskFilter::default() };
+                let replay = BulkReplay { limit: *limit, rate: NonZeroU32::new(*rate), from: now };
+                format!("{:?}", self.store.replay_where(filter, replay).await.unwrap())
+            }
+            Call::DeadGroups => {
+                let groups = self.store.dead_groups(TaskFilter::default()).await.unwrap();
+                let words = groups.into_iter().map(|group| {
+                    let (example, count) = (self.number(group.example), group.count);
+                    format!(
+                        "{count} of {} by {} like {example}, {} to {}",
+                        group.queue, group.code, group.oldest, group.newest
+                    )
                 });
                 words.collect::<Vec<_>>().join("; ")
             }
@@ -423,7 +453,8 @@ fn settlement(lease: Lease, end: End, now: jiff::Timestamp) -> Settlement {
         End::Cancel => Outcome::Cancel { reason: "no".into() },
         End::Release => Outcome::Released { reason: ReleaseReason::Shutdown },
     };
-    Settlement { lease, outcome, with, started_at: now, took: Duration::from_millis(3), trace: None }
+    let node = Some("/engine/apps/app/workers/worker".parse().unwrap());
+    Settlement { lease, outcome, with, node, started_at: now, took: Duration::from_millis(3), trace: None }
 }
 
 /// `lanes`: whether queues have any. Whose turn it is, is lost with the process, so then none is reopened.

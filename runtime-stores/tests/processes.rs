@@ -49,6 +49,7 @@ async fn settle(store: &SqliteStore, leased: &[LeasedTask]) -> Vec<Settled> {
         lease: leased.lease,
         outcome: Outcome::Done { output: b"{}".to_vec() },
         with: None,
+        node: None,
         started_at: leased.task.created_at,
         took: Duration::ZERO,
         trace: None,

@@ -96,6 +96,7 @@ async fn a_file_of_the_first_schema_opens_with_its_tasks_and_goes_on() {
         lease: leased.lease,
         outcome: Outcome::Done { output: b"{}".to_vec() },
         with: None,
+        node: None,
         started_at: clock.now(),
         took: Duration::from_millis(1),
         trace: None,

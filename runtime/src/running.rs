@@ -244,8 +244,9 @@ impl StoreConfig {
         let days = |days: u32| Duration::from_hours(24 * u64::from(days));
         Retention {
             keep_finished_for: days(self.history_retention_days),
+            keep_dead_for: days(self.dead_letter_retention_days),
+            keep_dead_at_most: self.dead_letters_at_most,
             keep_keys_for: days(self.key_retention_days),
-            ..Retention::default()
         }
     }
 }

@@ -130,9 +130,11 @@ impl CompletionService {
         task: TaskId,
         command: TaskCommand,
     ) -> Result<TaskState, CommandError> {
+        // By name alone: a command may carry a payload.
+        let name = command.name();
         let answer = store.steer(vec![(task, command)]).await?.pop();
         let state = answer.unwrap_or(Err(SteerError::NotFound(task)))?;
-        tracing::info!(%task, ?command, %state, "task changed from outside");
+        tracing::info!(%task, command = name, %state, "task changed from outside");
         self.finished(task, state);
         Ok(state)
     }
@@ -245,6 +247,7 @@ impl CompletionService {
             lease: settlement.lease,
             outcome,
             with: None,
+            node: settlement.node.clone(),
             started_at: settlement.started_at,
             took: settlement.took,
             trace: settlement.trace.clone(),

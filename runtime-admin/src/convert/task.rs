@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use runtime_core::error::TaskError;
 use runtime_core::name::Route;
-use runtime_core::store::Enqueued;
+use runtime_core::store::{Enqueued, TaskCommand};
 use runtime_core::task::{AttemptRecord, NewTask, Priority, Task, TaskState};
 use runtime_core::trace::TraceContext;
 use runtime_proto::v1;
@@ -51,6 +51,7 @@ pub(crate) fn task(task: &Task) -> v1::Task {
             .as_ref()
             .map(|progress| v1::TaskProgress { fraction: progress.fraction, note: progress.note.clone() }),
         approved: task.approved,
+        edited: task.edited,
         last_error: task.last_error.as_ref().map(task_error),
         payload_bytes: bytes(&task.payload),
         output_bytes: task.output.as_deref().map_or(0, bytes),
@@ -63,6 +64,7 @@ pub(crate) fn attempt(record: &AttemptRecord) -> v1::Attempt {
         attempt: record.attempt,
         epoch: record.epoch.0,
         instance: record.instance.to_string(),
+        node: record.node.as_ref().map(ToString::to_string).unwrap_or_default(),
         started_at: Some(timestamp(record.started_at)),
         took: Some(duration(record.took)),
         outcome: record.outcome.clone(),
@@ -91,9 +93,7 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
         queue: named("queue", "queues/", &request.queue)?,
         handler: parsed("handler", &request.handler)?,
     };
-    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&request.payload) {
-        return Err(invalid("payload", format!("not a JSON document: {error}")));
-    }
+    check_json(&request.payload)?;
     let priority = i16::try_from(request.priority)
         .map_err(|_| invalid("priority", format!("{} is not between -32768 and 32767", request.priority)))?;
     let defaults = NewTask::new(Arc::new(route), request.payload);
@@ -111,6 +111,22 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
         trace: trace(metadata),
         ..defaults
     })
+}
+
+/// What an operator wants replayed, and how.
+pub(crate) fn replay(request: v1::ReplayTaskRequest) -> Result<TaskCommand, Status> {
+    request.payload.as_deref().map(check_json).transpose()?;
+    Ok(TaskCommand::Replay {
+        at: request.at.map(|at| timestamp_from_wire("at", &at)).transpose()?,
+        payload: request.payload,
+    })
+}
+
+fn check_json(payload: &[u8]) -> Result<(), Status> {
+    match serde_json::from_slice::<IgnoredAny>(payload) {
+        Ok(IgnoredAny) => Ok(()),
+        Err(error) => Err(invalid("payload", format!("not a JSON document: {error}"))),
+    }
 }
 
 /// What became of a task that was asked for, for the wire.

@@ -31,7 +31,7 @@ impl Tasks {
     ) -> Result<v1::TaskState, Status> {
         let (id, about) = convert::task_from_wire(name)?;
         let door = self.0.for_call(metadata);
-        tracing::info!(task = %id, ?command, "an operator steers a task");
+        tracing::info!(task = %id, command = command.name(), "an operator steers a task");
         let state = door.ask(&about, |reply| Command::SteerTask { id, command, reply }).await?;
         Ok(convert::task_state(state))
     }
@@ -129,5 +129,28 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::CancelTaskResponse>, Status> {
         let state = self.steer(request.metadata(), &request.get_ref().name, TaskCommand::Cancel).await?;
         Ok(Response::new(v1::CancelTaskResponse { state: state.into() }))
+    }
+
+    async fn replay_task(
+        &self,
+        request: Request<v1::ReplayTaskRequest>,
+    ) -> Result<Response<v1::ReplayTaskResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let name = request.name.clone();
+        let state = self.steer(&metadata, &name, convert::replay(request)?).await?;
+        Ok(Response::new(v1::ReplayTaskResponse { state: state.into() }))
+    }
+
+    async fn discard_task(
+        &self,
+        request: Request<v1::DiscardTaskRequest>,
+    ) -> Result<Response<v1::DiscardTaskResponse>, Status> {
+        let reason = request.get_ref().reason.clone();
+        if reason.trim().is_empty() {
+            return Err(invalid("reason", "a task is not discarded without a reason"));
+        }
+        let command = TaskCommand::Discard { reason };
+        let state = self.steer(request.metadata(), &request.get_ref().name, command).await?;
+        Ok(Response::new(v1::DiscardTaskResponse { state: state.into() }))
     }
 }

@@ -243,6 +243,8 @@ impl World {
             TaskCommand::Retry => LifecycleEvent::RetryAsked,
             TaskCommand::Approve | TaskCommand::Reject => LifecycleEvent::Resolved,
             TaskCommand::Cancel => LifecycleEvent::CancelAsked,
+            TaskCommand::Replay { ref at, .. } => LifecycleEvent::ReplayAsked { due: at.is_none() },
+            TaskCommand::Discard { ref reason } => LifecycleEvent::DiscardAsked { reason },
         };
         let next = transition(view, event).map_err(|error| CommandError::precondition(error.to_string()))?;
         task.state = next.state;

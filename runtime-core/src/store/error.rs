@@ -157,4 +157,12 @@ pub enum SteerError {
     /// Its state does not allow it.
     #[error(transparent)]
     NotAllowed(#[from] crate::lifecycle::NotAllowed),
+    /// The edited payload is larger than the limit.
+    #[error("a payload of {bytes} bytes, at most {limit} are allowed")]
+    PayloadTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// Largest allowed.
+        limit: usize,
+    },
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::ErrorCode;
+use crate::error::{ErrorClass, ErrorCode};
 use crate::name::{AppName, HandlerName, QueueName, Scope, Tenant};
 use crate::task::{Task, TaskId, TaskState};
 
@@ -24,6 +24,16 @@ pub struct TaskFilter {
     pub scope: Option<Scope>,
     /// Whose last error has this code.
     pub code: Option<ErrorCode>,
+    /// Whose last error is of this class.
+    pub error_class: Option<ErrorClass>,
+    /// Accepted at this time or later.
+    pub created_since: Option<Timestamp>,
+    /// Accepted before this time.
+    pub created_until: Option<Timestamp>,
+    /// Finished at this time or later; what is not finished does not fit.
+    pub finished_since: Option<Timestamp>,
+    /// Finished before this time; what is not finished does not fit.
+    pub finished_until: Option<Timestamp>,
 }
 
 /// One page of a list.

@@ -57,6 +57,14 @@ impl State {
         }
     }
 
+    /// A finished task no longer blocks its key, if it did.
+    pub(super) fn unblock(&mut self, task: &Task) {
+        if let Some(line) = line_of(task).filter(|_| self.blocks(task)) {
+            self.lines.blockers.remove(&line);
+            self.let_next_go(line, task.id.row());
+        }
+    }
+
     fn let_next_go(&mut self, line: Line, ended: u64) {
         let next = self.live.iter().find(|(row, task)| {
             **row != ended && task.ordering_key.as_ref() == Some(&line.1) && task.route.queue == line.0

@@ -1,6 +1,9 @@
 //! The read path in memory.
 
-use runtime_core::store::{QueueStats, TaskFilter, TaskPage};
+use std::collections::BTreeMap;
+
+use runtime_core::name::Route;
+use runtime_core::store::{DeadGroup, QueueStats, TaskFilter, TaskPage};
 use runtime_core::task::{AttemptRecord, Task, TaskId};
 
 use super::state::State;
@@ -25,6 +28,32 @@ impl State {
         fitting.truncate(page_size);
         let next = if more { fitting.last().map(|task| task.id) } else { None };
         TaskPage { tasks: fitting.into_iter().map(|task| self.shown(task)).collect(), next }
+    }
+
+    pub(super) fn dead_groups(&self, filter: TaskFilter) -> Vec<DeadGroup> {
+        let Some(filter) = filter.of_the_dead() else { return Vec::new() };
+        let mut groups: BTreeMap<_, DeadGroup> = BTreeMap::new();
+        // In the order of their rows: the last one is the example.
+        for task in self.finished.values().filter(|task| fits(&filter, task)) {
+            let (Some(error), Some(at)) = (&task.last_error, task.finished_at) else { continue };
+            let Route { app, queue, handler } = &*task.route;
+            let key = (app.clone(), queue.clone(), handler.clone(), error.code.as_str());
+            let group = groups.entry(key).or_insert_with(|| DeadGroup {
+                app: app.clone(),
+                queue: queue.clone(),
+                handler: handler.clone(),
+                code: error.code,
+                count: 0,
+                oldest: at,
+                newest: at,
+                example: task.id,
+            });
+            group.count += 1;
+            group.oldest = group.oldest.min(at);
+            group.newest = group.newest.max(at);
+            group.example = task.id;
+        }
+        groups.into_values().collect()
     }
 
     pub(super) fn queue_stats(&self) -> Vec<QueueStats> {
@@ -53,4 +82,9 @@ fn fits(filter: &TaskFilter, task: &Task) -> bool {
         && same(&filter.tenant, task.tenant.as_ref())
         && same(&filter.scope, task.scope.as_ref())
         && same(&filter.code, task.last_error.as_ref().map(|error| &error.code))
+        && same(&filter.error_class, task.last_error.as_ref().map(|error| error.code.class()).as_ref())
+        && filter.created_since.is_none_or(|since| task.created_at >= since)
+        && filter.created_until.is_none_or(|until| task.created_at < until)
+        && filter.finished_since.is_none_or(|since| task.finished_at.is_some_and(|at| at >= since))
+        && filter.finished_until.is_none_or(|until| task.finished_at.is_some_and(|at| at < until))
 }

@@ -11,12 +11,13 @@ use crate::content;
 
 impl State {
     pub(super) fn steer(&mut self, id: TaskId, command: TaskCommand) -> Result<TaskState, SteerError> {
+        content::check_command(&command, &self.limits)?;
         let mut task = self.find(id).cloned().ok_or(SteerError::NotFound(id))?;
         let unknown_effect = waits_for_effect(&task);
-        let next = transition(view(&task), content::event_of(command, unknown_effect))?;
+        let next = transition(view(&task), content::event_of(&command, unknown_effect, self.now))?;
         let cancelled = next.state.is_finished();
         let row = id.row();
-        match (command, unknown_effect) {
+        match (&command, unknown_effect) {
             (TaskCommand::Approve, true) => {
                 let unknown = self.effects.iter_mut().filter(|((owner, _), _)| *owner == row);
                 unknown
@@ -27,16 +28,22 @@ impl State {
                 self.effects.retain(|(owner, _), (_, result)| *owner != row || result.is_some());
             }
             (TaskCommand::Approve, false) => task.approved = true,
-            (TaskCommand::Reject | TaskCommand::Retry | TaskCommand::Cancel, _) => {}
+            (TaskCommand::Replay { payload: Some(payload), .. }, _) => {
+                task.payload.clone_from(payload);
+                task.edited = true;
+                (task.checkpoint, task.progress) = (None, None);
+            }
+            _ => {}
         }
         if task.state == TaskState::Scheduled && !cancelled {
             task.run_at = self.now;
         }
-        if task.state.is_finished() {
+        if task.state.is_finished() && !cancelled {
+            let run_at = content::replay_at(&command, self.now);
             task.finished_at = None;
             task.approved = false;
-            task.deadline = task.deadline.filter(|deadline| *deadline > self.now);
-            task.run_at = self.now;
+            task.deadline = task.deadline.filter(|deadline| *deadline > run_at);
+            task.run_at = run_at;
         }
         Ok(self.place(task, next))
     }

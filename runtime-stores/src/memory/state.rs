@@ -126,6 +126,7 @@ impl State {
             checkpoint: None,
             progress: None,
             approved: false,
+            edited: false,
             last_error: None,
             finished_at: None,
             output: None,
@@ -198,7 +199,8 @@ impl State {
         match (before.is_finished(), task.state.is_finished()) {
             (false, true) => self.leave_line(&task, task.state),
             (true, false) => self.join_line(&task),
-            _ => {}
+            (true, true) => self.unblock(&task),
+            (false, false) => {}
         }
         // A lane may have room now.
         if before == TaskState::Leased && self.policy(&task.route.queue).lanes.is_some() {

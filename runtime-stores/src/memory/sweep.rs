@@ -5,6 +5,7 @@ use runtime_core::store::Swept;
 use runtime_core::task::{Task, TaskState};
 
 use super::state::{State, view};
+use crate::retention::Kept;
 
 impl State {
     pub(super) fn sweep(&mut self) -> Swept {
@@ -50,23 +51,13 @@ impl State {
 
     /// Forgets what history need not keep. Those created first go first.
     fn trim(&mut self) -> usize {
-        let (keep_finished, at_most, keep_keys) = self.retention.in_millis();
-        let cutoff = self.now.as_millisecond().saturating_sub(keep_finished);
-        let kept = u64::try_from(self.finished.len()).unwrap_or(u64::MAX);
-        let mut surplus = kept.saturating_sub(at_most);
-        let mut old = Vec::new();
-        for (row, task) in &self.finished {
-            let finished_at = task.finished_at.map_or(0, |at| at.as_millisecond());
-            if (surplus > 0 || finished_at <= cutoff) && !self.blocks(task) {
-                surplus = surplus.saturating_sub(1);
-                old.push((*row, finished_at));
-            }
-        }
+        let mut old = self.old(Kept::Finished);
+        old.extend(self.old(Kept::Dead));
         for (row, finished_at) in &old {
             let Some(task) = self.remove(*row) else { continue };
             self.ended.remove(row);
             self.effects.retain(|(owner, _), _| owner != row);
-            let until = finished_at.saturating_add(keep_keys);
+            let until = finished_at.saturating_add(self.retention.keeps_keys());
             let until = jiff::Timestamp::from_millisecond(until).unwrap_or(jiff::Timestamp::MAX);
             if let Some(known) = self.keys.values_mut().find(|known| known.id == task.id) {
                 known.outlive(task.state, until);
@@ -75,5 +66,22 @@ impl State {
         let now = self.now;
         self.keys.retain(|_, known| !known.is_over(now));
         old.len()
+    }
+
+    /// What this rule no longer keeps: rows, and when they finished.
+    fn old(&self, kept: Kept) -> Vec<(u64, i64)> {
+        let (keep_for, at_most) = self.retention.keeps(kept);
+        let cutoff = self.now.as_millisecond().saturating_sub(keep_for);
+        let mine: Vec<_> = self.finished.iter().filter(|(_, task)| Kept::of(task.state) == kept).collect();
+        let mut surplus = u64::try_from(mine.len()).unwrap_or(u64::MAX).saturating_sub(at_most);
+        let mut old = Vec::new();
+        for (row, task) in mine {
+            let finished_at = task.finished_at.map_or(0, |at| at.as_millisecond());
+            if (surplus > 0 || finished_at <= cutoff) && !self.blocks(task) {
+                surplus = surplus.saturating_sub(1);
+                old.push((*row, finished_at));
+            }
+        }
+        old
     }
 }

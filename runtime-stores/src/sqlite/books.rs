@@ -113,6 +113,11 @@ impl Books {
         finished.map(|state| self.queues.iter().map(|book| book.counts.of(state)).sum::<u64>()).sum()
     }
 
+    /// Of these, the dead ones.
+    pub(super) fn dead(&self) -> u64 {
+        self.queues.iter().map(|book| book.counts.of(TaskState::Dead)).sum()
+    }
+
     /// Takes over what the file holds. Nothing to undo.
     pub(super) fn begin_with(&mut self, queue: i64, state: TaskState, tasks: u64) {
         let book = self.book(queue);

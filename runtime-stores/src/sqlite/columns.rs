@@ -18,16 +18,16 @@ macro_rules! shared_columns {
     () => {
         "row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, schema_version, \
          created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-         causation_id, checkpoint, progress, error, ordering_key"
+         causation_id, checkpoint, progress, error, ordering_key, edited"
     };
 }
 pub(super) use shared_columns;
 
 /// Position of `output`, which only finished tasks have.
-pub(super) const OUTPUT: usize = 27;
+pub(super) const OUTPUT: usize = 28;
 
 /// Position of `held`, behind the shared columns of a live task. See [`super::line`].
-pub(super) const HELD: usize = 27;
+pub(super) const HELD: usize = OUTPUT;
 
 /// Position of `lane`, behind `held`.
 pub(super) const LANE: usize = 28;
@@ -68,6 +68,7 @@ pub(super) fn task(row: &Row<'_>, names: &Names, salt: u64) -> Result<Task, Faul
             .map(|json| serde_json::from_str::<Progress>(json).map_err(misfit))
             .transpose()?,
         approved: row.get(16)?,
+        edited: row.get(27)?,
         last_error: text(row, 25)?.map(|json| serde_json::from_str(json).map_err(misfit)).transpose()?,
         finished_at: state.is_finished().then_some(at),
         output: if state.is_finished() { optional(row, OUTPUT)? } else { None },

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use runtime_core::name::{InstanceName, QueueName, Route};
+use runtime_core::node::NodePath;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fault::Fault;
@@ -57,6 +58,7 @@ pub(super) enum NameKind {
     Queue,
     Route,
     Instance,
+    Node,
 }
 
 /// The names of one file, as far as they were met.
@@ -65,6 +67,7 @@ pub(super) struct Names {
     queues: Numbered<QueueName>,
     routes: Numbered<Arc<Route>>,
     instances: Numbered<InstanceName>,
+    nodes: Numbered<NodePath>,
 }
 
 impl Names {
@@ -90,6 +93,11 @@ impl Names {
         while let Some(row) = rows.next()? {
             names.instances.add(row.get(0)?, parse(row, 1)?);
         }
+        let mut nodes = conn.prepare_cached("SELECT id, path FROM rt_node")?;
+        let mut rows = nodes.query([])?;
+        while let Some(row) = rows.next()? {
+            names.nodes.add(row.get(0)?, parse(row, 1)?);
+        }
         Ok(names)
     }
 
@@ -98,6 +106,7 @@ impl Names {
             NameKind::Queue => self.queues.remove(id),
             NameKind::Route => self.routes.remove(id),
             NameKind::Instance => self.instances.remove(id),
+            NameKind::Node => self.nodes.remove(id),
         }
     }
 
@@ -133,16 +142,31 @@ impl Names {
         self.instances.ids.get(name).copied()
     }
 
+    pub(super) fn node(&self, id: i64) -> Result<&NodePath, Fault> {
+        self.nodes.name(id).ok_or_else(|| Fault::corrupt(format!("no node {id}")))
+    }
+
+    pub(super) fn node_id(&self, path: &NodePath) -> Option<i64> {
+        self.nodes.ids.get(path).copied()
+    }
+
+    /// The number of a node, given now when it has none.
+    pub(super) fn intern_node(&mut self, conn: &Connection, path: &NodePath) -> Result<i64, Fault> {
+        let id = number(conn, "rt_node", "path", path.as_str())?;
+        self.nodes.add(id, path.clone());
+        Ok(id)
+    }
+
     /// The number of a queue, given now when it has none.
     pub(super) fn intern_queue(&mut self, conn: &Connection, name: &QueueName) -> Result<i64, Fault> {
-        let id = number(conn, "rt_queue", name.as_str())?;
+        let id = number(conn, "rt_queue", "name", name.as_str())?;
         self.queues.add(id, name.clone());
         Ok(id)
     }
 
     /// The number of an instance, given now when it has none.
     pub(super) fn intern_instance(&mut self, conn: &Connection, name: &InstanceName) -> Result<i64, Fault> {
-        let id = number(conn, "rt_instance", name.as_str())?;
+        let id = number(conn, "rt_instance", "name", name.as_str())?;
         self.instances.add(id, name.clone());
         Ok(id)
     }
@@ -170,15 +194,15 @@ impl Names {
     }
 }
 
-fn number(conn: &Connection, table: &str, name: &str) -> Result<i64, Fault> {
+fn number(conn: &Connection, table: &str, column: &str, name: &str) -> Result<i64, Fault> {
     let known = conn
-        .prepare_cached(&format!("SELECT id FROM {table} WHERE name = ?1"))?
+        .prepare_cached(&format!("SELECT id FROM {table} WHERE {column} = ?1"))?
         .query_row([name], |row| row.get(0))
         .optional()?;
     match known {
         Some(id) => Ok(id),
         None => {
-            Ok(conn.prepare_cached(&format!("INSERT INTO {table} (name) VALUES (?1)"))?.insert([name])?)
+            Ok(conn.prepare_cached(&format!("INSERT INTO {table} ({column}) VALUES (?1)"))?.insert([name])?)
         }
     }
 }

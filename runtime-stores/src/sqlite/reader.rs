@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime_core::event::{NewEvent, StoredEvent};
-use runtime_core::name::InstanceName;
+use runtime_core::name::{InstanceName, Route};
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::store::{QueueStats, SqlRow, SqlValue, StoreError, TaskFilter, TaskPage};
+use runtime_core::store::{DeadGroup, QueueStats, SqlRow, SqlValue, StoreError, TaskFilter, TaskPage};
 use runtime_core::task::{AttemptRecord, Epoch, Task, TaskId, TaskState};
-use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use tokio::sync::Semaphore;
 
 use super::app::{AppGuard, query_fenced};
-use super::columns::{self, moment, shared_columns, trace_from_text};
+use super::columns::{self, moment, trace_from_text};
+use super::conditions::{Conditions, FINISHED, LIVE};
 use super::fault::Fault;
 use super::names::Names;
 use super::open;
@@ -24,9 +24,7 @@ use super::writer::{Shared, row_of};
 /// Most connections that read at once.
 const READERS: usize = 4;
 
-/// Behind what both have: what a finished task gave, how a live one is held.
-const LIVE: &str = concat!("SELECT ", shared_columns!(), ", NULL, held FROM rt_task");
-const FINISHED: &str = concat!("SELECT ", shared_columns!(), ", output, 0 FROM rt_history");
+/// Where a live task says how it is held.
 const HELD: usize = columns::OUTPUT + 1;
 
 /// Connections that only read, opened when first needed.
@@ -144,9 +142,9 @@ impl Reader {
         if self.get(look, &[id])?.iter().all(Option::is_none) {
             return Ok(Vec::new());
         }
-        let sql = "SELECT attempt, epoch, instance, started_at, took_us, outcome, error, trace FROM rt_attempt WHERE row = ?1 \
+        let sql = "SELECT attempt, epoch, instance, started_at, took_us, outcome, error, trace, node FROM rt_attempt WHERE row = ?1 \
             UNION ALL \
-            SELECT attempt, epoch, holder, started_at, took_us, 'done', NULL, attempt_trace FROM rt_history \
+            SELECT attempt, epoch, holder, started_at, took_us, 'done', NULL, attempt_trace, attempt_node FROM rt_history \
             WHERE row = ?1 AND started_at IS NOT NULL \
             ORDER BY epoch";
         let mut statement = self.conn.prepare_cached(sql)?;
@@ -159,6 +157,7 @@ impl Reader {
                 attempt: row.get(0)?,
                 epoch: Epoch(row.get::<_, i64>(1)?.unsigned_abs()),
                 instance: instance(look.names, row.get(2)?)?,
+                node: row.get::<_, Option<i64>>(8)?.map(|id| look.names.node(id).cloned()).transpose()?,
                 started_at: moment(row.get(3)?)?,
                 took: std::time::Duration::from_micros(row.get::<_, i64>(4)?.unsigned_abs()),
                 outcome: row.get(5)?,
@@ -176,18 +175,10 @@ impl Reader {
         after: Option<TaskId>,
         page_size: usize,
     ) -> Result<TaskPage, Fault> {
-        let Some(Conditions { sql, mut values, live, finished }) = Conditions::of(filter, after, look.names)
-        else {
+        let Some(conditions) = Conditions::of(filter, after, look.names) else {
             return Ok(TaskPage::default());
         };
-        let limit = page_size.saturating_add(1);
-        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-        let select = match (live, finished) {
-            (true, true) => format!("{LIVE} WHERE {sql} UNION ALL {FINISHED} WHERE {sql}"),
-            (true, false) => format!("{LIVE} WHERE {sql}"),
-            (false, _) => format!("{FINISHED} WHERE {sql}"),
-        };
-        let sql = format!("{select} ORDER BY row DESC LIMIT ?{}", values.len());
+        let (sql, values) = conditions.list(page_size.saturating_add(1));
         let mut statement = self.conn.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
         let mut tasks = Vec::new();
@@ -198,6 +189,39 @@ impl Reader {
         tasks.truncate(page_size);
         let next = if more { tasks.last().map(|task| task.id) } else { None };
         Ok(TaskPage { tasks, next })
+    }
+
+    pub(super) fn dead_groups(&self, look: &Look<'_>, filter: TaskFilter) -> Result<Vec<DeadGroup>, Fault> {
+        let Some(filter) = filter.of_the_dead() else { return Ok(Vec::new()) };
+        let Some(conditions) = Conditions::of(&filter, None, look.names) else { return Ok(Vec::new()) };
+        let (sql, values) = conditions.dead_groups();
+        // One snapshot: the examples are there.
+        let tx = self.conn.unchecked_transaction()?;
+        let mut statement = tx.prepare_cached(&sql)?;
+        let mut created = tx.prepare_cached("SELECT created_at FROM rt_history WHERE row = ?1")?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut groups = Vec::new();
+        while let Some(row) = rows.next()? {
+            let Route { app, queue, handler } = &**look.names.route(row.get(0)?)?;
+            let code: String = row.get(1)?;
+            let example: i64 = row.get(5)?;
+            let created_at = moment(created.query_row([example], |row| row.get(0))?)?;
+            groups.push(DeadGroup {
+                app: app.clone(),
+                queue: queue.clone(),
+                handler: handler.clone(),
+                code: code.parse().map_err(|error| Fault::corrupt(format!("{error}")))?,
+                count: row.get::<_, i64>(2)?.unsigned_abs(),
+                oldest: moment(row.get(3)?)?,
+                newest: moment(row.get(4)?)?,
+                example: TaskId::new(created_at, look.salt, example.unsigned_abs()),
+            });
+        }
+        let key = |group: &DeadGroup| {
+            (group.app.clone(), group.queue.clone(), group.handler.clone(), group.code.as_str())
+        };
+        groups.sort_by_cached_key(key);
+        Ok(groups)
     }
 
     /// Counts are the writer's; only the oldest of each queue is looked up.
@@ -265,62 +289,4 @@ impl Reader {
 
 fn instance(names: &Names, id: i64) -> Result<InstanceName, Fault> {
     names.instance(id).cloned()
-}
-
-/// A filter as SQL.
-struct Conditions {
-    sql: String,
-    values: Vec<Value>,
-    live: bool,
-    finished: bool,
-}
-
-impl Conditions {
-    /// `None` when nothing can fit: a name that no task ever had.
-    fn of(filter: &TaskFilter, after: Option<TaskId>, names: &Names) -> Option<Self> {
-        let states = if filter.states.is_empty() { TaskState::ALL.to_vec() } else { filter.states.clone() };
-        let mut conditions = Self {
-            sql: String::from("1"),
-            values: Vec::new(),
-            live: states.iter().any(|state| !state.is_finished()),
-            finished: states.iter().any(|state| state.is_finished()),
-        };
-        if !filter.states.is_empty() {
-            let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
-            conditions.sql.push_str(&format!(" AND state IN ({})", numbers.join(", ")));
-        }
-        if let Some(after) = after {
-            conditions.add("row < ?", Value::Integer(row_of(after)));
-        }
-        if let Some(queue) = &filter.queue {
-            conditions.add("queue = ?", Value::Integer(names.queue_id(queue)?));
-        }
-        if filter.app.is_some() || filter.handler.is_some() {
-            let routes: Vec<String> = names
-                .routes()
-                .filter(|(_, route)| filter.app.as_ref().is_none_or(|app| route.app == *app))
-                .filter(|(_, route)| filter.handler.as_ref().is_none_or(|handler| route.handler == *handler))
-                .map(|(id, _)| id.to_string())
-                .collect();
-            if routes.is_empty() {
-                return None;
-            }
-            conditions.sql.push_str(&format!(" AND route IN ({})", routes.join(", ")));
-        }
-        if let Some(tenant) = &filter.tenant {
-            conditions.add("tenant = ?", Value::Text(tenant.as_str().to_owned()));
-        }
-        if let Some(scope) = &filter.scope {
-            conditions.add("scope = ?", Value::Text(scope.as_str().to_owned()));
-        }
-        if let Some(code) = filter.code {
-            conditions.add("error ->> '$.code' = ?", Value::Text(code.as_str().to_owned()));
-        }
-        Some(conditions)
-    }
-
-    fn add(&mut self, condition: &str, value: Value) {
-        self.values.push(value);
-        self.sql.push_str(&format!(" AND {condition}{}", self.values.len()));
-    }
 }

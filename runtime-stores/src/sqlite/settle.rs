@@ -18,6 +18,7 @@ pub(super) struct Finish<'a> {
     pub(super) started_at: Option<i64>,
     pub(super) took_us: Option<i64>,
     pub(super) trace: Option<String>,
+    pub(super) node: Option<i64>,
 }
 
 impl Writer<'_> {
@@ -70,11 +71,17 @@ impl Writer<'_> {
         let started_at = settlement.started_at.as_millisecond();
         let took_us = i64::try_from(settlement.took.as_micros()).unwrap_or(i64::MAX);
         let trace = settlement.trace.as_ref().map(trace_to_text);
+        let node = settlement.node.as_ref().map(|node| self.node(node)).transpose()?;
         self.books.let_go(row);
         self.wake_after_alone(standing);
         if let Outcome::Done { output } = &settlement.outcome {
-            let finish =
-                Finish { output: Some(output), started_at: Some(started_at), took_us: Some(took_us), trace };
+            let finish = Finish {
+                output: Some(output),
+                started_at: Some(started_at),
+                took_us: Some(took_us),
+                trace,
+                node,
+            };
             self.finish(row, standing.queue, standing.view.state, standing.ordered, &next, finish)?;
             return Ok(next.state);
         }
@@ -90,6 +97,7 @@ impl Writer<'_> {
                 settlement.outcome.name(),
                 error,
                 trace,
+                node,
             ))?;
         }
         self.place(row, standing, next)
@@ -174,7 +182,9 @@ impl Writer<'_> {
             finish.started_at,
             finish.took_us,
             finish.trace,
+            finish.node,
         ))?;
+        self.trim_floor = self.trim_floor.min(row - 1);
         if moved != 1 || self.sql.delete_task.execute([row])? != 1 {
             return Err(Fault::corrupt(format!("row {row} could not be moved to history")));
         }

@@ -65,27 +65,30 @@ statements! {
         ordering_key IS NOT NULL FROM rt_history WHERE row = ?1";
     finish = "INSERT INTO rt_history (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-        causation_id, checkpoint, progress, error, ordering_key, output, started_at, took_us, attempt_trace) \
+        causation_id, checkpoint, progress, error, ordering_key, edited, output, started_at, took_us, \
+        attempt_trace, attempt_node) \
         SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, run_at, \
         deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, \
-        coalesce(?6, error), ordering_key, ?7, ?8, ?9, ?10 FROM rt_task WHERE row = ?1";
+        coalesce(?6, error), ordering_key, edited, ?7, ?8, ?9, ?10, ?11 FROM rt_task WHERE row = ?1";
     delete_task = "DELETE FROM rt_task WHERE row = ?1";
     /// ?6: how it is held. ?7: milliseconds of one degree of priority.
     revive = "INSERT INTO rt_task (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-        causation_id, checkpoint, progress, error, ordering_key, held, rank) \
+        causation_id, checkpoint, progress, error, ordering_key, edited, held, rank) \
         SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, ?3, \
         CASE WHEN deadline > ?3 THEN deadline END, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, \
-        progress, error, ordering_key, ?6, ?3 + priority * ?7 \
+        progress, error, ordering_key, edited, ?6, ?3 + priority * ?7 \
         FROM rt_history WHERE row = ?1";
     delete_finished = "DELETE FROM rt_history WHERE row = ?1";
+    edit = "UPDATE rt_task SET payload = ?2, edited = 1, checkpoint = NULL, progress = NULL WHERE row = ?1";
+    discard = "UPDATE rt_history SET state = ?2, at = ?3, error = ?4 WHERE row = ?1";
     /// ?5: when it is due; NULL leaves the due time as it is. ?9: milliseconds of one degree of priority.
     r#move = "UPDATE rt_task SET state = ?2, attempt = ?3, crash_count = ?4, run_at = coalesce(?5, run_at), at = ?6, \
         error = coalesce(?7, error), approved = coalesce(?8, approved), rank = coalesce(?5 + priority * ?9, rank) WHERE row = ?1";
     approve = "UPDATE rt_task SET approved = 1 WHERE row = ?1";
 
-    insert_attempt = "INSERT OR REPLACE INTO rt_attempt (row, epoch, attempt, instance, started_at, took_us, outcome, error, trace) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    insert_attempt = "INSERT OR REPLACE INTO rt_attempt (row, epoch, attempt, instance, started_at, took_us, outcome, error, trace, node) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     insert_event = "INSERT INTO rt_outbox (row, created_at, at, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)";
 
     count_finished = "INSERT INTO rt_history_count (queue, state, tasks) VALUES (?1, ?2, max(?3, 0)) \
@@ -100,6 +103,8 @@ statements! {
     past_deadline = "SELECT row FROM rt_task INDEXED BY rt_deadline WHERE deadline <= ?1 AND state < 2 ORDER BY deadline LIMIT ?2";
     oldest_finished = "SELECT row, at, state, queue, idempotency_key, created_at, EXISTS (SELECT 1 FROM rt_blocker WHERE rt_blocker.row = rt_history.row) \
         FROM rt_history WHERE row > ?1 ORDER BY row LIMIT ?2";
+    oldest_dead = "SELECT row, at, state, queue, idempotency_key, created_at, EXISTS (SELECT 1 FROM rt_blocker WHERE rt_blocker.row = rt_history.row) \
+        FROM rt_history INDEXED BY rt_history_bad WHERE state = 5 AND state <> 4 AND row > ?1 ORDER BY row LIMIT ?2";
     forget_attempts = "DELETE FROM rt_attempt WHERE row = ?1";
     forget_effects = "DELETE FROM rt_effect WHERE row = ?1";
     outlive_key = "UPDATE rt_key SET state = ?3, expires_at = max(?4, coalesce(keep_until, 0)) WHERE hash = ?1 AND row = ?2";
@@ -154,9 +159,10 @@ mod tests {
 
     #[test]
     fn the_numbers_in_the_sql_are_those_of_the_lifecycle() {
-        let numbers = [TaskState::Scheduled, TaskState::Ready, TaskState::Leased, TaskState::Done]
-            .map(TaskState::number);
-        assert_eq!(numbers, [0, 1, 2, 4], "state = 0, 1, 2 and 4 in the statements and indexes");
+        let numbers =
+            [TaskState::Scheduled, TaskState::Ready, TaskState::Leased, TaskState::Done, TaskState::Dead]
+                .map(TaskState::number);
+        assert_eq!(numbers, [0, 1, 2, 4, 5], "state = 0, 1, 2, 4 and 5 in the statements and indexes");
         assert!(
             [TaskState::Scheduled, TaskState::Ready].iter().all(|state| state.number() < 2),
             "past_deadline"

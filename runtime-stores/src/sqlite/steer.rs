@@ -5,23 +5,28 @@ use runtime_core::lifecycle::transition;
 use runtime_core::store::{SteerError, TaskCommand};
 use runtime_core::task::{TaskId, TaskState};
 
+use super::books::millis;
+use super::columns::json;
 use super::fault::Fault;
 use super::writer::{Standing, Writer, row_of};
-use crate::content::event_of;
+use crate::content::{check_command, event_of, replay_at};
 
 impl Writer<'_> {
     pub(super) fn steer(
         &mut self,
         commands: &[(TaskId, TaskCommand)],
     ) -> Result<Vec<Result<TaskState, SteerError>>, Fault> {
-        commands.iter().map(|(id, command)| self.steer_one(*id, *command)).collect()
+        commands.iter().map(|(id, command)| self.steer_one(*id, command)).collect()
     }
 
     fn steer_one(
         &mut self,
         id: TaskId,
-        command: TaskCommand,
+        command: &TaskCommand,
     ) -> Result<Result<TaskState, SteerError>, Fault> {
+        if let Err(refused) = check_command(command, &self.limits) {
+            return Ok(Err(refused));
+        }
         if let Some(standing) = self.standing(id)? {
             return self.steer_live(row_of(id), &standing, command);
         }
@@ -35,10 +40,10 @@ impl Writer<'_> {
         &mut self,
         row: i64,
         standing: &Standing,
-        command: TaskCommand,
+        command: &TaskCommand,
     ) -> Result<Result<TaskState, SteerError>, Fault> {
         let unknown_effect = waits_for_effect(standing)?;
-        let event = event_of(command, unknown_effect);
+        let event = event_of(command, unknown_effect, self.timestamp()?);
         let next = match transition(standing.view, event) {
             Ok(next) => next,
             Err(not_allowed) => return Ok(Err(not_allowed.into())),
@@ -47,34 +52,47 @@ impl Writer<'_> {
             (TaskCommand::Approve, true) => drop(self.sql.assume_effects.execute((row, b"null".as_slice()))?),
             (TaskCommand::Reject, true) => drop(self.sql.withdraw_effects.execute([row])?),
             (TaskCommand::Approve, false) => drop(self.sql.approve.execute([row])?),
-            (TaskCommand::Reject | TaskCommand::Retry | TaskCommand::Cancel, _) => {}
+            _ => {}
         }
         self.place(row, standing, next).map(Ok)
     }
 
-    /// A replayed task goes back to the live ones under the same id. What ended it stays in its attempts.
+    /// A replayed task goes back to the live ones under the same id. What ended it stays in its attempts. A discarded one stays.
     fn steer_finished(
         &mut self,
         row: i64,
         standing: &Standing,
-        command: TaskCommand,
+        command: &TaskCommand,
     ) -> Result<Result<TaskState, SteerError>, Fault> {
-        let next = match transition(standing.view, event_of(command, false)) {
+        let now = self.timestamp()?;
+        let next = match transition(standing.view, event_of(command, false, now)) {
             Ok(next) => next,
             Err(not_allowed) => return Ok(Err(not_allowed.into())),
         };
-        let held = self.held_on_return(row, standing.queue)?;
-        self.sql.revive.execute((
-            row,
-            next.state.number(),
-            self.now,
-            next.attempt,
-            next.crash_count,
-            held,
-            self.priority_step,
-        ))?;
-        self.find_lane(row, standing.queue)?;
-        self.sql.delete_finished.execute([row])?;
+        if next.state.is_finished() {
+            let error = next.error.as_ref().map(json).transpose()?;
+            self.sql.discard.execute((row, next.state.number(), self.now, error))?;
+            self.trim_floor = self.trim_floor.min(row - 1);
+            self.unblock(row, standing.queue)?;
+        } else {
+            let at = millis(replay_at(command, now));
+            let held = self.held_on_return(row, standing.queue)?;
+            self.sql.revive.execute((
+                row,
+                next.state.number(),
+                at,
+                next.attempt,
+                next.crash_count,
+                held,
+                self.priority_step,
+            ))?;
+            self.sql.delete_finished.execute([row])?;
+            if let TaskCommand::Replay { payload: Some(payload), .. } = command {
+                self.sql.edit.execute((row, payload))?;
+            }
+            self.find_lane(row, standing.queue)?;
+            self.books.due_changed |= next.state == TaskState::Scheduled;
+        }
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);
         Ok(Ok(next.state))

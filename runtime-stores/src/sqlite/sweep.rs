@@ -10,6 +10,7 @@ use super::columns::{json, moment, state};
 use super::fault::Fault;
 use super::settle::Finish;
 use super::writer::Writer;
+use crate::retention::Kept;
 
 /// Most rows of one step.
 const STEP: usize = 1_000;
@@ -124,6 +125,7 @@ impl Writer<'_> {
             "lease_lost",
             error,
             None::<String>,
+            None::<i64>,
         ))?;
         self.books.let_go(row);
         self.wake_after_alone(&standing);
@@ -150,18 +152,36 @@ impl Writer<'_> {
         Ok(rows.len())
     }
 
-    /// Walks history from its oldest rows on. Rows grow with creation time, and nothing finishes before it is created: so the walk ends
-    /// where creation is younger than what is kept, and no index over ends is needed.
+    /// One step of each walk through history. Rows grow with creation time, and nothing finishes before it is created: so a walk from the
+    /// oldest rows on ends where creation is younger than what is kept, and no index over ends is needed.
     fn trim_history(&mut self) -> Result<(usize, bool), Fault> {
-        let (keep_finished, at_most, keep_keys) = self.retention.in_millis();
-        let cutoff = self.now.saturating_sub(keep_finished);
-        let mut surplus = self.books.finished().saturating_sub(at_most);
+        let finished = self.books.finished();
+        let dead = self.books.dead();
+        let (forgotten, more) = self.trim(Kept::Finished, finished.saturating_sub(dead))?;
+        let (forgotten_dead, more_dead) = self.trim(Kept::Dead, dead)?;
+        Ok((forgotten + forgotten_dead, more || more_dead))
+    }
+
+    /// Dead tasks are kept longer than others: the walk over the others begins behind those that lie first and are all that is left there.
+    fn trim(&mut self, kept: Kept, tasks: u64) -> Result<(usize, bool), Fault> {
+        let (keep_for, at_most) = self.retention.keeps(kept);
+        let cutoff = self.now.saturating_sub(keep_for);
+        let mut surplus = tasks.saturating_sub(at_most);
+        let mut walk = self.walks[kept as usize];
+        if kept == Kept::Finished && walk == 0 {
+            walk = self.trim_floor;
+        }
+        let mut floor = if walk == self.trim_floor { Some(walk) } else { None };
 
         let mut looked_at = 0;
         let mut young = false;
         let mut old = Vec::new();
         {
-            let mut rows = self.sql.oldest_finished.query((self.trimmed_to, STEP_ROWS))?;
+            let oldest = match kept {
+                Kept::Finished => &mut self.sql.oldest_finished,
+                Kept::Dead => &mut self.sql.oldest_dead,
+            };
+            let mut rows = oldest.query((walk, STEP_ROWS))?;
             while let Some(row) = rows.next()? {
                 looked_at += 1;
                 let (number, finished_at, created_at): (i64, i64, i64) =
@@ -170,32 +190,29 @@ impl Writer<'_> {
                     young = true;
                     break;
                 }
-                self.trimmed_to = number;
+                walk = number;
+                let state = state(row.get(2)?)?;
+                let mine = Kept::of(state) == kept;
                 // What can no longer be replayed could block its ordering key for ever.
                 let blocks: bool = row.get(6)?;
-                if blocks {
-                    continue;
+                let is_old = mine && !blocks && (surplus > 0 || finished_at <= cutoff);
+                floor = floor.filter(|_| !mine || is_old).map(|_| number);
+                if kept == Kept::Finished {
+                    self.trim_floor = floor.unwrap_or(self.trim_floor);
                 }
-                if surplus > 0 || finished_at <= cutoff {
+                if is_old {
                     surplus = surplus.saturating_sub(1);
-                    old.push((
-                        number,
-                        finished_at,
-                        state(row.get(2)?)?,
-                        row.get::<_, i64>(3)?,
-                        row.get::<_, Option<String>>(4)?,
-                    ));
+                    let (queue, key): (i64, Option<String>) = (row.get(3)?, row.get(4)?);
+                    old.push((number, finished_at, state, queue, key));
                 }
             }
         }
         for (row, finished_at, state, queue, key) in &old {
-            self.forget(*row, *finished_at, *state, *queue, key.as_deref(), keep_keys)?;
+            self.forget(*row, *finished_at, *state, *queue, key.as_deref())?;
         }
         let more = looked_at == STEP && !young;
-        if !more {
-            // The next sweep begins anew: what was kept for its end may have grown old.
-            self.trimmed_to = 0;
-        }
+        // The next sweep begins anew: what was kept for its end may have grown old.
+        self.walks[kept as usize] = if more { walk } else { 0 };
         Ok((old.len(), more))
     }
 
@@ -206,11 +223,10 @@ impl Writer<'_> {
         state: TaskState,
         queue: i64,
         key: Option<&str>,
-        keep_keys: i64,
     ) -> Result<(), Fault> {
         if let Some(key) = key {
             let hash = self.key_hash_of(queue, key)?;
-            let expires_at = finished_at.saturating_add(keep_keys);
+            let expires_at = finished_at.saturating_add(self.retention.keeps_keys());
             self.sql.outlive_key.execute((hash, row, state.number(), expires_at))?;
         }
         self.sql.delete_finished.execute([row])?;

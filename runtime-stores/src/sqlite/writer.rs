@@ -10,6 +10,7 @@ use runtime_core::clock::Clock;
 use runtime_core::lifecycle::LifecycleView;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{InstanceName, QueueName, Route};
+use runtime_core::node::NodePath;
 use runtime_core::store::{StateCounts, StoreError};
 use runtime_core::task::{Lease, TaskId, TaskState};
 use rusqlite::Connection;
@@ -130,8 +131,10 @@ pub(super) struct Writer<'c> {
     /// The store's time of this transaction.
     pub(super) now: i64,
     pub(super) hold_back: HoldBack,
-    /// Where the trimming of history goes on.
-    pub(super) trimmed_to: i64,
+    /// Where the walks that trim history go on, by [`crate::retention::Kept`].
+    pub(super) walks: [i64; 2],
+    /// History keeps nothing but dead tasks up to this row.
+    pub(super) trim_floor: i64,
     clock: Arc<dyn Clock>,
     /// Whether commits are to wait for the disk at all, and whether the next one would.
     durable: bool,
@@ -141,6 +144,7 @@ pub(super) struct Writer<'c> {
     last_row: i64,
     end_row: i64,
     last_route: Option<(Arc<Route>, RouteIds)>,
+    last_node: Option<(NodePath, i64)>,
     #[cfg(feature = "faults")]
     break_epoch_check: bool,
 }
@@ -169,7 +173,8 @@ impl<'c> Writer<'c> {
             salt: salt.unsigned_abs(),
             now: millis(options.clock.now()),
             hold_back: HoldBack::default(),
-            trimmed_to: 0,
+            walks: [0; 2],
+            trim_floor: 0,
             clock: Arc::clone(&options.clock),
             durable: options.synchronous == Synchronous::Full,
             waits_for_disk: true,
@@ -180,6 +185,7 @@ impl<'c> Writer<'c> {
             last_row: 0,
             end_row: 0,
             last_route: None,
+            last_node: None,
             #[cfg(feature = "faults")]
             break_epoch_check: options.break_epoch_check,
         })
@@ -199,6 +205,7 @@ impl<'c> Writer<'c> {
             let names = Names::load(self.conn)?;
             self.shared.change_names(|known| *known = names);
             self.policies = Policies::load(self.conn)?;
+            self.trim_floor = 0;
         }
         Ok(())
     }
@@ -250,14 +257,15 @@ impl<'c> Writer<'c> {
         self.undo_books(0);
         self.books.take_woken();
         self.books.due_changed = false;
-        // The reservation may have been undone as well.
+        // The reservation may have been undone as well, and what was forgotten is there again.
         self.end_row = 0;
+        (self.walks, self.trim_floor) = ([0; 2], 0);
     }
 
     fn undo_books(&mut self, mark: usize) {
-        let (last_route, shared) = (&mut self.last_route, &self.shared);
+        let (last_route, last_node, shared) = (&mut self.last_route, &mut self.last_node, &self.shared);
         self.books.undo_to(mark, |kind, id| {
-            *last_route = None;
+            (*last_route, *last_node) = (None, None);
             shared.change_names(|names| names.forget(kind, id));
         });
     }
@@ -383,6 +391,25 @@ impl<'c> Writer<'c> {
         }
         let id = self.shared.change_names(|names| names.intern_queue(self.conn, queue))?;
         self.books.named(NameKind::Queue, id);
+        Ok(id)
+    }
+
+    pub(super) fn node(&mut self, node: &NodePath) -> Result<i64, Fault> {
+        if let Some((last, id)) = &self.last_node
+            && last == node
+        {
+            return Ok(*id);
+        }
+        let known = self.shared.names().node_id(node);
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = self.shared.change_names(|names| names.intern_node(self.conn, node))?;
+                self.books.named(NameKind::Node, id);
+                id
+            }
+        };
+        self.last_node = Some((node.clone(), id));
         Ok(id)
     }
 

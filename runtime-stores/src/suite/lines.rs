@@ -161,6 +161,18 @@ pub(super) async fn whoever_ends_behind_the_head_lets_nobody_pass(w: World) {
     assert_eq!(w.get(third).await.held, Some(Held { behind: Some(first), scope_paused: false }));
 }
 
+pub(super) async fn a_discarded_head_blocks_nobody(w: World) {
+    dead_heads_block(&w, true).await;
+    let [first, second, _] = three(&w).await;
+    let lease = w.lease_one().await.lease;
+    w.settle(lease, rejected()).await;
+    assert_eq!(w.lease(10).await, []);
+    let discard = TaskCommand::Discard { reason: "no longer wanted".into() };
+    assert_eq!(steer(&w, first, discard).await, Ok(TaskState::Cancelled));
+    assert_eq!(ids(&w.lease(10).await), [second]);
+    assert_eq!(heads(&w).await, []);
+}
+
 pub(super) async fn a_dead_head_blocks_where_the_policy_says_so(w: World) {
     dead_heads_block(&w, true).await;
     let [first, second, third] = three(&w).await;

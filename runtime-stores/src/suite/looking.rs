@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::error::{ErrorClass, ErrorCode, TaskError};
 use runtime_core::name::HandlerName;
 use runtime_core::outcome::Outcome;
 use runtime_core::store::TaskFilter;
@@ -106,6 +106,36 @@ pub(super) async fn filters_fit_every_given_field(w: World) {
     assert_eq!(found(TaskFilter { code: Some(ErrorCode::HandlerRejected), ..any() }).await, [b]);
     let both = TaskFilter { code: Some(ErrorCode::HandlerRejected), tenant: "t1".parse().ok(), ..any() };
     assert_eq!(found(both).await, []);
+}
+
+pub(super) async fn filters_fit_classes_and_times(w: World) {
+    let began = w.now();
+    let a = w.put_new(task(1)).await;
+    let lease = w.lease_one().await.lease;
+    w.settle(lease, Outcome::Reject { error: TaskError::new(ErrorCode::InvalidInput, "no") }).await;
+    w.advance(Duration::from_secs(60));
+    let later = w.now();
+    let b = w.put_new(task(2)).await;
+    let lease = w.lease_one().await.lease;
+    w.settle(lease, Outcome::Reject { error: TaskError::permanent("no") }).await;
+    let c = w.put_new(task(3)).await;
+
+    let found = async |filter: TaskFilter| -> Vec<TaskId> {
+        w.store.list(filter, None, 10).await.unwrap().tasks.into_iter().map(|task| task.id).collect()
+    };
+    let any = TaskFilter::default;
+    assert_eq!(found(TaskFilter { error_class: Some(ErrorClass::Permanent), ..any() }).await, [b]);
+    assert_eq!(found(TaskFilter { error_class: Some(ErrorClass::InvalidRequest), ..any() }).await, [a]);
+    assert_eq!(found(TaskFilter { error_class: Some(ErrorClass::NeedsHuman), ..any() }).await, []);
+    assert_eq!(found(TaskFilter { created_since: Some(later), ..any() }).await, [c, b]);
+    assert_eq!(found(TaskFilter { created_until: Some(later), ..any() }).await, [a]);
+    assert_eq!(found(TaskFilter { finished_since: Some(began), ..any() }).await, [b, a]);
+    assert_eq!(found(TaskFilter { finished_since: Some(later), ..any() }).await, [b]);
+    assert_eq!(found(TaskFilter { finished_until: Some(later), ..any() }).await, [a]);
+    let live = TaskFilter { states: vec![TaskState::Ready], finished_since: Some(began), ..any() };
+    assert_eq!(found(live).await, [], "what is not finished has no end");
+    let between = TaskFilter { finished_since: Some(began), finished_until: Some(began), ..any() };
+    assert_eq!(found(between).await, []);
 }
 
 pub(super) async fn counts_follow_every_move(w: World) {

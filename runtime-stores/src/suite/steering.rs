@@ -62,9 +62,10 @@ pub(super) async fn an_unknown_effect_is_resolved_by_a_person(w: World) {
         let begin = |lease| w.store.begin_effect(lease, step.clone(), EffectClass::Unkeyed, [7; 32]);
         assert_eq!(begin(lease).await, Ok(EffectBegun::Fresh));
         w.settle(lease, Outcome::Park { reason: ParkReason::EffectUnknown { step: step.clone() } }).await;
+        let name = command.name();
         assert_eq!(steer(&w, id, command).await, Ok(TaskState::Ready));
         let lease = w.lease_one().await.lease;
-        assert_eq!(begin(lease).await, Ok(expected), "{command:?}");
+        assert_eq!(begin(lease).await, Ok(expected), "{name}");
         w.settle(lease, done()).await;
     }
 }
@@ -73,7 +74,8 @@ pub(super) async fn commands_that_do_not_fit_are_refused(w: World) {
     let id = w.put_new(task(1)).await;
     let lease = w.lease_one().await.lease;
     for command in [TaskCommand::Retry, TaskCommand::Approve, TaskCommand::Reject, TaskCommand::Cancel] {
-        assert!(matches!(steer(&w, id, command).await, Err(SteerError::NotAllowed(_))), "{command:?}");
+        let name = command.name();
+        assert!(matches!(steer(&w, id, command).await, Err(SteerError::NotAllowed(_))), "{name}");
     }
     w.settle(lease, done()).await;
     assert!(matches!(steer(&w, id, TaskCommand::Retry).await, Err(SteerError::NotAllowed(_))));

@@ -33,6 +33,8 @@ impl World {
             retention: Retention {
                 keep_finished_for: Duration::from_secs(3_600),
                 keep_finished_at_most: 50,
+                keep_dead_for: Duration::from_secs(7_000),
+                keep_dead_at_most: 20,
                 keep_keys_for: Duration::from_secs(7_200),
             },
             instance: instance("one"),
@@ -114,6 +116,7 @@ impl World {
             lease,
             outcome,
             with: None,
+            node: None,
             started_at: self.now(),
             took: Duration::from_millis(7),
             trace: None,

@@ -79,11 +79,15 @@ pub struct StoreConfig {
     pub path: Option<PathBuf>,
     /// What an acknowledged task survives.
     pub synchronous: Synchronous,
-    /// How long finished tasks can be looked up, in days; 0 keeps none.
+    /// How long tasks that are done or cancelled can be looked up, in days; 0 keeps none.
     pub history_retention_days: u32,
     /// How long the idempotency key of a finished task is remembered, in days, also when its task no longer is. Longer than the retry
     /// horizon of every worker, or the app does not start.
     pub key_retention_days: u32,
+    /// How long dead tasks are kept, in days; 0 keeps none.
+    pub dead_letter_retention_days: u32,
+    /// Most dead tasks that are kept; those created first go first.
+    pub dead_letters_at_most: u64,
     /// Most live tasks of one queue that are taken from outside; beyond it enqueueing is refused.
     pub queue_capacity: NonZeroU64,
     /// Largest payload, output or checkpoint of one task, in bytes.
@@ -98,6 +102,8 @@ impl Default for StoreConfig {
             synchronous: Synchronous::Full,
             history_retention_days: 30,
             key_retention_days: 30,
+            dead_letter_retention_days: 30,
+            dead_letters_at_most: 100_000,
             queue_capacity: const { NonZeroU64::new(10_000_000).expect("not zero") },
             max_payload_bytes: const { NonZeroUsize::new(1024 * 1024).expect("not zero") },
         }

@@ -12,7 +12,7 @@ use runtime_core::name::{AppName, QueueName, Scope, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DesiredStates, EffectBegun, EffectClass,
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates, EffectBegun, EffectClass,
     EffectLedger, EnqueueError, Enqueued, LeaseAsk, OrderingHead, Outbox, PausedScope, QueueFlow,
     QueuePolicy, QueueStats, SqlRow, SqlValue, SteerError, Store, StoreError, Swept, TaskCommand, TaskFilter,
     TaskPage, TaskReader, TaskStore,
@@ -247,6 +247,13 @@ impl QueueFlow for FaultyStore {
 
     async fn paused_scopes(&self) -> Result<Vec<PausedScope>, StoreError> {
         self.inner.paused_scopes().await
+    }
+}
+
+#[async_trait]
+impl DeadLetters for FaultyStore {
+    async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
+        self.inner.dead_groups(filter).await
     }
 }
 
