@@ -194,7 +194,7 @@ impl Attempt {
         let permits = std::mem::take(&mut *self.permits.lock().unwrap_or_else(PoisonError::into_inner));
         run.breakers.report(permits, &outcome);
         let took = run.platform.clock.now().duration_since(started_at).try_into().unwrap_or_default();
-        let node = Some(run.executor.path().clone());
+        let node = Some(run.executor.entry().path().clone());
         let settlement = Settlement { lease: self.lease, outcome, with, node, started_at, took, trace };
         let policy = &run.descriptor.retry;
         let retry_after =
@@ -212,7 +212,7 @@ pub(crate) fn release(run: &WorkerRun, waiting: Vec<LeasedTask>) {
             lease: leased.lease,
             outcome: Outcome::Released { reason: ReleaseReason::NotStarted },
             with: None,
-            node: Some(run.executor.path().clone()),
+            node: Some(run.executor.entry().path().clone()),
             started_at: now,
             took: Duration::ZERO,
             trace: None,

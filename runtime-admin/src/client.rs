@@ -24,7 +24,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response};
 
 pub use error::{ClientError, Refusal};
 
-use crate::convert::{node_name, queue_name, task_name, worker_name};
+use crate::convert::{node_name, queue_name, task_name, timestamp, worker_name};
 use crate::server::MAX_MESSAGE_BYTES;
 
 /// Where an admin server listens when nothing else is said.
