@@ -116,10 +116,7 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
 /// What an operator wants replayed, and how.
 pub(crate) fn replay(request: v1::ReplayTaskRequest) -> Result<TaskCommand, Status> {
     request.payload.as_deref().map(check_json).transpose()?;
-    Ok(TaskCommand::Replay {
-        at: request.at.map(|at| timestamp_from_wire("at", &at)).transpose()?,
-        payload: request.payload,
-    })
+    Ok(TaskCommand::Replay { at: moment("at", request.at)?, payload: request.payload })
 }
 
 fn check_json(payload: &[u8]) -> Result<(), Status> {

@@ -132,6 +132,13 @@ async fn operators_move_tasks() {
     assert_eq!(steer(5, TaskCommand::Retry).await.unwrap(), v1::TaskState::Ready);
     assert_eq!(steer(7, TaskCommand::Approve).await.unwrap(), v1::TaskState::Ready);
     assert_eq!(steer(4, TaskCommand::Cancel).await.unwrap(), v1::TaskState::Cancelled);
+    let replay = |payload: &str| TaskCommand::Replay { at: None, payload: Some(payload.into()) };
+    let discard = |reason: &str| TaskCommand::Discard { reason: reason.into() };
+    assert_eq!(steer(4, replay("{}")).await.unwrap(), v1::TaskState::Ready);
+    assert_eq!(refused(steer(4, replay("{}")).await.unwrap_err()).0, Code::FailedPrecondition);
+    assert_eq!(refused(steer(5, discard("why")).await.unwrap_err()).0, Code::FailedPrecondition);
+    assert_eq!(refused(steer(5, discard(" ")).await.unwrap_err()).2, ["reason"]);
+    assert_eq!(refused(steer(5, replay("{")).await.unwrap_err()).2, ["payload"]);
     let error = steer(6, TaskCommand::Reject).await.unwrap_err();
     assert_eq!(error.to_string(), "a leased task cannot be resolved");
     assert_eq!(refused(error).0, Code::FailedPrecondition);

@@ -12,10 +12,10 @@ use runtime_core::name::{AppName, QueueName, Scope, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates, EffectBegun, EffectClass,
-    EffectLedger, EnqueueError, Enqueued, LeaseAsk, OrderingHead, Outbox, PausedScope, QueueFlow,
-    QueuePolicy, QueueStats, SqlRow, SqlValue, SteerError, Store, StoreError, Swept, TaskCommand, TaskFilter,
-    TaskPage, TaskReader, TaskStore,
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, LeaseAsk, OrderingHead, Outbox,
+    PausedScope, QueueFlow, QueuePolicy, QueueStats, SqlRow, SqlValue, SteerError, Store, StoreError, Swept,
+    TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, watch};

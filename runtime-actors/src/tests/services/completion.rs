@@ -56,6 +56,7 @@ impl Desk {
             lease: leased.lease,
             outcome: Outcome::Done { output: b"null".to_vec() },
             with: (!with.is_empty()).then(|| Box::new(with)),
+            node: None,
             started_at: self.platform.clock.now(),
             took: Duration::ZERO,
             trace: None,

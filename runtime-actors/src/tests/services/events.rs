@@ -33,6 +33,7 @@ async fn stating(count: usize) -> Arc<FaultyStore> {
             events: vec![NewEvent { kind: "greeted".into(), body: b"null".to_vec() }],
             ..SettleWith::default()
         })),
+        node: None,
         started_at: leased.task.created_at,
         took: Duration::ZERO,
         trace: None,
