@@ -138,8 +138,9 @@ impl World {
             }
             Call::Steer(index, command) => {
                 let Some(id) = self.tasks.get(*index).copied() else { return };
-                let command =
-                    [TaskCommand::Retry, TaskCommand::Approve, TaskCommand::Cancel][usize::from(*command)];
+                let command = [TaskCommand::Retry, TaskCommand::Approve, TaskCommand::Cancel]
+                    [usize::from(*command)]
+                .clone();
                 let before = self.task(id).await.state;
                 let answer = self.store.steer(vec![(id, command)]).await.unwrap().remove(0);
                 if before.is_finished() && answer.is_ok() {
@@ -208,6 +209,7 @@ impl World {
             lease,
             outcome,
             with: None,
+            node: None,
             started_at: self.clock.now(),
             took: Duration::ZERO,
             trace: None,

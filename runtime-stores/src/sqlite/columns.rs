@@ -30,7 +30,7 @@ pub(super) const OUTPUT: usize = 28;
 pub(super) const HELD: usize = OUTPUT;
 
 /// Position of `lane`, behind `held`.
-pub(super) const LANE: usize = 28;
+pub(super) const LANE: usize = HELD + 1;
 
 /// A row that begins with [`shared_columns`] and, when finished, goes on with `output`. Whether it is held is not looked at.
 pub(super) fn task(row: &Row<'_>, names: &Names, salt: u64) -> Result<Task, Fault> {
