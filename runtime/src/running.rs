@@ -247,6 +247,7 @@ impl StoreConfig {
             keep_dead_for: days(self.dead_letter_retention_days),
             keep_dead_at_most: self.dead_letters_at_most,
             keep_keys_for: days(self.key_retention_days),
+            ..Retention::default()
         }
     }
 }
