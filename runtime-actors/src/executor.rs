@@ -115,9 +115,12 @@ impl TaskExecutorActor {
         // What an operator resized stays so over a restart of the node.
         let resized = usize::try_from(run.executor.entry().slots.load(Ordering::Relaxed)).ok();
         let slots = resized.and_then(NonZeroUsize::new).unwrap_or(slots);
+        let service = TaskExecutorService::new(slots.get());
+        let has_lanes = run.descriptor.flow.lanes.is_some();
+        let service = if has_lanes { service.without_prefetch() } else { service };
         Self {
             run,
-            service: TaskExecutorService::new(slots.get()),
+            service,
             tasks: JoinSet::new(),
             asked_for: VecDeque::new(),
             stopping: false,

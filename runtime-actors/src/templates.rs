@@ -41,6 +41,13 @@ impl NodeActor for TemplateCacheActor {
     type Msg = TemplatesMsg;
 
     async fn init(&mut self, node: &NodeContext<TemplatesMsg>) -> Result<Progress, Fault> {
+        // Before any worker of these queues starts.
+        for worker in &*self.registered {
+            let set = self.platform.store.set_queue_policy(worker.route.queue.clone(), worker.flow.clone());
+            set.await.map_err(|error| {
+                node.fault(format!("the policy of queue {}: {error}", worker.route.queue))
+            })?;
+        }
         self.handle(node, TemplatesMsg::RefreshTemplateCache).await?;
         Ok(Progress::Complete)
     }

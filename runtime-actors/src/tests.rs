@@ -7,6 +7,7 @@ mod attempts;
 mod breakers;
 mod duties;
 mod faults;
+mod flow;
 mod gaps;
 mod kinds;
 mod matrix;

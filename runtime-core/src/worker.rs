@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::name::{DependencyName, Route, StepName, WorkerName};
 use crate::retry::RetryPolicy;
-use crate::store::EffectClass;
+use crate::store::{EffectClass, QueuePolicy};
 
 /// What every worker owes to those who depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,6 +140,8 @@ pub struct WorkerDescriptor {
     pub effects: Vec<(StepName, EffectClass)>,
     /// What it cannot work without; while one of them is down, its tasks wait.
     pub dependencies: Vec<DependencyName>,
+    /// How its queue gives its tasks away.
+    pub flow: QueuePolicy,
     /// How an operator runs it alone.
     pub entry_point: EntryPoint,
     /// Whether it can make its projection again from truth.

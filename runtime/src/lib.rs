@@ -74,6 +74,7 @@ pub mod prelude {
     pub use runtime_core::error::{ErrorCode, TaskError};
     pub use runtime_core::event::NewEvent;
     pub use runtime_core::flow::BreakerPolicy;
+    pub use runtime_core::flow::{FlowLimits, RateLimit};
     pub use runtime_core::handler::{Context, EffectFailed, HandlerResult, NotDone};
     pub use runtime_core::input::TaskInput;
     pub use runtime_core::name::{
@@ -84,7 +85,9 @@ pub mod prelude {
     pub use runtime_core::rebuild::{Rebuild, RebuildAsk, RebuildPlan};
     pub use runtime_core::retry::{RetryDelay, RetryPolicy};
     pub use runtime_core::source::{Finished, Found, Source};
-    pub use runtime_core::store::{AppMigration, AppWrite, EffectClass, SqlValue, StoreTx};
+    pub use runtime_core::store::{
+        AppMigration, AppWrite, EffectClass, LaneBy, QueuePolicy, SqlValue, StoreTx,
+    };
     pub use runtime_core::task::{NewTask, OnConflict, Unique, UniqueWithin};
     pub use runtime_core::worker::{EntryPoint, Home};
     pub use schemars::JsonSchema;

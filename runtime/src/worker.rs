@@ -12,7 +12,7 @@ use runtime_core::name::{
 };
 use runtime_core::rebuild::Rebuild;
 use runtime_core::retry::RetryPolicy;
-use runtime_core::store::EffectClass;
+use runtime_core::store::{EffectClass, QueuePolicy};
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,6 +43,7 @@ pub struct Worker {
     timeout: Duration,
     deadline: Option<Duration>,
     dependencies: Vec<String>,
+    flow: QueuePolicy,
 }
 
 /// A handler, and what the type of its input says.
@@ -70,6 +71,7 @@ impl Worker {
             timeout: Duration::from_mins(1),
             deadline: None,
             dependencies: Vec::new(),
+            flow: QueuePolicy::default(),
         }
     }
 
@@ -174,6 +176,14 @@ impl Worker {
         self
     }
 
+    /// How its queue gives its tasks away: lanes by tenant, scope or a part of the payload, with limits for each and a fair share; whether
+    /// a dead task holds up those behind it in its ordering key.
+    #[must_use]
+    pub fn flow(mut self, policy: QueuePolicy) -> Self {
+        self.flow = policy;
+        self
+    }
+
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.name == name
     }
@@ -216,6 +226,7 @@ impl Worker {
             key: typed.key.to_owned(),
             effects: effects?,
             dependencies: dependencies?,
+            flow: self.flow,
             entry_point,
             rebuilds: self.rebuild.is_some(),
             schema_version: typed.schema_version,

@@ -32,6 +32,7 @@ fn section(page: &mut String, worker: &WorkerDescriptor) -> std::fmt::Result {
     let deadline = worker.deadline.map_or_else(|| "none".to_owned(), seconds);
     let limits = format!("{slots} slots, {} an attempt, deadline {deadline}", seconds(worker.timeout));
     writeln!(page, "| limits | {limits} |")?;
+    writeln!(page, "| flow | {} |", cell(&worker.flow.to_string()))?;
     if !worker.dependencies.is_empty() {
         writeln!(page, "| depends on | {} |", listed(&worker.dependencies))?;
     }

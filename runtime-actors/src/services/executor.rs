@@ -45,6 +45,7 @@ pub struct TaskExecutorService {
     woken: bool,
     takes: Takes,
     pace: Pace,
+    prefetches: bool,
 }
 
 impl TaskExecutorService {
@@ -60,7 +61,15 @@ impl TaskExecutorService {
             woken: false,
             takes: Takes::Everything,
             pace: Pace::default(),
+            prefetches: true,
         }
+    }
+
+    /// Leases no more than can start at once: whose turn it is, is decided when a slot is free, not when something was leased ahead.
+    #[must_use]
+    pub fn without_prefetch(mut self) -> Self {
+        self.prefetches = false;
+        self
     }
 
     /// Slots without an attempt.
@@ -116,7 +125,7 @@ impl TaskExecutorService {
         if self.asked.is_some() || self.dry || self.takes != Takes::Everything {
             return None;
         }
-        let prefetch = self.pace.prefetch(now);
+        let prefetch = if self.prefetches { self.pace.prefetch(now) } else { 0 };
         // A half-empty prefetch is filled in one go, rather than by a trickle of small asks.
         if self.free() == 0 && self.waiting.len() * 2 > prefetch {
             return None;

@@ -160,6 +160,7 @@ fn sheet(worker: &v1::Worker) -> Sheet {
     sheet.line("Slots", worker.slots.to_string());
     sheet.line("Timeout", duration(worker.timeout.as_ref()));
     sheet.line("Deadline", duration(worker.deadline.as_ref()));
+    sheet.line("Flow", or_none(&worker.flow));
     sheet.line("Depends on", or_none(&worker.dependencies.join(", ")));
     sheet
 }

@@ -32,6 +32,7 @@ pub(crate) fn worker(worker: &WorkerDescriptor) -> v1::Worker {
         retry_horizon: Some(duration(worker.retry_horizon())),
         deadline: worker.deadline.map(duration),
         dependencies: worker.dependencies.iter().map(ToString::to_string).collect(),
+        flow: worker.flow.to_string(),
         entry_point: Some(v1::EntryPoint {
             scope_key: worker.entry_point.scope_key().unwrap_or_default().to_owned(),
             rebuilds: worker.rebuilds,

@@ -16,7 +16,8 @@ use runtime_core::name::{InstanceName, Route, Scope, StepName};
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
-    Capability, EffectClass, Enqueued, QueueStats, StateCounts, TaskCommand, TaskFilter, TaskPage,
+    Capability, EffectClass, Enqueued, QueuePolicy, QueueStats, StateCounts, TaskCommand, TaskFilter,
+    TaskPage,
 };
 use runtime_core::task::{AttemptRecord, Epoch, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
@@ -359,6 +360,7 @@ fn worker(name: &str, queue: &str) -> WorkerDescriptor {
         effects: vec![(StepName::new("confirm").expect("a name"), EffectClass::Unkeyed)],
         dependencies: vec!["bank".parse().expect("a name")],
         entry_point: if name == "settle" { EntryPoint::per_scope("store") } else { EntryPoint::per_task() },
+        flow: QueuePolicy::default(),
         rebuilds: name == "settle",
         schema_version: 2,
         input_schema: serde_json::json!({"type": "object"}),

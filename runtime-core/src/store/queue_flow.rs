@@ -1,5 +1,7 @@
 //! Who has to wait although it is due: what workers and operators say of whole queues and scopes.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,34 @@ pub struct QueuePolicy {
     pub limits: FlowLimits,
     /// Whether a dead head of an ordering key blocks its key until it is replayed or discarded. Else the next goes on.
     pub dead_head_blocks: bool,
+}
+
+impl fmt::Display for QueuePolicy {
+    /// In words, for people: `fair by tenant, at most 2 at once each`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = if self.limits.fair { "fair" } else { "in order" };
+        match &self.lanes {
+            None => f.write_str("in order")?,
+            Some(LaneBy::Tenant) => write!(f, "{order} by tenant")?,
+            Some(LaneBy::Scope) => write!(f, "{order} by scope")?,
+            Some(LaneBy::Payload(pointer)) => write!(f, "{order} by {pointer} of the payload")?,
+        }
+        if self.lanes.is_some() {
+            if let Some(most) = self.limits.concurrency_per_key {
+                write!(f, ", at most {most} at once each")?;
+            }
+            if let Some(rate) = self.limits.rate_per_key {
+                write!(
+                    f,
+                    ", {} in {} s each, {} at a time",
+                    rate.tokens(),
+                    rate.per().as_secs_f64(),
+                    rate.burst()
+                )?;
+            }
+        }
+        if self.dead_head_blocks { f.write_str(", a dead head blocks its ordering key") } else { Ok(()) }
+    }
 }
 
 /// The task whose turn it is within its ordering key, while it does not run and others wait for it.
@@ -140,6 +170,7 @@ mod tests {
     #[test]
     fn a_policy_reads_back_and_says_only_what_differs() {
         assert_eq!(serde_json::from_str::<QueuePolicy>("{}").unwrap(), QueuePolicy::default());
+        assert_eq!(QueuePolicy::default().to_string(), "in order");
         let policy = QueuePolicy {
             lanes: Some(LaneBy::Payload("/customer".into())),
             dead_head_blocks: true,

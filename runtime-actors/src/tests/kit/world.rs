@@ -14,7 +14,7 @@ use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, HandlerName, InstanceName, QueueName, Route, StepName, WorkerName};
 use runtime_core::node::{NodePath, NodeState, NodeView};
 use runtime_core::retry::{RetryDelay, RetryPolicy};
-use runtime_core::store::{EffectClass, Store, TaskCommand};
+use runtime_core::store::{EffectClass, QueuePolicy, Store, TaskCommand};
 use runtime_core::task::{NewTask, Task, TaskId, TaskState};
 use runtime_core::trace::NoTrace;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
@@ -77,6 +77,7 @@ pub(crate) fn worker(name: &str, slots: usize, handler: impl Handler) -> WorkerP
         effects: vec![(StepName::new("rows").expect("a name"), EffectClass::Transactional)],
         dependencies: Vec::new(),
         entry_point: EntryPoint::PerTask,
+        flow: QueuePolicy::default(),
         rebuilds: false,
         schema_version: 1,
         input_schema: handler.input_schema(),
