@@ -210,7 +210,7 @@ pub struct NewTask {
     pub run_at: Option<Timestamp>,
     /// Dead when not done by this time.
     pub deadline: Option<Timestamp>,
-    /// Attempts in all, the first included.
+    /// Attempts in all, the first included; never more than the worker's retry policy allows.
     pub max_attempts: NonZeroU32,
     /// Context of the producer.
     pub trace: Option<TraceContext>,
@@ -221,8 +221,8 @@ pub struct NewTask {
 }
 
 impl NewTask {
-    /// Attempts a task gets when nothing else is said.
-    pub const DEFAULT_MAX_ATTEMPTS: NonZeroU32 = NonZeroU32::new(5).unwrap();
+    /// The task sets no limit of its own: as many attempts as its worker's retry policy says. Small, because every row holds it.
+    pub const AS_THE_WORKER_SAYS: NonZeroU32 = NonZeroU32::new(32_767).unwrap();
 
     /// A task for this route with this JSON payload, due at once, everything else at its default.
     pub fn new(route: Arc<Route>, payload: Vec<u8>) -> Self {
@@ -238,7 +238,7 @@ impl NewTask {
             ordering_key: None,
             run_at: None,
             deadline: None,
-            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            max_attempts: Self::AS_THE_WORKER_SAYS,
             trace: None,
             correlation_id: None,
             causation_id: None,
@@ -326,7 +326,7 @@ pub struct Task {
     pub held: Option<Held>,
     /// Attempts that counted so far; while leased, the running one included.
     pub attempt: u32,
-    /// Attempts in all.
+    /// Attempts in all; [`NewTask::AS_THE_WORKER_SAYS`] when the task sets no limit of its own.
     pub max_attempts: u32,
     /// Deaths of an instance that held it, since an attempt last ended.
     pub crash_count: u32,

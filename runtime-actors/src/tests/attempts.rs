@@ -1,5 +1,6 @@
 //! One attempt and what follows it, through the whole tree: every way to end, leases, deadlines.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use runtime_core::handler::NotDone;
 use runtime_core::node::NodeState;
 use runtime_core::outcome::ParkReason;
 use runtime_core::store::{StoreError, TaskCommand};
-use runtime_core::task::TaskState;
+use runtime_core::task::{NewTask, TaskState};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,6 +19,22 @@ use super::kit::{Gate, StoreCall, Worlds, done, from_fn, route, worker};
 use crate::runtime::StopReport;
 
 const GREET: &str = "/engine/apps/shop/workers/greet";
+
+#[tokio::test(start_paused = true)]
+async fn the_smaller_of_the_worker_s_attempts_and_the_task_s_counts() {
+    let mut plan = worker("greet", 1, from_fn(async |_| Err(NotDone::retry("no"))));
+    Arc::make_mut(&mut plan.descriptor).retry.max_attempts = 8.try_into().unwrap();
+    let world = Worlds::new().worker(plan).start().await;
+    for (own, attempts) in [(None, 8), (Some(2), 2), (Some(20), 8)] {
+        let of = |task: NewTask| match own {
+            None => task,
+            Some(own) => NewTask { max_attempts: NonZeroU32::new(own).unwrap(), ..task },
+        };
+        let id = world.enqueue_with("greet", 1, of).await[0];
+        assert_eq!(world.until_task(id, TaskState::Dead).await.attempt, attempts, "{own:?}");
+    }
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_retried_after_its_wait_until_attempts_are_used_up() {

@@ -172,7 +172,7 @@ fn table(tasks: &[v1::Task], now: Timestamp) -> Table {
             short_name(&task.queue).into(),
             or_none(&task.tenant).into(),
             or_none(&task.scope).into(),
-            format!("{}/{}", task.attempt, task.max_attempts).into(),
+            attempt_of(task, "/").into(),
             or_none(&error.code).into(),
             or_none(&error.message).into(),
             age(task.created_at.as_ref(), now).into(),
@@ -215,7 +215,7 @@ fn sheet(task: &v1::Task, now: Timestamp) -> Sheet {
     sheet.line("App", short_name(&task.app));
     sheet.line("Queue", short_name(&task.queue));
     sheet.line("Handler", task.handler.as_str());
-    sheet.line("Attempt", format!("{} of {}", task.attempt, task.max_attempts));
+    sheet.line("Attempt", attempt_of(task, " of "));
     if let Some(error) = &task.last_error {
         let kind = if task.state() == v1::TaskState::Parked { "Parked for" } else { "Last error" };
         sheet.line(kind, format!("{} {}: {}", error.code, error.code_name, clean(&error.message)));
@@ -262,5 +262,14 @@ fn sheet(task: &v1::Task, now: Timestamp) -> Sheet {
 fn optional(sheet: &mut Sheet, title: &'static str, text: &str) {
     if !text.is_empty() {
         sheet.line(title, clean(text));
+    }
+}
+
+/// The attempt, and of how many, when the task itself says.
+fn attempt_of(task: &v1::Task, of: &str) -> String {
+    if task.max_attempts == 0 {
+        task.attempt.to_string()
+    } else {
+        format!("{}{of}{}", task.attempt, task.max_attempts)
     }
 }

@@ -26,7 +26,11 @@ pub(crate) fn task(task: &Task) -> v1::Task {
         handler: task.route.handler.to_string(),
         state: task_state(task.state).into(),
         attempt: task.attempt,
-        max_attempts: task.max_attempts,
+        max_attempts: if task.max_attempts == NewTask::AS_THE_WORKER_SAYS.get() {
+            0
+        } else {
+            task.max_attempts
+        },
         crash_count: task.crash_count,
         epoch: task.epoch.0,
         lease: task.holder.as_ref().map(|(instance, until)| v1::TaskLease {
