@@ -4,6 +4,8 @@
 //! wake ─▶ ask the store ─▶ leased ─▶ attempt on the work pool ─▶ completion ─▶ settled: the slot is free ─▶ ask …
 //! ```
 
+mod operators;
+
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::operators::AskedFor;
 use crate::attempt::{Attempt, WorkerRun, release};
 use crate::granted::Granted;
 use crate::node::{Myself, NodeActor, NodeContext, Progress};
@@ -90,13 +93,6 @@ const ABORT_WITHIN: Duration = Duration::from_secs(1);
 /// How long a failed ask for leases waits.
 const LEASE_RETRY: Duration = Duration::from_millis(200);
 
-/// A task that an operator wants to run.
-struct AskedFor {
-    task: TaskId,
-    correlation: CorrelationId,
-    reply: Reply<()>,
-}
-
 /// The logic of one worker's node.
 pub(crate) struct TaskExecutorActor {
     run: Arc<WorkerRun>,
@@ -141,10 +137,7 @@ impl TaskExecutorActor {
 
     /// Starts what can start, asks for what could, and shows both.
     fn go_on(&mut self, node: &NodeContext<ExecutorMsg>) {
-        // Whoever stands there and waits goes before the queue.
-        while !self.asked_for.is_empty() && self.service.reserve() {
-            self.asked_for.pop_front().into_iter().for_each(|asked| self.claim(node, asked));
-        }
+        self.claim_asked_for(node);
         let room = self.start_waiting();
         self.hold(node, room.as_ref().err());
         let up_to = room.ok().and_then(|room| self.service.ask(Instant::now(), room));
@@ -209,29 +202,8 @@ impl TaskExecutorActor {
         self.service.take(takes);
         release(&self.run, self.service.take_waiting());
         if takes == Takes::Nothing {
-            self.asked_for.drain(..).for_each(|asked| asked.reply.send(Err(takes_no_work(node))));
+            self.refuse_asked_for(node);
         }
-    }
-
-    /// Claims one task for an operator, in the slot that was reserved for it.
-    fn claim(&self, node: &NodeContext<ExecutorMsg>, asked: AskedFor) {
-        let AskedFor { task, correlation, reply } = asked;
-        let (run, myself, ask) = (self.run.clone(), node.myself(), self.ask_of(1, Some(task)));
-        tokio::spawn(async move {
-            let refusal = match run.platform.store.lease(ask).await {
-                Ok(leased) if leased.is_empty() => {
-                    CommandError::precondition(format!("task {task} is not ready in this worker's queue"))
-                }
-                Ok(leased) => {
-                    let leased = Granted::new(&run, leased);
-                    myself.tell(ExecutorMsg::ExecuteTask { leased, correlation, reply });
-                    return;
-                }
-                Err(error) => error.into(),
-            };
-            myself.tell(ExecutorMsg::RunRefused);
-            reply.send(Err(refusal));
-        });
     }
 
     /// Frees the slots of these leases; says how many were taken.
@@ -251,29 +223,6 @@ impl TaskExecutorActor {
         count
     }
 
-    /// Runs an operator's task in the slot that was kept for it.
-    fn run_granted(
-        &mut self,
-        node: &NodeContext<ExecutorMsg>,
-        leased: Granted,
-        correlation: &CorrelationId,
-        reply: Reply<()>,
-    ) {
-        self.service.unreserve();
-        if self.service.takes() == Takes::Nothing {
-            return reply.send(Err(takes_no_work(node)));
-        }
-        let permits = match self.run.breakers.allow(&self.run.descriptor.dependencies) {
-            Ok(permits) => permits,
-            Err(held) => return reply.send(Err(must_wait(node, &held))),
-        };
-        // One was asked for.
-        if let Some(leased) = leased.take().pop() {
-            self.service.started(Attempt::start(&self.run, leased, permits, Some(correlation.clone())));
-        }
-        reply.send(Ok(()));
-    }
-
     fn lost(&mut self, node: &NodeContext<ExecutorMsg>, leases: &[Lease]) {
         self.run.platform.leases.remove(leases);
         let lost = self.service.lost(leases);
@@ -288,14 +237,6 @@ impl TaskExecutorActor {
     fn abort_all(&self) {
         self.service.running().for_each(|attempt| attempt.abort(&self.run));
     }
-}
-
-fn takes_no_work(node: &NodeContext<ExecutorMsg>) -> CommandError {
-    CommandError::precondition(format!("{} drains or stops, and takes no work", node.path()))
-}
-
-fn must_wait(node: &NodeContext<ExecutorMsg>, held: &Held) -> CommandError {
-    CommandError::precondition(format!("{} {held}", node.path()))
 }
 
 /// Asks the store for leases; the answer comes back as a message. If the executor is gone by then, they are given back.
@@ -340,11 +281,7 @@ impl NodeActor for TaskExecutorActor {
                 self.run_granted(node, leased, &correlation, reply);
             }
             ExecutorMsg::ExecuteTaskWithCorrelation { task, correlation, reply } => {
-                match (self.service.takes(), self.room()) {
-                    (Takes::Nothing, _) => reply.send(Err(takes_no_work(node))),
-                    (_, Err(held)) => reply.send(Err(must_wait(node, &held))),
-                    _ => self.asked_for.push_back(AskedFor { task, correlation, reply }),
-                }
+                self.ask_for(node, AskedFor { task, correlation, reply });
             }
             ExecutorMsg::ExecuteTaskFromQueue { leased } => {
                 self.service.leased(leased.take());

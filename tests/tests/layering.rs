@@ -39,7 +39,11 @@ const ARROWS: [Allowed; 11] = [
         tests: &["runtime-core"],
     },
     Allowed { crate_name: "storefront-domain", product: &[], tests: &[] },
-    Allowed { crate_name: "storefront", product: &["runtime", "storefront-domain"], tests: &["runtime-core"] },
+    Allowed {
+        crate_name: "storefront",
+        product: &["runtime", "storefront-domain"],
+        tests: &["runtime-core"],
+    },
     Allowed { crate_name: "xtask", product: &[], tests: &[] },
 ];
 

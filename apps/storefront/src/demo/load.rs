@@ -203,9 +203,11 @@ impl Client {
                     tokio::time::sleep(Duration::from_secs(wait.unwrap_or(1))).await;
                 }
                 _ => {
-                    return Err(
-                        format!("{kind} was answered {status}: {}", String::from_utf8_lossy(&answer)).into()
-                    );
+                    return Err(format!(
+                        "{kind} was answered {status}: {}",
+                        String::from_utf8_lossy(&answer)
+                    )
+                    .into());
                 }
             }
         }
