@@ -1,6 +1,8 @@
 //! Order, limits and pauses under everything that happens to a store: calls made by chance, crashes in between. What must hold is
 //! checked at every lease; in the end everything finishes.
 
+mod chance;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -333,7 +335,7 @@ async fn live_through(calls: &[Call], mut open: impl FnMut(&Arc<ManualClock>) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+    #![proptest_config(chance::cases(48))]
 
     #[test]
     fn order_limits_and_pauses_hold_whatever_happens_and_everything_finishes(calls in vec(call(), 1..60)) {

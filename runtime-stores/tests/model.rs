@@ -1,6 +1,8 @@
 //! The embedded store against the memory store as its model: any sequence of calls gets the same answers from both, and leaves both with
 //! the same tasks. Now and then the file is closed and opened again in between, which the model need not notice.
 
+mod chance;
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -494,7 +496,7 @@ async fn agree(calls: Vec<Call>, lanes: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(chance::cases(64))]
 
     #[test]
     fn the_embedded_store_answers_as_its_model(calls in vec(call(), 1..80), lanes in any::<bool>()) {

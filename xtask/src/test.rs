@@ -13,6 +13,9 @@ use crate::step::{self, seconds};
 use crate::totals::{Totals, failed_test};
 use crate::workspace::Workspace;
 
+/// Cases of each test by chance over the whole store in the long run.
+const NIGHTLY_CASES: &str = "10000";
+
 pub(crate) fn run(workspace: &Workspace, with_servers: bool, cargo_args: Vec<String>) -> Result<(), Failure> {
     let mut args = vec!["--workspace".to_owned()];
     if with_servers {
@@ -21,16 +24,23 @@ pub(crate) fn run(workspace: &Workspace, with_servers: bool, cargo_args: Vec<Str
         eprintln!("==> without servers: tests that need a real server are not compiled in this run");
     }
     args.extend(cargo_args);
-    run_tests(workspace, with_servers, &args)
+    run_tests(workspace, with_servers, &args, &[])
 }
 
 pub(crate) fn run_nightly(workspace: &Workspace, cargo_args: Vec<String>) -> Result<(), Failure> {
-    let args = ["--release", "--package", "runtime-tests", "--features", "servers,nightly"];
+    let features = "runtime-tests/servers,runtime-tests/nightly";
+    let args =
+        ["--release", "--package", "runtime-tests", "--package", "runtime-stores", "--features", features];
     let args: Vec<String> = args.into_iter().map(str::to_owned).chain(cargo_args).collect();
-    run_tests(workspace, true, &args)
+    run_tests(workspace, true, &args, &[("RUNTIME_CASES", NIGHTLY_CASES)])
 }
 
-fn run_tests(workspace: &Workspace, with_servers: bool, args: &[String]) -> Result<(), Failure> {
+fn run_tests(
+    workspace: &Workspace,
+    with_servers: bool,
+    args: &[String],
+    variables: &[(&str, &str)],
+) -> Result<(), Failure> {
     let started = Instant::now();
     let places = if with_servers { servers::find_or_install(workspace)? } else { Vec::new() };
     let servers_took = started.elapsed();
@@ -39,7 +49,7 @@ fn run_tests(workspace: &Workspace, with_servers: bool, args: &[String]) -> Resu
     let build_args = args.iter().take_while(|arg| *arg != "--");
     let build_took = step::run("build", workspace.cargo().args(["test", "--no-run"]).args(build_args))?;
 
-    let tests = run_counted(workspace, &places, args)?;
+    let tests = run_counted(workspace, &places, args, variables)?;
 
     for name in &tests.failed {
         eprintln!("==> failed: {name}");
@@ -63,9 +73,18 @@ struct TestRun {
 }
 
 /// Runs all tests, also after one has failed, and passes on what they print while it counts.
-fn run_counted(workspace: &Workspace, places: &[Place], args: &[String]) -> Result<TestRun, Failure> {
+fn run_counted(
+    workspace: &Workspace,
+    places: &[Place],
+    args: &[String],
+    variables: &[(&str, &str)],
+) -> Result<TestRun, Failure> {
     let mut command: Command = workspace.cargo();
-    command.args(["test", "--no-fail-fast"]).args(args).stdout(Stdio::piped());
+    command
+        .args(["test", "--no-fail-fast"])
+        .args(args)
+        .envs(variables.iter().copied())
+        .stdout(Stdio::piped());
     for place in places {
         command.env(place.variable, &place.path);
     }
