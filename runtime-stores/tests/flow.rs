@@ -1,6 +1,7 @@
 //! Order, limits and pauses under everything that happens to a store: calls made by chance, crashes in between. What must hold is
 //! checked at every lease; in the end everything finishes.
 
+#[path = "chance/cases.rs"]
 mod chance;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,7 @@
 //! The embedded store against the memory store as its model: any sequence of calls gets the same answers from both, and leaves both with
 //! the same tasks. Now and then the file is closed and opened again in between, which the model need not notice.
 
+#[path = "chance/cases.rs"]
 mod chance;
 
 use std::collections::HashMap;
