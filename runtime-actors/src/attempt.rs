@@ -48,6 +48,8 @@ pub struct Attempt {
     began_ms: AtomicI64,
     ended: AtomicBool,
     stuck: AtomicBool,
+    /// The task shall not run: however the attempt ends, unless it is done, the task is cancelled.
+    called_off: AtomicBool,
     /// One for each lane it was given to.
     abort: Mutex<Vec<AbortHandle>>,
     correlation: Option<CorrelationId>,
@@ -82,6 +84,7 @@ impl Attempt {
             began_ms: AtomicI64::new(NOT_BEGUN),
             ended: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            called_off: AtomicBool::new(false),
             abort: Mutex::default(),
             correlation,
             permits: Mutex::default(),
@@ -102,6 +105,16 @@ impl Attempt {
     /// Asks the handler to end.
     pub(crate) fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Asks the handler to end for good. One that has not begun ends here.
+    pub(crate) fn call_off(&self, run: &WorkerRun) {
+        self.called_off.store(true, Ordering::Release);
+        self.cancel.cancel();
+        if self.take_task().is_some() {
+            let released = Outcome::Released { reason: ReleaseReason::NotStarted };
+            self.submit(run, released, None, run.platform.clock.now(), None);
+        }
     }
 
     /// Ends the handler at its next await. One that has not begun ends here.
@@ -191,6 +204,12 @@ impl Attempt {
         if self.ended.swap(true, Ordering::AcqRel) {
             return false;
         }
+        let called_off = self.called_off.load(Ordering::Acquire) && !matches!(outcome, Outcome::Done { .. });
+        let outcome = if called_off {
+            Outcome::Cancel { reason: "cancelled while it ran".to_owned() }
+        } else {
+            outcome
+        };
         let permits = std::mem::take(&mut *self.permits.lock().unwrap_or_else(PoisonError::into_inner));
         run.breakers.report(permits, &outcome);
         let took = run.platform.clock.now().duration_since(started_at).try_into().unwrap_or_default();

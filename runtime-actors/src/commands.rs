@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::completion::CompletionMsg;
 use crate::node::{NodeActor, NodeContext};
 use crate::platform::Platform;
+use crate::schedules::ScheduleMsg;
 use crate::services::operator_run::{OperatorRun, RunTarget};
 use crate::services::steering::SteeringService;
 use crate::status::StatusMsg;
@@ -28,6 +29,7 @@ pub(crate) struct Doors {
     pub(crate) templates: NodeAddress<TemplatesMsg>,
     pub(crate) completion: NodeAddress<CompletionMsg>,
     pub(crate) targets: Arc<Vec<RunTarget>>,
+    pub(crate) schedules: NodeAddress<ScheduleMsg>,
 }
 
 /// How often somebody who waits for idleness looks.
@@ -115,6 +117,7 @@ impl NodeActor for ActorCommandProcessor {
             Command::SteerTask { id, command, reply } => {
                 hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });
             }
+            Command::Schedules(command) => hand_on(&self.doors.schedules, ScheduleMsg::Asked(command)),
             Command::AwaitIdle { reply } => {
                 answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));
             }

@@ -77,7 +77,7 @@ impl NodeActor for CompletionActor {
             CompletionMsg::SendTaskResult { id, command, reply } => {
                 let platform = self.platform.clone();
                 tokio::spawn(async move {
-                    reply.send(platform.completion.decide(&*platform.store, id, command).await);
+                    reply.send(platform.decide(id, command).await);
                 });
             }
             CompletionMsg::ProcessTaskCompletion(reply) => {

@@ -74,6 +74,16 @@ pub(crate) enum ExecutorMsg {
         /// They.
         leases: Vec<Lease>,
     },
+    /// This task shall not run on, if it is here.
+    CancelTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// A cancelled attempt had its time to end.
+    CancelOver {
+        /// Its lease.
+        lease: Lease,
+    },
     /// The work pool moved to another lane.
     PoolMoved,
     /// Time to look for stuck attempts, and at the queue in case a wake-up was missed.
@@ -233,6 +243,19 @@ impl TaskExecutorActor {
         self.settled(node, lost.iter().map(|attempt| (attempt.lease(), false)).collect());
     }
 
+    /// Ends the attempt of a task that shall not run: asked first, cut off after the grace. One that has not begun ends here.
+    fn call_off(&mut self, node: &NodeContext<ExecutorMsg>, task: TaskId) {
+        if let Some(leased) = self.service.take_waiting_task(task) {
+            Attempt::new(leased, None).call_off(&self.run);
+        }
+        let here = self.service.running().find(|attempt| attempt.lease().task == task);
+        if let Some(attempt) = here.filter(|attempt| !attempt.has_ended()) {
+            attempt.call_off(&self.run);
+            let over = ExecutorMsg::CancelOver { lease: attempt.lease() };
+            node.myself().tell_after(self.run.platform.timing.grace, over);
+        }
+    }
+
     /// Ends all attempts; those that do not yield are fenced off later.
     fn abort_all(&self) {
         self.service.running().for_each(|attempt| attempt.abort(&self.run));
@@ -311,6 +334,11 @@ impl NodeActor for TaskExecutorActor {
                 }
             }
             ExecutorMsg::LeasesLost { leases } => self.lost(node, &leases),
+            ExecutorMsg::CancelTask { task } => self.call_off(node, task),
+            ExecutorMsg::CancelOver { lease } => {
+                let late = self.service.running().filter(|attempt| attempt.lease() == lease);
+                late.for_each(|attempt| attempt.abort(&self.run));
+            }
             ExecutorMsg::PoolMoved => {
                 self.service.running().for_each(|attempt| attempt.move_if_not_begun(&self.run))
             }

@@ -14,6 +14,7 @@
 //! │           └─ sources/<source>
 //! └─ control                     one_for_one
 //!     ├─ status                  WorkerStatusActor → WorkerStatusService
+//!     ├─ schedules               ScheduleActor → ScheduleService
 //!     ├─ commands                ActorCommandProcessor: the one door for commands
 //!     └─ admin                   the server of the admin API; started last
 //! ```
@@ -47,6 +48,8 @@
 //! | reporter | health | asked | – | `HealthMsg` | – |
 //! | look | reporter; the check on the work pool | checked, or too late | – | – | reporter |
 //! | status | control | asked | – | `StatusMsg` | – |
+//! | schedules | control | asked | – | `ScheduleMsg` | schedule keeper |
+//! | schedule keeper | schedules | schedules end | the schedules | commands about them | store, executors (cancelled tasks) |
 //! | commands | control | asked | – | `Command` | whoever knows |
 //! | answer | commands, completion, status | answered | a reply | – | supervisors, store |
 //! | admin | control | asked | – | `ServerMsg` | – |
@@ -65,6 +68,7 @@ mod node;
 mod platform;
 mod registry;
 mod runtime;
+mod schedules;
 mod server;
 pub mod services;
 mod source_pump;

@@ -7,14 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use runtime_core::clock::Clock;
+use runtime_core::control::CommandError;
+use runtime_core::error::ErrorCode;
 use runtime_core::name::InstanceName;
-use runtime_core::store::Store;
-use runtime_core::task::{Lease, TaskId};
+use runtime_core::node::{NodeKind, NodePath};
+use runtime_core::store::{Store, TaskCommand};
+use runtime_core::task::{Lease, TaskId, TaskState};
 use runtime_core::trace::TraceBridge;
 
+use crate::executor::ExecutorMsg;
 use crate::services::completion::CompletionService;
 use crate::services::templates::TemplateCache;
-use crate::table::NodeTable;
+use crate::table::{NodeAddress, NodeTable};
 use crate::work_pool::WorkPool;
 
 /// Times of the platform, with the blueprint's values as defaults.
@@ -74,6 +78,31 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// Writes a decision from outside about one task. A leased task cannot be cancelled in the store; when this instance holds it, its
+    /// attempt is asked to end, is cut off when it has not after the grace, and settles as cancelled, unless it is done by then.
+    ///
+    /// # Errors
+    /// No such task; its state does not allow it; what the store said.
+    pub(crate) async fn decide(&self, task: TaskId, command: TaskCommand) -> Result<TaskState, CommandError> {
+        let cancels = command == TaskCommand::Cancel;
+        let answer = self.completion.decide(&*self.store, task, command).await;
+        match answer {
+            Err(refused) if cancels && refused.code == ErrorCode::FailedPrecondition => {
+                if !self.leases.holds(task) {
+                    return Err(refused);
+                }
+                for entry in self.table.under(&NodePath::root()) {
+                    if entry.kind() == NodeKind::Executor {
+                        drop(NodeAddress::of(entry).send(ExecutorMsg::CancelTask { task }));
+                    }
+                }
+                tracing::info!(%task, "a running task is asked to end");
+                Ok(TaskState::Leased)
+            }
+            answer => answer,
+        }
+    }
+
     /// Whether the process stops.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
@@ -98,6 +127,11 @@ impl LeaseBook {
                 held.remove(&lease.task);
             }
         }
+    }
+
+    /// Whether this instance holds the task's lease.
+    pub(crate) fn holds(&self, task: TaskId) -> bool {
+        self.held().contains_key(&task)
     }
 
     /// All of them.

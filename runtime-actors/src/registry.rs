@@ -11,6 +11,7 @@
 //! │       └─ <app>               rest_for_one: health, then workers, then sources; stopped the other way round
 //! └─ control                     one_for_one: its crashes never touch the engine
 //!     ├─ status
+//!     ├─ schedules
 //!     ├─ commands
 //!     └─ admin                   started last
 //! ```
@@ -25,6 +26,7 @@ use runtime_core::handler::Handler;
 use runtime_core::name::{AppName, DependencyName};
 use runtime_core::node::{NodeKind, NodePath};
 use runtime_core::rebuild::Rebuild;
+use runtime_core::schedule::ScheduleSpec;
 use runtime_core::supervision::{ChildSpec, RestartBudget, Strategy, SupervisorSpec};
 use runtime_core::worker::WorkerDescriptor;
 
@@ -35,6 +37,7 @@ use crate::events::DomainEventActor;
 use crate::executor::TaskExecutorActor;
 use crate::health::{HealthPlan, HealthReporter};
 use crate::platform::Platform;
+use crate::schedules::{ScheduleActor, ScheduleMsg};
 use crate::server::{EndpointPlan, Place, Serve, ServerActor};
 use crate::services::breakers::Breakers;
 use crate::services::events::DomainEventService;
@@ -69,6 +72,8 @@ pub struct AppPlan {
     pub sources: Vec<SourcePlan>,
     /// Its endpoints: sources that the outside calls.
     pub endpoints: Vec<EndpointPlan>,
+    /// Its schedules.
+    pub schedules: Vec<ScheduleSpec>,
     /// Its health reporters.
     pub health: Vec<HealthPlan>,
     /// Who hears of its facts.
@@ -222,8 +227,11 @@ impl Registry {
 
     fn control(&self, path: &NodePath, events: Arc<DomainEventService>) -> Make {
         self.declare(path, NodeKind::Supervisor);
-        let mut children =
-            vec![self.status(&path.child("status"), events), self.commands(&path.child("commands"), path)];
+        let mut children = vec![
+            self.status(&path.child("status"), events),
+            self.schedules(&path.child("schedules")),
+            self.commands(&path.child("commands"), path),
+        ];
         if let Some(serve) = self.admin.clone() {
             children.push(self.child(&path.child("admin"), NodeKind::Admin, move || {
                 ServerActor::new(serve.clone(), Place::Tree)
@@ -245,12 +253,23 @@ impl Registry {
         self.child(path, NodeKind::Status, move || WorkerStatusActor::new(platform.clone(), service.clone()))
     }
 
+    fn schedules(&self, path: &NodePath) -> Make {
+        let declared = Arc::new(self.apps.iter().flat_map(|app| app.schedules.clone()).collect::<Vec<_>>());
+        let served =
+            Arc::new(self.workers().map(|(_, plan)| plan.descriptor.route.clone()).collect::<Vec<_>>());
+        let platform = self.platform.clone();
+        self.child(path, NodeKind::Schedules, move || {
+            ScheduleActor::new(platform.clone(), declared.clone(), served.clone())
+        })
+    }
+
     fn commands(&self, path: &NodePath, control: &NodePath) -> Make {
         let engine = NodePath::root().child("engine");
         let doors = Doors {
             status: self.address(&control.child("status"), NodeKind::Status),
             templates: self.address(&engine.child("templates"), NodeKind::Templates),
             completion: self.address(&engine.child("completion"), NodeKind::Completion),
+            schedules: self.address::<ScheduleMsg>(&control.child("schedules"), NodeKind::Schedules),
             targets: Arc::new(
                 self.workers()
                     .map(|(path, plan)| RunTarget {

@@ -5,6 +5,7 @@ pub mod completion;
 pub mod events;
 pub mod executor;
 pub(crate) mod operator_run;
+pub mod schedules;
 pub mod status;
 pub mod steering;
 pub mod templates;

@@ -14,6 +14,7 @@ mod matrix;
 mod nodes;
 mod operators;
 mod real_time;
+mod schedules;
 mod services;
 mod shutdown;
 mod smoke;

@@ -10,6 +10,7 @@ mod json;
 mod nodes;
 mod output;
 mod queues;
+mod schedules;
 mod system;
 mod table;
 mod tasks;
@@ -89,6 +90,7 @@ async fn carry_out(args: Args, output: &mut Output<'_>) -> Result<Exit, Failure>
         Noun::Tree { path } => tree::show(&path, &client, output).await?,
         Noun::Node { verb } => nodes::run(verb, &client, output).await?,
         Noun::Queue { verb } => queues::run(verb, &client, output).await?,
+        Noun::Schedule { verb } => schedules::run(verb, &client, output).await?,
         Noun::Task { verb } => tasks::run(verb, &client, output).await?,
         Noun::Worker { verb } => workers::run(verb, &client, output).await?,
         Noun::Info => system::info(&client, output).await?,

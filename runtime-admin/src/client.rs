@@ -1,6 +1,7 @@
 //! The client library: what `runtimectl`, apps and tests use to see and steer a running tree.
 
 mod error;
+mod schedules;
 
 use std::time::Duration;
 

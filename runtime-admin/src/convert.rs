@@ -2,6 +2,7 @@
 
 mod node;
 mod queue;
+mod schedule;
 mod system;
 mod task;
 mod worker;
@@ -18,6 +19,7 @@ use tonic::Status;
 
 pub(crate) use node::node;
 pub(crate) use queue::{counts, queue, queue_stats};
+pub(crate) use schedule::{schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick};
 pub(crate) use system::{overview, system_info};
 pub(crate) use task::{attempt, enqueued, new_task, replay, task, task_state};
 pub(crate) use worker::worker;

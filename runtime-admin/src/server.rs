@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use runtime_core::control::Control;
 use runtime_proto::v1::queue_service_server::QueueServiceServer;
+use runtime_proto::v1::schedule_service_server::ScheduleServiceServer;
 use runtime_proto::v1::system_service_server::SystemServiceServer;
 use runtime_proto::v1::task_service_server::TaskServiceServer;
 use runtime_proto::v1::tree_service_server::TreeServiceServer;
@@ -22,7 +23,7 @@ use crate::connection::Acceptor;
 use crate::door::Door;
 use crate::error::AdminError;
 use crate::health::HealthWatcher;
-use crate::services::{Queues, System, Tasks, Tree, Workers};
+use crate::services::{Queues, Schedules, System, Tasks, Tree, Workers};
 
 /// Largest message of the API in bytes, both ways.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -143,6 +144,7 @@ impl BoundAdminServer {
             .add_service(sized!(SystemServiceServer, System(door.clone())))
             .add_service(sized!(TreeServiceServer, Tree(door.clone())))
             .add_service(sized!(QueueServiceServer, Queues(door.clone())))
+            .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))
             .add_service(sized!(TaskServiceServer, Tasks(door.clone())))
             .add_service(sized!(WorkerServiceServer, Workers(door)))
             .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES))

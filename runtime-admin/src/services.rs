@@ -1,12 +1,14 @@
 //! The services of the API, one file each. They convert, ask the tree and convert back; they decide nothing.
 
 mod queues;
+mod schedules;
 mod system;
 mod tasks;
 mod tree;
 mod workers;
 
 pub(crate) use queues::Queues;
+pub(crate) use schedules::Schedules;
 pub(crate) use system::System;
 pub(crate) use tasks::Tasks;
 pub(crate) use tree::Tree;

@@ -5,11 +5,15 @@
 //!                    ◀──────────────── Reply ◀──────────────────────┘
 //! ```
 
+mod schedules;
+
 use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
+
+pub use schedules::{Backfilled, MAX_BACKFILL, ScheduleCommand, ScheduleView};
 
 use crate::error::{ErrorCode, TaskError};
 use crate::name::{AppName, CorrelationId, InstanceName, Scope, WorkerName};
@@ -307,6 +311,8 @@ pub enum Command {
         /// Where it stands afterwards.
         reply: Reply<TaskState>,
     },
+    /// Something about schedules.
+    Schedules(ScheduleCommand),
     /// Answered when no queue holds a ready, leased or scheduled task any more.
     AwaitIdle {
         /// The answer.

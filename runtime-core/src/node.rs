@@ -127,6 +127,8 @@ pub enum NodeKind {
     Health,
     /// Answers what the tree looks like.
     Status,
+    /// Makes tasks at their times.
+    Schedules,
     /// The one door for commands.
     Commands,
     /// Serves the admin API.
@@ -147,6 +149,7 @@ impl NodeKind {
             Self::Endpoint => "endpoint",
             Self::Health => "health",
             Self::Status => "status",
+            Self::Schedules => "schedules",
             Self::Commands => "commands",
             Self::Admin => "admin",
         }

@@ -13,6 +13,7 @@ mod dead;
 mod error;
 mod filter;
 mod queue_flow;
+mod schedules;
 mod transaction;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use dead::{BulkReplay, DeadGroup, DeadLetters, Replayed, spread};
 pub use error::{EnqueueError, SteerError, StoreError};
 pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
 pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
+pub use schedules::{Fired, Firing, PutSchedule, Revision, Schedules, StoredSchedule};
 pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
 
 use crate::event::StoredEvent;
@@ -358,11 +360,20 @@ pub trait AppRows: Send + Sync {
 
 /// All ports of a back end.
 pub trait Store:
-    TaskStore + TaskReader + QueueFlow + DeadLetters + EffectLedger + Outbox + DesiredStates + AppRows
+    TaskStore + TaskReader + QueueFlow + DeadLetters + EffectLedger + Outbox + DesiredStates + Schedules + AppRows
 {
 }
 
-impl<T: TaskStore + TaskReader + QueueFlow + DeadLetters + EffectLedger + Outbox + DesiredStates + AppRows>
-    Store for T
+impl<
+    T: TaskStore
+        + TaskReader
+        + QueueFlow
+        + DeadLetters
+        + EffectLedger
+        + Outbox
+        + DesiredStates
+        + Schedules
+        + AppRows,
+> Store for T
 {
 }

@@ -8,6 +8,7 @@ mod lanes;
 mod line;
 mod look;
 mod operator;
+mod schedules;
 mod state;
 mod sweep;
 
@@ -20,13 +21,15 @@ use jiff::Timestamp;
 use runtime_core::clock::Clock;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, QueueName, StepName};
+use runtime_core::name::{AppName, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
+use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
-    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow,
-    SqlValue, SteerError, StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, Outbox,
+    PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, StoreError, StoredSchedule,
+    Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::Notify;
@@ -279,6 +282,31 @@ impl DesiredStates for MemoryStore {
         self.change(|state| {
             state.desired.insert(path, desired);
         })
+    }
+}
+
+#[async_trait]
+impl Schedules for MemoryStore {
+    async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
+        Ok(self.look()?.schedules.values().cloned().collect())
+    }
+
+    async fn put_schedule(
+        &self,
+        spec: ScheduleSpec,
+        state: ScheduleState,
+        expected: Option<Revision>,
+    ) -> Result<PutSchedule, StoreError> {
+        self.change(|stored| stored.put_schedule(spec, state, expected))
+    }
+
+    async fn delete_schedule(&self, name: ScheduleName, expected: Revision) -> Result<bool, StoreError> {
+        self.change(|stored| stored.delete_schedule(&name, expected))
+    }
+
+    async fn fire(&self, firing: Firing) -> Result<Fired, EnqueueError> {
+        self.check_batch(firing.tasks.len())?;
+        self.change(|state| state.fire(firing))?
     }
 }
 

@@ -25,6 +25,7 @@ mod owner;
 mod policy;
 mod reader;
 mod room;
+mod schedules;
 mod schema;
 mod settle;
 mod standalone;
@@ -40,13 +41,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, QueueName, StepName};
+use runtime_core::name::{AppName, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
+use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
-    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, LeaseAsk, Outbox, QueueStats, SqlRow,
-    SqlValue, SteerError, StoreError, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, Outbox,
+    PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, StoreError, StoredSchedule,
+    Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -375,6 +378,31 @@ impl DesiredStates for SqliteStore {
 
     async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
         self.write((path, desired), |writer, asked| writer.set_desired(asked)).await
+    }
+}
+
+#[async_trait]
+impl Schedules for SqliteStore {
+    async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
+        self.0.readers.read(|reader, _| reader.schedules()).await
+    }
+
+    async fn put_schedule(
+        &self,
+        spec: ScheduleSpec,
+        state: ScheduleState,
+        expected: Option<Revision>,
+    ) -> Result<PutSchedule, StoreError> {
+        self.write((spec, state, expected), |writer, asked| writer.put_schedule(asked)).await
+    }
+
+    async fn delete_schedule(&self, name: ScheduleName, expected: Revision) -> Result<bool, StoreError> {
+        self.write((name, expected), |writer, asked| writer.delete_schedule(asked)).await
+    }
+
+    async fn fire(&self, firing: Firing) -> Result<Fired, EnqueueError> {
+        self.check_batch(firing.tasks.len())?;
+        self.write(firing, |writer, asked| writer.fire(asked)).await?
     }
 }
 

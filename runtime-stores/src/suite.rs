@@ -17,6 +17,7 @@ mod lanes;
 mod leases;
 mod lines;
 mod looking;
+mod schedules;
 mod settling;
 mod steering;
 mod suspects;
@@ -283,6 +284,14 @@ cases! {
         counts_are_right_after_a_restart: [8] [Durable];
         keys_effects_facts_and_wishes_survive: [1, 4, 6] [Durable];
     }
+    schedules {
+        a_schedule_is_made_once_and_replaced_by_whoever_read_it: [4] [];
+        a_decision_is_written_with_its_tasks: [4, 5] [];
+        of_two_who_decided_on_one_state_one_alone_fires: [2, 5] [];
+        a_tick_that_is_fired_twice_makes_one_task: [5, 6] [];
+        a_refused_task_leaves_the_schedule_undecided: [5, 8] [];
+        a_decision_and_its_tasks_survive_together: [1, 5] [Durable];
+    }
     app_rows {
         app_rows_commit_with_the_settlement: [4, 5] [AppWrites];
         a_failing_app_write_undoes_its_member_alone: [5] [AppWrites];
@@ -417,6 +426,12 @@ macro_rules! conformance {
                 row_numbers_are_never_given_twice
                 counts_are_right_after_a_restart
                 keys_effects_facts_and_wishes_survive
+                a_schedule_is_made_once_and_replaced_by_whoever_read_it
+                a_decision_is_written_with_its_tasks
+                of_two_who_decided_on_one_state_one_alone_fires
+                a_tick_that_is_fired_twice_makes_one_task
+                a_refused_task_leaves_the_schedule_undecided
+                a_decision_and_its_tasks_survive_together
                 app_rows_commit_with_the_settlement
                 a_failing_app_write_undoes_its_member_alone
                 a_panicking_app_write_undoes_its_member_alone

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::{NoAppConfig, RuntimeConfig};
 use crate::duties::{LateWorker, MissingDuty, days_over, refuse_forgetting, told};
+use crate::schedule::Schedule;
 use crate::worker::Worker;
 
 /// What an app's own section of the configuration must be.
@@ -60,6 +61,15 @@ pub enum SetupError {
         /// All that is missing, worker by worker.
         missing: Vec<MissingDuty>,
     },
+    /// A schedule cannot be.
+    #[error("schedule {schedule:?}")]
+    Schedule {
+        /// Its name.
+        schedule: String,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Workers may still try again when the keys of what they asked for are forgotten.
     #[error(
         "keys of finished tasks are forgotten after {} s, but a later attempt may still ask for the same task:{}\n  raise \
@@ -92,6 +102,7 @@ pub struct Setup {
     pub(crate) workers: Vec<Worker>,
     pub(crate) sources: Vec<SourcePlan>,
     pub(crate) endpoints: Vec<EndpointPlan>,
+    pub(crate) schedules: Vec<Schedule>,
     pub(crate) health: Vec<HealthPlan>,
     pub(crate) subscribers: Vec<Arc<dyn EventSubscriber>>,
     pub(crate) dependencies: BTreeMap<DependencyName, BreakerPolicy>,
@@ -105,6 +116,7 @@ impl Setup {
             workers: Vec::new(),
             sources: Vec::new(),
             endpoints: Vec::new(),
+            schedules: Vec::new(),
             health: Vec::new(),
             subscribers: Vec::new(),
             dependencies: BTreeMap::new(),
@@ -115,6 +127,11 @@ impl Setup {
     /// A worker.
     pub fn worker(&mut self, worker: Worker) {
         self.workers.push(worker);
+    }
+
+    /// A schedule: it makes tasks of one of the app's workers.
+    pub fn schedule(&mut self, schedule: Schedule) {
+        self.schedules.push(schedule);
     }
 
     /// Where tasks for the worker of this name go.
@@ -238,7 +255,15 @@ impl<A: AppConfig> App<A> {
             module.register(&config.app, &mut setup)?;
         }
         let Setup {
-            workers, mut sources, mut endpoints, health, subscribers, dependencies, migrations, ..
+            workers,
+            mut sources,
+            mut endpoints,
+            schedules,
+            health,
+            subscribers,
+            dependencies,
+            migrations,
+            ..
         } = setup;
         let missing: Vec<MissingDuty> = workers.iter().flat_map(Worker::missing_duties).collect();
         if !missing.is_empty() {
@@ -253,6 +278,9 @@ impl<A: AppConfig> App<A> {
             .collect::<Result<_, _>>()?;
         refuse_forgetting(&workers, config.store.retention().keep_keys_for)?;
         unique("worker", workers.iter().map(|worker| worker.descriptor.name.as_str()))?;
+        let schedules: Vec<_> =
+            schedules.into_iter().map(|schedule| schedule.spec(&workers)).collect::<Result<_, _>>()?;
+        unique("schedule", schedules.iter().map(|schedule| schedule.name.as_str()))?;
         let names = sources.iter().map(|source| &source.name).chain(endpoints.iter().map(|plan| &plan.name));
         unique("source", names.map(|name| name.as_str()))?;
         unique("health reporter", health.iter().map(|reporter| reporter.name.as_str()))?;
@@ -260,7 +288,7 @@ impl<A: AppConfig> App<A> {
         sources.retain(|source| enabled(&source.name));
         endpoints.retain(|endpoint| enabled(&endpoint.name));
         Ok(Assembled {
-            plan: AppPlan { name, workers, sources, endpoints, health, subscribers, dependencies },
+            plan: AppPlan { name, workers, sources, endpoints, schedules, health, subscribers, dependencies },
             migrations,
         })
     }

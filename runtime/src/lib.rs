@@ -52,6 +52,7 @@ pub mod config;
 mod duties;
 mod operate;
 mod running;
+mod schedule;
 pub mod signals;
 pub mod telemetry;
 mod worker;
@@ -61,6 +62,7 @@ pub use app::{App, AppConfig, Assembled, Module, Setup, SetupError};
 pub use command_line::{ConfigArgs, ConfigCommand, Words, WorkerCommand, control_runtime};
 pub use duties::{LateWorker, MissingDuty};
 pub use running::{Running, StartError, admin_file};
+pub use schedule::Schedule;
 pub use worker::Worker;
 pub use worker_docs::worker_docs;
 
@@ -84,6 +86,7 @@ pub mod prelude {
     pub use runtime_core::outcome::ParkReason;
     pub use runtime_core::rebuild::{Rebuild, RebuildAsk, RebuildPlan};
     pub use runtime_core::retry::{RetryDelay, RetryPolicy};
+    pub use runtime_core::schedule::{CatchUpPolicy, OverlapPolicy};
     pub use runtime_core::source::{Finished, Found, Source};
     pub use runtime_core::store::{
         AppMigration, AppWrite, EffectClass, LaneBy, QueuePolicy, SqlValue, StoreTx,
@@ -95,6 +98,7 @@ pub mod prelude {
 
     pub use crate::app::{App, Module, Setup, SetupError};
     pub use crate::config::NoAppConfig;
+    pub use crate::schedule::Schedule;
     pub use crate::worker::Worker;
 }
 

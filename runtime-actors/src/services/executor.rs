@@ -184,6 +184,12 @@ impl TaskExecutorService {
         self.waiting.drain(..).collect()
     }
 
+    /// One that has not begun, when it is here.
+    pub fn take_waiting_task(&mut self, task: TaskId) -> Option<LeasedTask> {
+        let place = self.waiting.iter().position(|leased| leased.lease.task == task)?;
+        self.waiting.remove(place)
+    }
+
     /// The attempts that run.
     pub fn running(&self) -> impl Iterator<Item = &Arc<Attempt>> {
         self.running.values()

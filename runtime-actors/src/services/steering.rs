@@ -177,10 +177,11 @@ impl SteeringService {
     }
 }
 
-/// Under `/engine/apps` everything, elsewhere the health reporters.
+/// Under `/engine/apps` everything, elsewhere the schedules and the health reporters.
 fn is_steerable(entry: &NodeEntry) -> bool {
     let apps = NodePath::root().child("engine").child("apps");
-    (entry.path().is_within(&apps) && *entry.path() != apps) || entry.kind() == NodeKind::Health
+    (entry.path().is_within(&apps) && *entry.path() != apps)
+        || matches!(entry.kind(), NodeKind::Health | NodeKind::Schedules)
 }
 
 async fn control(entry: &NodeEntry, make: impl FnOnce(Reply<()>) -> ControlMsg) -> Result<(), CommandError> {

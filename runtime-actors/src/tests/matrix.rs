@@ -214,6 +214,7 @@ matrix! {
     a_source: "/engine/apps/shop/sources/door",
     the_control_supervisor: "/control",
     the_status_node: "/control/status",
+    the_schedules_node: "/control/schedules",
     the_commands_node: "/control/commands",
     the_admin_node: "/control/admin",
 }

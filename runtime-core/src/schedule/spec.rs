@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::InvalidSchedule;
 use super::timing::{Timing, Window};
 use crate::name::{IdempotencyKey, Route, ScheduleName, Scope, Tenant};
-use crate::task::{NewTask, Priority};
+use crate::task::{NewTask, OnConflict, Priority};
 
 /// A schedule as an app declares it, or an operator.
 ///
@@ -150,9 +150,10 @@ impl ScheduleSpec {
         Tick { at, run_at: at.checked_add(jitter).unwrap_or(at) }
     }
 
-    /// The task of a tick. It has the tick's key, so that a tick that is fired again finds the task it made.
+    /// The task of a tick. It has the tick's key, so that a tick that is fired again finds the task it made, also when the schedule was
+    /// changed in between.
     pub fn task(&self, tick: &Tick) -> NewTask {
-        let mut task = self.task_now().keyed(tick_key(&self.name, tick.at));
+        let mut task = self.task_now().keyed(tick_key(&self.name, tick.at)).on_conflict(OnConflict::Ignore);
         task.run_at = Some(tick.run_at);
         task
     }

@@ -8,9 +8,9 @@ use runtime_core::event::StoredEvent;
 use runtime_core::flow::Bucket;
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, Transition, runs_alone, transition};
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{FlowKey, QueueName, StepName};
+use runtime_core::name::{FlowKey, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::store::{ContentHash, StateCounts};
+use runtime_core::store::{ContentHash, StateCounts, StoredSchedule};
 use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Task, TaskId, TaskState};
 
 use super::enqueue::Known;
@@ -40,6 +40,7 @@ pub(super) struct State {
     pub(super) turns: BTreeMap<QueueName, Turn>,
     pub(super) buckets: BTreeMap<(QueueName, FlowKey), Bucket>,
     pub(super) priority_step: i64,
+    pub(super) schedules: BTreeMap<ScheduleName, StoredSchedule>,
     pub(super) counts: BTreeMap<QueueName, StateCounts>,
     pub(super) hold_back: HoldBack,
     pub(super) woken: HashSet<QueueName>,
@@ -71,6 +72,7 @@ impl State {
             turns: BTreeMap::new(),
             buckets: BTreeMap::new(),
             priority_step: content::whole_step(crate::PRIORITY_STEP),
+            schedules: BTreeMap::new(),
             counts: BTreeMap::new(),
             hold_back: HoldBack::default(),
             woken: HashSet::new(),

@@ -39,7 +39,7 @@ pub(super) struct Readers {
 
 /// One connection that only reads.
 pub(super) struct Reader {
-    conn: Connection,
+    pub(super) conn: Connection,
     guard: AppGuard,
 }
 

@@ -18,8 +18,12 @@ use super::fault::Fault;
 const APPLICATION_ID: i32 = 0x5274_5374;
 
 /// Version n is the file after the n-th of these.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql"), include_str!("schema/v3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/v1.sql"),
+    include_str!("schema/v2.sql"),
+    include_str!("schema/v3.sql"),
+    include_str!("schema/v4.sql"),
+];
 
 /// Newest schema this release knows.
 pub(super) fn known_version() -> u32 {

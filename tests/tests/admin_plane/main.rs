@@ -2,6 +2,7 @@
 
 mod health;
 mod runtimectl;
+mod schedules;
 mod steering;
 mod tasks;
 mod world;

@@ -8,14 +8,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, QueueName, Scope, StepName};
+use runtime_core::name::{AppName, QueueName, ScheduleName, Scope, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
+use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
-    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, LeaseAsk, OrderingHead, Outbox,
-    PausedScope, QueueFlow, QueuePolicy, QueueStats, SqlRow, SqlValue, SteerError, Store, StoreError, Swept,
-    TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OrderingHead,
+    Outbox, PausedScope, PutSchedule, QueueFlow, QueuePolicy, QueueStats, Revision, Schedules, SqlRow,
+    SqlValue, SteerError, Store, StoreError, StoredSchedule, Swept, TaskCommand, TaskFilter, TaskPage,
+    TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, watch};
@@ -36,6 +38,11 @@ pub(crate) enum StoreCall {
     Unrelayed,
     Relayed,
     SetDesired,
+    Schedules,
+    /// Before the decision is written.
+    Fire,
+    /// The decision is written, and its answer is lost.
+    FireAnswer,
 }
 
 /// What a call does before it reaches the store.
@@ -306,6 +313,34 @@ impl DesiredStates for FaultyStore {
     async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
         self.pass(StoreCall::SetDesired).await?;
         self.inner.set_desired(path, desired).await
+    }
+}
+
+#[async_trait]
+impl Schedules for FaultyStore {
+    async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
+        self.pass(StoreCall::Schedules).await?;
+        self.inner.schedules().await
+    }
+
+    async fn put_schedule(
+        &self,
+        spec: ScheduleSpec,
+        state: ScheduleState,
+        expected: Option<Revision>,
+    ) -> Result<PutSchedule, StoreError> {
+        self.inner.put_schedule(spec, state, expected).await
+    }
+
+    async fn delete_schedule(&self, name: ScheduleName, expected: Revision) -> Result<bool, StoreError> {
+        self.inner.delete_schedule(name, expected).await
+    }
+
+    async fn fire(&self, firing: Firing) -> Result<Fired, EnqueueError> {
+        self.pass(StoreCall::Fire).await?;
+        let fired = self.inner.fire(firing).await?;
+        self.pass(StoreCall::FireAnswer).await?;
+        Ok(fired)
     }
 }
 

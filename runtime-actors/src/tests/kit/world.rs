@@ -14,6 +14,7 @@ use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, HandlerName, InstanceName, QueueName, Route, StepName, WorkerName};
 use runtime_core::node::{NodePath, NodeState, NodeView};
 use runtime_core::retry::{RetryDelay, RetryPolicy};
+use runtime_core::schedule::ScheduleSpec;
 use runtime_core::store::{EffectClass, QueuePolicy, Store, TaskCommand};
 use runtime_core::task::{NewTask, Task, TaskId, TaskState};
 use runtime_core::trace::NoTrace;
@@ -137,6 +138,7 @@ impl Worlds {
             workers: Vec::new(),
             sources: Vec::new(),
             endpoints: Vec::new(),
+            schedules: Vec::new(),
             health: Vec::new(),
             subscribers: Vec::new(),
             dependencies: BTreeMap::new(),
@@ -146,6 +148,11 @@ impl Worlds {
 
     pub(crate) fn worker(mut self, worker: WorkerPlan) -> Self {
         self.app.workers.push(worker);
+        self
+    }
+
+    pub(crate) fn schedule(mut self, spec: ScheduleSpec) -> Self {
+        self.app.schedules.push(spec);
         self
     }
 

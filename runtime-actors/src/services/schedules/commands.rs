@@ -1,0 +1,185 @@
+//! What operators do to schedules.
+
+use runtime_core::control::{Backfilled, MAX_BACKFILL, Reply, ScheduleCommand};
+use runtime_core::error::ErrorCode;
+use runtime_core::schedule::Paused;
+use runtime_core::store::Enqueued;
+use runtime_core::task::TaskId;
+
+use super::*;
+
+/// An answer that is ready: sent once the node shows what it speaks of.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+fn answer<T: Send + 'static>(reply: Reply<T>, result: Result<T, CommandError>) -> Answer {
+    Box::new(move || reply.send(result))
+}
+
+impl ScheduleService {
+    /// Carries a command out, as far as it changes something or needs the store.
+    pub(crate) async fn carry_out(&mut self, command: ScheduleCommand) -> Answer {
+        match command {
+            ScheduleCommand::List { reply } => answer(reply, self.views().ok_or_else(|| self.not_read())),
+            ScheduleCommand::Get { name, reply } => answer(reply, self.view(&name)),
+            ScheduleCommand::Preview { name, after, count, reply } => {
+                let after = after.unwrap_or_else(|| self.platform.clock.now());
+                let ticks = self.find(&name).map(|StoredSchedule { spec, .. }| {
+                    let times = spec.timing.preview(after, &spec.window(), count);
+                    times.into_iter().map(|at| spec.tick(at)).collect()
+                });
+                answer(reply, ticks)
+            }
+            ScheduleCommand::Pause { name, reason, by, reply } => {
+                let at = self.platform.clock.now();
+                let change = |state: &mut ScheduleState| state.pause(Paused { reason, by, at });
+                answer(reply, self.change(&name, change).await)
+            }
+            ScheduleCommand::Resume { name, reply } => {
+                let at = self.platform.clock.now();
+                answer(reply, self.change(&name, |state| state.resume(at)).await)
+            }
+            ScheduleCommand::Trigger { name, reply } => answer(reply, self.trigger(&name).await),
+            ScheduleCommand::Backfill { name, from, until, reply } => {
+                answer(reply, self.backfill(&name, from, until).await)
+            }
+            ScheduleCommand::Create { spec, reply } => answer(reply, self.create(*spec).await),
+            ScheduleCommand::Delete { name, reply } => answer(reply, self.delete(&name).await),
+        }
+    }
+
+    fn not_read(&self) -> CommandError {
+        let why = self.trouble.as_deref().unwrap_or("the store was not read yet");
+        CommandError::new(ErrorCode::StoreUnavailable, format!("schedules are not known: {why}"))
+    }
+
+    fn find(&self, name: &ScheduleName) -> Result<&StoredSchedule, CommandError> {
+        let book = self.book.as_ref().ok_or_else(|| self.not_read())?;
+        let kept = book.get(name).ok_or_else(|| CommandError::not_found(format!("no schedule {name}")))?;
+        Ok(&kept.stored)
+    }
+
+    fn view(&self, name: &ScheduleName) -> Result<ScheduleView, CommandError> {
+        self.find(name)?;
+        let kept = self.book.as_ref().and_then(|book| book.get(name));
+        kept.map(Kept::view).ok_or_else(|| CommandError::not_found(format!("no schedule {name}")))
+    }
+
+    /// Writes another state; what the change brings is decided at once.
+    async fn change(
+        &mut self,
+        name: &ScheduleName,
+        change: impl FnOnce(&mut ScheduleState),
+    ) -> Result<ScheduleView, CommandError> {
+        let StoredSchedule { mut state, revision, .. } = self.find(name)?.clone();
+        change(&mut state);
+        let firing = Firing { name: name.clone(), revision, state: state.clone(), tasks: Vec::new() };
+        match self.platform.store.fire(firing).await? {
+            Fired::Conflict => {
+                self.read_again().await?;
+                let text = format!("schedule {name} was changed at the same moment; try again");
+                return Err(CommandError::precondition(text));
+            }
+            Fired::Done { revision, .. } => {
+                self.changed = true;
+                if let Some(kept) = self.kept(name) {
+                    kept.stored.state = state;
+                    kept.stored.revision = revision;
+                    kept.wake = Some(Timestamp::MIN);
+                    kept.next_tick = None;
+                }
+            }
+        }
+        self.decide_changed(name).await;
+        self.view(name)
+    }
+
+    async fn trigger(&self, name: &ScheduleName) -> Result<TaskId, CommandError> {
+        let task = self.runnable(name)?.spec.task_now();
+        let mut made = self.platform.store.enqueue(vec![task]).await?;
+        let made = made.pop().ok_or_else(|| CommandError::new(ErrorCode::NoAnswer, "no answer"))??;
+        tracing::info!(schedule = %name, task = %made.id(), "schedule triggered by an operator");
+        Ok(made.id())
+    }
+
+    /// A schedule that may make tasks when an operator asks for them.
+    fn runnable(&self, name: &ScheduleName) -> Result<&StoredSchedule, CommandError> {
+        let stored = self.find(name)?;
+        if stored.state.orphaned {
+            let text =
+                format!("schedule {name} is orphaned: no app declares it, or no worker takes its tasks");
+            return Err(CommandError::precondition(text));
+        }
+        Ok(stored)
+    }
+
+    async fn backfill(
+        &self,
+        name: &ScheduleName,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Backfilled, CommandError> {
+        let spec = &self.runnable(name)?.spec;
+        let wrong = |text: &str| Err(CommandError::new(ErrorCode::InvalidArgument, text));
+        if from >= until {
+            return wrong("the period ends before it begins");
+        }
+        if until > self.platform.clock.now() {
+            return wrong("the period ends in the future: ticks to come make their tasks by themselves");
+        }
+        let most = MAX_BACKFILL.min(self.platform.store.limits().max_batch);
+        let mut ticks: Vec<Timestamp> =
+            spec.timing.period(from, until, &spec.window()).take(most + 1).collect();
+        let mut next_from = ticks.get(most).copied();
+        ticks.truncate(most);
+        let tasks = ticks.iter().map(|at| spec.task(&spec.tick(*at))).collect();
+        let mut done = Backfilled { made: Vec::new(), known: 0, next_from: None };
+        for (at, answer) in ticks.iter().zip(self.platform.store.enqueue(tasks).await?) {
+            match answer {
+                Ok(Enqueued::Accepted { id }) => done.made.push(id),
+                Ok(_) => done.known += 1,
+                Err(error) if done.made.is_empty() => return Err(error.into()),
+                // As far as the queue took them. What comes later is in the queue as well, or refused, and found again by its key.
+                Err(_) => next_from = Some(next_from.map_or(*at, |next| next.min(*at))),
+            }
+        }
+        done.next_from = next_from;
+        tracing::info!(schedule = %name, made = done.made.len(), known = done.known, %from, %until, "schedule backfilled");
+        Ok(done)
+    }
+
+    async fn create(&mut self, spec: ScheduleSpec) -> Result<ScheduleView, CommandError> {
+        spec.check().map_err(|error| CommandError::new(ErrorCode::InvalidArgument, error.to_string()))?;
+        self.views().ok_or_else(|| self.not_read())?;
+        if !self.served.iter().any(|route| **route == spec.route) {
+            let Route { app, queue, handler } = &spec.route;
+            let text = format!("no worker runs handler {handler} of queue {queue} in app {app}");
+            return Err(CommandError::not_found(text));
+        }
+        let name = spec.name.clone();
+        let state = ScheduleState::new(DeclaredBy::RunTime, self.platform.clock.now());
+        if self.platform.store.put_schedule(spec, state, None).await? == PutSchedule::Conflict {
+            return Err(CommandError::precondition(format!("there is a schedule {name} already")));
+        }
+        self.read_again().await?;
+        tracing::info!(schedule = %name, "schedule made by an operator");
+        self.decide_changed(&name).await;
+        self.view(&name)
+    }
+
+    async fn delete(&mut self, name: &ScheduleName) -> Result<(), CommandError> {
+        let StoredSchedule { state, revision, .. } = self.find(name)?.clone();
+        if state.declared_by == DeclaredBy::App && !state.orphaned {
+            let text = format!("schedule {name} is declared by its app: pause it, or remove the declaration");
+            return Err(CommandError::precondition(text));
+        }
+        let gone = self.platform.store.delete_schedule(name.clone(), revision).await?;
+        self.read_again().await?;
+        if !gone {
+            return Err(CommandError::precondition(format!(
+                "schedule {name} was changed at the same moment"
+            )));
+        }
+        tracing::info!(schedule = %name, "schedule deleted by an operator");
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Calls about schedules.
+
+use jiff::Timestamp;
+use runtime_core::name::ScheduleName;
+use runtime_proto::v1;
+use runtime_proto::v1::schedule_service_client::ScheduleServiceClient;
+use tonic::transport::Channel;
+
+use super::{AdminClient, ClientError, present};
+use crate::convert::{schedule_name, timestamp};
+use crate::server::MAX_MESSAGE_BYTES;
+
+impl AdminClient {
+    /// Every schedule, by name.
+    pub async fn schedules(&self) -> Result<Vec<v1::Schedule>, ClientError> {
+        let (mut schedules, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = self.request(v1::ListSchedulesRequest { page_size: 0, page_token });
+            let page = self.schedule_service().list_schedules(request).await?.into_inner();
+            schedules.extend(page.schedules);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(schedules);
+            }
+        }
+    }
+
+    /// One schedule.
+    pub async fn schedule(&self, name: &ScheduleName) -> Result<v1::Schedule, ClientError> {
+        let request = self.request(v1::GetScheduleRequest { name: schedule_name(name) });
+        present(self.schedule_service().get_schedule(request).await?.into_inner().schedule, "schedule")
+    }
+
+    /// Its next ticks, strictly after `after`, or from now on.
+    pub async fn preview_schedule(
+        &self,
+        name: &ScheduleName,
+        after: Option<Timestamp>,
+        count: u32,
+    ) -> Result<v1::PreviewTimesResponse, ClientError> {
+        let after = after.map(timestamp);
+        let request = self.request(v1::PreviewTimesRequest { name: schedule_name(name), after, count });
+        Ok(self.schedule_service().preview_times(request).await?.into_inner())
+    }
+
+    /// It makes nothing until it is resumed.
+    pub async fn pause_schedule(
+        &self,
+        name: &ScheduleName,
+        reason: &str,
+    ) -> Result<v1::Schedule, ClientError> {
+        let request = v1::PauseScheduleRequest { name: schedule_name(name), reason: reason.to_owned() };
+        let answer = self.schedule_service().pause_schedule(self.request(request)).await?;
+        present(answer.into_inner().schedule, "schedule")
+    }
+
+    /// It goes on with its next tick.
+    pub async fn resume_schedule(&self, name: &ScheduleName) -> Result<v1::Schedule, ClientError> {
+        let request = self.request(v1::ResumeScheduleRequest { name: schedule_name(name) });
+        present(self.schedule_service().resume_schedule(request).await?.into_inner().schedule, "schedule")
+    }
+
+    /// Makes a task now, besides the ticks.
+    pub async fn trigger_schedule(
+        &self,
+        name: &ScheduleName,
+    ) -> Result<v1::TriggerScheduleResponse, ClientError> {
+        let request = self.request(v1::TriggerScheduleRequest { name: schedule_name(name) });
+        Ok(self.schedule_service().trigger_schedule(request).await?.into_inner())
+    }
+
+    /// Makes the tasks of a past period's ticks: at most 500 of them, and says where the next call goes on.
+    pub async fn backfill_schedule(
+        &self,
+        name: &ScheduleName,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<v1::BackfillScheduleResponse, ClientError> {
+        let (from, until) = (Some(timestamp(from)), Some(timestamp(until)));
+        let request = self.request(v1::BackfillScheduleRequest { name: schedule_name(name), from, until });
+        Ok(self.schedule_service().backfill_schedule(request).await?.into_inner())
+    }
+
+    /// Makes one at run time.
+    pub async fn create_schedule(
+        &self,
+        name: &ScheduleName,
+        spec: v1::ScheduleSpec,
+    ) -> Result<v1::Schedule, ClientError> {
+        let request = v1::CreateScheduleRequest { schedule_id: name.to_string(), spec: Some(spec) };
+        let answer = self.schedule_service().create_schedule(self.request(request)).await?;
+        present(answer.into_inner().schedule, "schedule")
+    }
+
+    /// Forgets one that was made at run time, or is orphaned.
+    pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<(), ClientError> {
+        let request = self.request(v1::DeleteScheduleRequest { name: schedule_name(name) });
+        self.schedule_service().delete_schedule(request).await?;
+        Ok(())
+    }
+
+    fn schedule_service(&self) -> ScheduleServiceClient<Channel> {
+        ScheduleServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}

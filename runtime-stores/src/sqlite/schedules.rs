@@ -1,0 +1,98 @@
+//! Schedules: documents that change together with the tasks they make.
+
+use runtime_core::name::ScheduleName;
+use runtime_core::schedule::{ScheduleSpec, ScheduleState};
+use runtime_core::store::{EnqueueError, Enqueued, Fired, Firing, PutSchedule, Revision, StoredSchedule};
+
+use super::enqueue::Origin;
+use super::fault::Fault;
+use super::reader::Reader;
+use super::writer::Writer;
+
+impl Writer<'_> {
+    pub(super) fn put_schedule(
+        &mut self,
+        (spec, state, expected): &(ScheduleSpec, ScheduleState, Option<Revision>),
+    ) -> Result<PutSchedule, Fault> {
+        let written = match expected {
+            None => {
+                let sql = "INSERT INTO rt_schedule (name, revision, spec, state) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO NOTHING";
+                let row = (spec.name.as_str(), number(Revision::FIRST), json(spec)?, json(state)?);
+                self.conn.prepare_cached(sql)?.execute(row)?
+            }
+            Some(revision) => {
+                let sql = "UPDATE rt_schedule SET revision = ?3, spec = ?4, state = ?5 WHERE name = ?1 AND revision = ?2";
+                let (present, next) = (number(*revision), number(revision.next()));
+                let row = (spec.name.as_str(), present, next, json(spec)?, json(state)?);
+                self.conn.prepare_cached(sql)?.execute(row)?
+            }
+        };
+        let revision = expected.map_or(Revision::FIRST, Revision::next);
+        Ok(if written == 1 { PutSchedule::Written(revision) } else { PutSchedule::Conflict })
+    }
+
+    pub(super) fn delete_schedule(
+        &mut self,
+        (name, expected): &(ScheduleName, Revision),
+    ) -> Result<bool, Fault> {
+        let sql = "DELETE FROM rt_schedule WHERE name = ?1 AND revision = ?2";
+        Ok(self.conn.prepare_cached(sql)?.execute((name.as_str(), number(*expected)))? == 1)
+    }
+
+    pub(super) fn fire(&mut self, firing: &Firing) -> Result<Result<Fired, EnqueueError>, Fault> {
+        self.all_or_nothing(|writer| {
+            let mut tasks = Vec::with_capacity(firing.tasks.len());
+            for task in &firing.tasks {
+                match writer.take_in(task, Origin::Outside)? {
+                    Ok(enqueued) => tasks.push(enqueued),
+                    Err(refused) => return Ok(Err(Refused::Task(refused))),
+                }
+            }
+            let mut state = firing.state.clone();
+            state.last_task = tasks.last().map(Enqueued::id).or(state.last_task);
+            let sql = "UPDATE rt_schedule SET revision = ?3, state = ?4 WHERE name = ?1 AND revision = ?2";
+            let revision = firing.revision.next();
+            let row = (firing.name.as_str(), number(firing.revision), number(revision), json(&state)?);
+            let written = writer.conn.prepare_cached(sql)?.execute(row)?;
+            Ok(if written == 1 { Ok(Fired::Done { revision, tasks }) } else { Err(Refused::Conflict) })
+        })
+        .map(|fired| match fired {
+            Ok(fired) => Ok(fired),
+            Err(Refused::Conflict) => Ok(Fired::Conflict),
+            Err(Refused::Task(refused)) => Err(refused),
+        })
+    }
+}
+
+/// Why a firing is undone.
+enum Refused {
+    Task(EnqueueError),
+    Conflict,
+}
+
+impl Reader {
+    pub(super) fn schedules(&self) -> Result<Vec<StoredSchedule>, Fault> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT revision, spec, state FROM rt_schedule ORDER BY name")?;
+        let mut rows = statement.query([])?;
+        let mut schedules = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (revision, spec, state): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let wrong = |error: serde_json::Error| Fault::corrupt(format!("a schedule: {error}"));
+            schedules.push(StoredSchedule {
+                spec: serde_json::from_str(&spec).map_err(wrong)?,
+                state: serde_json::from_str(&state).map_err(wrong)?,
+                revision: Revision(revision.unsigned_abs()),
+            });
+        }
+        Ok(schedules)
+    }
+}
+
+fn number(revision: Revision) -> i64 {
+    i64::try_from(revision.0).unwrap_or(i64::MAX)
+}
+
+fn json<T: serde::Serialize>(document: &T) -> Result<String, Fault> {
+    serde_json::to_string(document).map_err(|error| Fault::corrupt(error.to_string()))
+}
