@@ -70,6 +70,12 @@ impl BusinessTime {
         self.pace.business(self.real.now())
     }
 
+    /// The business moment of a real one.
+    #[must_use]
+    pub fn at(&self, real: Timestamp) -> Timestamp {
+        self.pace.business(real)
+    }
+
     /// When work that is due at this business moment is to be done: the due time of its task.
     #[must_use]
     pub fn run_at(&self, due: Timestamp) -> Timestamp {

@@ -6,6 +6,7 @@
 //!                             └─keyed─▶ a payment provider that sometimes pays and fails to say so
 //! ```
 
+mod again;
 mod checks;
 mod load;
 mod report;
@@ -203,9 +204,10 @@ async fn show(
     println!("{}", loaded.summary(began.elapsed()));
     idle(running, config, month.until).await?;
     println!("Idle after {:.1} s.\n", began.elapsed().as_secs_f64());
-    let good = checks::all(running, config, month.until, provider, &loaded).await?;
+    let good = checks::all(running, config, sample, month.until, provider, &loaded).await?;
+    let same = again::all(running, sample).await?;
     println!("Everything lies in {}.", folder.display());
-    Ok(good)
+    Ok(good && same)
 }
 
 /// Waits until everything that is due by this business moment is done, retries included. What is due later waits on.

@@ -10,5 +10,4 @@ mod numbers;
 mod reads;
 mod server;
 
-pub(crate) use desk::Desk;
 pub use server::{HttpConfig, endpoint};

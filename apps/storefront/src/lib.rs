@@ -22,5 +22,6 @@ pub mod provider;
 pub mod workers;
 
 mod http_call;
+mod post;
 mod rows;
 mod schema;

@@ -10,7 +10,12 @@ use crate::config::StorefrontConfig;
 use crate::http::{HttpConfig, endpoint};
 use crate::obligations::{Obligations, names};
 use crate::payments::{PAYMENTS, Provider};
+use crate::post::Spool;
 use crate::schema::MIGRATIONS;
+use crate::workers::expire::expire;
+use crate::workers::grace::{LookAgain, look};
+use crate::workers::notify::Herald;
+use crate::workers::recommend::{RecommendAgain, recommend};
 use crate::workers::rollup::{RollUpAgain, roll_up};
 use crate::workers::settle::{Cashier, SettleAgain};
 
@@ -27,14 +32,18 @@ impl Module<StorefrontConfig> for Storefront {
     fn register(&self, config: &StorefrontConfig, setup: &mut Setup) -> Result<(), SetupError> {
         setup.migrations(MIGRATIONS);
         let obligations = Arc::new(Obligations::new(config, setup)?);
-        settle(config, setup, &obligations);
-        rollup(setup, &obligations);
+        recommending(setup, &obligations);
+        expiring(setup, &obligations);
+        settling(config, setup, &obligations);
+        members(setup, &obligations);
+        adding_up(setup, &obligations);
+        notifying(config, setup, &obligations)?;
         let http = HttpConfig::from(config);
         setup.endpoint(HTTP, move |rows| endpoint(http.clone(), obligations.clone(), rows))
     }
 }
 
-fn settle(config: &StorefrontConfig, setup: &mut Setup, obligations: &Arc<Obligations>) {
+fn settling(config: &StorefrontConfig, setup: &mut Setup, obligations: &Arc<Obligations>) {
     let cashier = Arc::new(Cashier {
         obligations: obligations.clone(),
         provider: Provider {
@@ -61,7 +70,7 @@ fn settle(config: &StorefrontConfig, setup: &mut Setup, obligations: &Arc<Obliga
     );
 }
 
-fn rollup(setup: &mut Setup, obligations: &Arc<Obligations>) {
+fn adding_up(setup: &mut Setup, obligations: &Arc<Obligations>) {
     setup.worker(
         Worker::named(names::ROLLUP)
             .responsibility("adds up what each store sold and gave back, by hour, day and month")
@@ -74,6 +83,76 @@ fn rollup(setup: &mut Setup, obligations: &Arc<Obligations>) {
             .rebuild(RollUpAgain { obligations: obligations.clone() })
             .slots(slots(4)),
     );
+}
+
+fn recommending(setup: &mut Setup, obligations: &Arc<Obligations>) {
+    setup.worker(
+        Worker::named(names::RECOMMEND)
+            .responsibility("keeps each product's list of what those who liked it liked too")
+            .serves("customers who look at a product")
+            .writes(Home::Projection("recommendation, recommendation_model"))
+            .handler(recommend)
+            .retry(RetryPolicy::default())
+            .effect("lists", EffectClass::Transactional)
+            .entry_point(EntryPoint::per_scope("category"))
+            .rebuild(RecommendAgain { obligations: obligations.clone() })
+            .slots(slots(2))
+            .timeout(Duration::from_mins(5)),
+    );
+}
+
+fn expiring(setup: &mut Setup, obligations: &Arc<Obligations>) {
+    let obligations = obligations.clone();
+    setup.worker(
+        Worker::named(names::EXPIRE)
+            .responsibility("gives stock back that was held for a buyer who did not come")
+            .serves("customers who would buy it")
+            .writes(Home::Truth("reservations, stock"))
+            .handler(move |ctx, ask| expire(obligations.clone(), ctx, ask))
+            .retry(RetryPolicy::default())
+            .effect("release", EffectClass::Transactional)
+            .entry_point(EntryPoint::per_scope("product"))
+            .slots(slots(4)),
+    );
+}
+
+fn members(setup: &mut Setup, obligations: &Arc<Obligations>) {
+    let looking = obligations.clone();
+    setup.worker(
+        Worker::named(names::GRACE)
+            .responsibility("moves each membership on when it is unpaid: past due, suspended, cancelled")
+            .serves("members, and whoever lets them in")
+            .writes(Home::Projection("membership, membership_change"))
+            .handler(move |ctx, cause| look(looking.clone(), ctx, cause))
+            .retry(RetryPolicy::default())
+            .effect("standing", EffectClass::Transactional)
+            .entry_point(EntryPoint::per_scope("member"))
+            .rebuild(LookAgain { obligations: obligations.clone() })
+            .slots(slots(4)),
+    );
+}
+
+fn notifying(
+    config: &StorefrontConfig,
+    setup: &mut Setup,
+    obligations: &Arc<Obligations>,
+) -> Result<(), SetupError> {
+    let spool = Spool::open(&config.notifications)?;
+    let herald = Arc::new(Herald { obligations: obligations.clone(), spool });
+    setup.worker(
+        Worker::named(names::NOTIFY)
+            .responsibility("tells customers what there is to tell, together and at a decent hour")
+            .serves("customers")
+            .writes(Home::Truth("promotions, drafts"))
+            .writes(Home::Outside("the customer's mailbox"))
+            .handler(move |ctx, ask| herald.clone().notify(ctx, ask))
+            .retry(RetryPolicy::default())
+            .effect("promote", EffectClass::Transactional)
+            .effect("send", EffectClass::Unkeyed)
+            .entry_point(EntryPoint::per_scope("customer"))
+            .slots(slots(4)),
+    );
+    Ok(())
 }
 
 fn slots(count: usize) -> NonZeroUsize {

@@ -6,10 +6,17 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use runtime::prelude::*;
-use storefront_domain::{Bucket, Period, PeriodKind, SettlementTerms, Store, StoreId};
+use storefront_domain::{
+    Bucket, Category, Draft, Due, MembershipTerms, Period, PeriodKind, PromotionId, Reservation,
+    SettlementTerms, Store, StoreId, Topic,
+};
 
 use crate::business_time::BusinessTime;
 use crate::config::{NotificationsConfig, StorefrontConfig};
+use crate::workers::expire::Expire;
+use crate::workers::grace::Grace;
+use crate::workers::notify::Notify;
+use crate::workers::recommend::Recommend;
 use crate::workers::rollup::RollUp;
 use crate::workers::settle::Settle;
 
@@ -39,9 +46,17 @@ pub struct Obligations {
     pub closing: SignedDuration,
     /// How customers are told something.
     pub notifications: NotificationsConfig,
+    /// How long stock is held for a buyer.
+    pub hold: SignedDuration,
+    /// The lengths of a membership's stretches.
+    pub membership: MembershipTerms,
     gather: Duration,
+    recommend: Arc<Route>,
+    expire: Arc<Route>,
     settle: Arc<Route>,
+    grace: Arc<Route>,
     rollup: Arc<Route>,
+    notify: Arc<Route>,
 }
 
 impl Obligations {
@@ -56,8 +71,14 @@ impl Obligations {
             closing: SignedDuration::from_hours(config.settlements.closing_hours.into()),
             notifications: config.notifications.clone(),
             gather: Duration::from_millis(config.gather_ms.get()),
+            hold: SignedDuration::from_mins(config.hold_minutes.get().into()),
+            membership: MembershipTerms::default(),
+            recommend: setup.route(names::RECOMMEND)?,
+            expire: setup.route(names::EXPIRE)?,
             settle: setup.route(names::SETTLE)?,
+            grace: setup.route(names::GRACE)?,
             rollup: setup.route(names::ROLLUP)?,
+            notify: setup.route(names::NOTIFY)?,
         })
     }
 
@@ -92,13 +113,87 @@ impl Obligations {
         Ok(NewTask::of(self.rollup.clone(), &RollUp { store: store.0, date })?)
     }
 
+    /// The lists of a category are made again, when no further rating of it has come for a while.
+    ///
+    /// # Errors
+    /// When the input is no task.
+    pub fn recommend(&self, category: &Category) -> Result<NewTask, TaskError> {
+        self.gathered(self.recommend_now(category)?)
+    }
+
+    /// The same at once, for a rebuild.
+    pub(crate) fn recommend_now(&self, category: &Category) -> Result<NewTask, TaskError> {
+        Ok(NewTask::of(self.recommend.clone(), &Recommend { category: category.0.clone() })?)
+    }
+
+    /// Held stock is given back when the hold is over.
+    ///
+    /// # Errors
+    /// When the input is no task.
+    pub fn expire(&self, reservation: &Reservation) -> Result<NewTask, TaskError> {
+        let task = NewTask::of(self.expire.clone(), &Expire::of(reservation))?;
+        Ok(NewTask { run_at: Some(self.time.run_at(reservation.expires_at)), ..task })
+    }
+
+    /// A membership is looked at, because of what happened.
+    ///
+    /// # Errors
+    /// When the input is no task.
+    pub fn member(&self, cause: &Grace) -> Result<NewTask, TaskError> {
+        Ok(NewTask::of(self.grace.clone(), cause)?)
+    }
+
+    /// A membership is looked at when something is due.
+    ///
+    /// # Errors
+    /// When the input is no task.
+    pub fn member_due(&self, due: &Due) -> Result<NewTask, TaskError> {
+        let task = NewTask::of(self.grace.clone(), &Grace::of(due))?;
+        Ok(NewTask { run_at: Some(self.time.run_at(due.at)), ..task })
+    }
+
+    /// A customer's drafts of a topic are promoted, when none has come for a while.
+    ///
+    /// # Errors
+    /// When the input is no task.
+    pub fn promote(&self, draft: &Draft) -> Result<NewTask, TaskError> {
+        let rules = self.notifications.rules();
+        let due = rules.next_due([draft], &self.notifications.zone).unwrap_or(draft.at);
+        self.promote_at(draft.recipient.0, draft.topic, due)
+    }
+
+    /// The same, for drafts that are due at a business moment.
+    pub(crate) fn promote_at(
+        &self,
+        recipient: u64,
+        topic: Topic,
+        due: Timestamp,
+    ) -> Result<NewTask, TaskError> {
+        let task = NewTask::of(self.notify.clone(), &Notify::Promote { recipient, topic })?;
+        let longest = self.time.takes(self.notifications.rules().longest_wait);
+        debounced(task, self.time.run_at(due), longest)
+    }
+
+    /// A promotion is sent.
+    ///
+    /// # Errors
+    /// When the input is no task.
+    pub fn send(&self, recipient: u64, promotion: &PromotionId) -> Result<NewTask, TaskError> {
+        let promotion = promotion.as_str().to_owned();
+        Ok(NewTask::of(self.notify.clone(), &Notify::Send { recipient, promotion })?)
+    }
+
     /// Put off for as long as rows gather, though not for ever.
     fn gathered(&self, task: NewTask) -> Result<NewTask, TaskError> {
         let gather = SignedDuration::try_from(self.gather).unwrap_or(SignedDuration::MAX);
         let run_at = self.time.real_now().saturating_add(gather).unwrap_or(Timestamp::MAX);
-        match task.idempotency_key.clone() {
-            Some(key) => Ok(task.debounced(key, run_at, self.gather * 5)),
-            None => Err(TaskError::permanent("a task that gathers needs a key")),
-        }
+        debounced(task, run_at, self.gather * 5)
+    }
+}
+
+fn debounced(task: NewTask, run_at: Timestamp, at_most: Duration) -> Result<NewTask, TaskError> {
+    match task.idempotency_key.clone() {
+        Some(key) => Ok(task.debounced(key, run_at, at_most)),
+        None => Err(TaskError::permanent("a task that gathers needs a key")),
     }
 }

@@ -154,8 +154,7 @@ pub(crate) const MIGRATIONS: &[AppMigration] = &[AppMigration {
             member INTEGER PRIMARY KEY,
             state TEXT NOT NULL,
             since INTEGER NOT NULL,
-            paid_until INTEGER NOT NULL,
-            as_of INTEGER NOT NULL
+            paid_until INTEGER NOT NULL
         );
         CREATE TABLE membership_change (
             transition TEXT PRIMARY KEY,

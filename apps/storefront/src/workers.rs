@@ -1,5 +1,9 @@
 //! The six workers: each is an input that says everything, a handler that asks the domain, and a rebuild where what it
 //! writes is a projection.
 
+pub mod expire;
+pub mod grace;
+pub mod notify;
+pub mod recommend;
 pub mod rollup;
 pub mod settle;

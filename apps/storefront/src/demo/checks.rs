@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use runtime::Running;
-use runtime::core::store::Store as Rows;
+use runtime::core::store::{SqlRow, Store as Rows};
 use runtime::core::task::TaskState;
 use storefront_domain::{
-    Fact, Money, Period, Refund, RollupKey, Rollups, Sale, SettlementTerms, Store, Total,
+    Category, CategoryModel, CustomerId, Fact, Member, MemberId, MemberState, MembershipTerms, Money,
+    Payment, PaymentId, Period, Product, ProductId, Rating, RecommendationRules, Refund, Reservation,
+    ReservationState, RollupKey, Rollups, Sale, Sample, SettlementTerms, Stock, Store, Total,
 };
 
 use super::DemoError;
@@ -16,7 +18,9 @@ use super::load::Loaded;
 use super::report::{Checks, table};
 use crate::config::StorefrontConfig;
 use crate::provider::PaymentProvider;
-use crate::rows::{REFUNDS, SALES, STORES, number, refund_row, sale_row, store_row};
+use crate::rows::{Columns, REFUNDS, SALES, STORES, number, refund_row, sale_row, store_row};
+use crate::workers::expire::{RESERVATIONS, STOCK, reservation_row, stock_row};
+use crate::workers::recommend::rating_row;
 use crate::workers::rollup::{CELLS, cell_row};
 
 /// One store with everything that was sold and given back.
@@ -29,15 +33,20 @@ struct Ledger {
 pub(super) async fn all(
     running: &Running,
     config: &StorefrontConfig,
-    _until: Timestamp,
+    sample: &Sample,
+    until: Timestamp,
     provider: &PaymentProvider,
-    _loaded: &Loaded,
+    loaded: &Loaded,
 ) -> Result<bool, DemoError> {
     let rows = running.store();
     let mut checks = Checks::default();
     let ledgers = ledgers(rows).await?;
+    recommendations(rows, sample, &mut checks).await?;
+    reservations(rows, sample, until, loaded, &mut checks).await?;
     settlements(rows, config, &ledgers, provider, &mut checks).await?;
+    memberships(rows, until, &mut checks).await?;
     rollups(rows, &ledgers, &mut checks).await?;
+    notifications(rows, config, &mut checks).await?;
     tasks(running, &mut checks).await?;
     Ok(checks.failed == 0)
 }
@@ -171,6 +180,184 @@ async fn tasks(running: &Running, checks: &mut Checks) -> Result<(), DemoError> 
     println!("Tasks\n");
     println!("{}", table(&["WORKER", "DONE", "DUE LATER", "PARKED", "DEAD"], &shown));
     checks.check(stranded == 0, "no task is dead or waits for a person");
+    println!();
+    Ok(())
+}
+
+async fn recommendations(
+    rows: &Arc<dyn Rows>,
+    sample: &Sample,
+    checks: &mut Checks,
+) -> Result<(), DemoError> {
+    let found = rows.query_app("SELECT seq, customer, product, stars, at FROM ratings", Vec::new()).await?;
+    let ratings: Vec<Rating> = found.iter().map(rating_row).collect::<Result<_, _>>()?;
+    let products: BTreeMap<ProductId, &Product> =
+        sample.products.iter().map(|product| (product.id, product)).collect();
+    let (mut shown, mut same) = (Vec::new(), true);
+    for category in sample.categories() {
+        let model = CategoryModel::rebuild(category.clone(), products.values().copied(), &ratings);
+        let expected: Vec<_> = model
+            .lists(&RecommendationRules::default())
+            .into_iter()
+            .flat_map(|(product, list)| {
+                list.into_iter().map(move |entry| (product, entry.product, entry.score_ppm))
+            })
+            .collect();
+        let written = written_lists(rows, &category).await?;
+        same &= written == expected;
+        let inside = |rating: &&Rating| products[&rating.product].categories.contains(&category);
+        let best = written.iter().max_by_key(|(_, _, score)| *score);
+        let best = best.map(|(one, other, _)| format!("{} ~ {}", products[one].name, products[other].name));
+        shown.push(vec![
+            category.to_string(),
+            ratings.iter().filter(inside).count().to_string(),
+            written.len().to_string(),
+            best.unwrap_or_default(),
+        ]);
+    }
+    println!("Recommendations\n");
+    println!("{}", table(&["CATEGORY", "RATINGS", "ENTRIES", "CLOSEST"], &shown));
+    checks.check(same, "each list is the one that all ratings at once give");
+    println!();
+    Ok(())
+}
+
+async fn written_lists(
+    rows: &Arc<dyn Rows>,
+    category: &Category,
+) -> Result<Vec<(ProductId, ProductId, u64)>, DemoError> {
+    let sql =
+        "SELECT product, other, score_ppm FROM recommendation WHERE category = ?1 ORDER BY product, position";
+    let found = rows.query_app(sql, vec![category.0.as_str().into()]).await?;
+    let entry = |row: &SqlRow| Ok((ProductId(row.number(0)?), ProductId(row.number(1)?), row.number(2)?));
+    found.iter().map(entry).collect()
+}
+
+async fn reservations(
+    rows: &Arc<dyn Rows>,
+    sample: &Sample,
+    until: Timestamp,
+    loaded: &Loaded,
+    checks: &mut Checks,
+) -> Result<(), DemoError> {
+    let found = rows.query_app(RESERVATIONS, Vec::new()).await?;
+    let reservations: Vec<Reservation> = found.iter().map(reservation_row).collect::<Result<_, _>>()?;
+    let found = rows.query_app(STOCK, Vec::new()).await?;
+    let stock: Vec<Stock> = found.iter().map(stock_row).collect::<Result<_, _>>()?;
+    let pieces = |state, product: Option<ProductId>| -> u32 {
+        let these = reservations
+            .iter()
+            .filter(|one| one.state == state && product.is_none_or(|it| it == one.product));
+        these.map(|one| one.quantity).sum()
+    };
+    let states = [
+        ("held", ReservationState::Held),
+        ("confirmed", ReservationState::Confirmed),
+        ("released", ReservationState::Released),
+        ("cancelled", ReservationState::Cancelled),
+    ];
+    let mut shown: Vec<_> = states
+        .into_iter()
+        .map(|(name, state)| {
+            let many = reservations.iter().filter(|one| one.state == state).count();
+            vec![name.to_owned(), many.to_string(), pieces(state, None).to_string()]
+        })
+        .collect();
+    shown.push(vec![
+        "refused: not enough in stock".to_owned(),
+        loaded.count("/reservations", 409).to_string(),
+        String::new(),
+    ]);
+    println!("Reservations\n");
+    println!("{}", table(&["STATE", "RESERVATIONS", "PIECES"], &shown));
+    checks
+        .check(!reservations.iter().any(|one| one.is_overdue(until)), "no reservation is held past its end");
+    let asked = loaded.count("/reservations", 201) + loaded.count("/reservations", 409);
+    let taken = loaded.count("/reservations", 201) == reservations.len() as u64;
+    checks.check(
+        taken && asked == sample.holds.len() as u64,
+        "each hold that was asked for was taken once or refused",
+    );
+    let adds_up = stock.iter().zip(&sample.stock).all(|(now, before)| {
+        now.product == before.product
+            && now.free + now.held + now.sold == before.free
+            && now.sold == pieces(ReservationState::Confirmed, Some(now.product))
+            && now.held == pieces(ReservationState::Held, Some(now.product))
+    });
+    checks.check(
+        adds_up && stock.len() == sample.stock.len(),
+        "free, held and sold pieces add up for every product",
+    );
+    println!();
+    Ok(())
+}
+
+async fn memberships(rows: &Arc<dyn Rows>, until: Timestamp, checks: &mut Checks) -> Result<(), DemoError> {
+    let terms = MembershipTerms::default();
+    let sql = "SELECT m.id, m.customer, m.joined_at, s.state, s.since, s.paid_until
+               FROM members m LEFT JOIN membership s ON s.member = m.id ORDER BY m.id";
+    let mut counts: BTreeMap<MemberState, u64> = BTreeMap::new();
+    let mut same = true;
+    for row in rows.query_app(sql, Vec::new()).await? {
+        let id = MemberId(row.number(0)?);
+        let mut member = Member::join(id, CustomerId(row.number(1)?), row.moment(2)?, &terms)?;
+        let paid = "SELECT id, cycles, at FROM payments WHERE member = ?1 ORDER BY at, id";
+        for row in rows.query_app(paid, vec![number(id.0)]).await? {
+            let cycles = u16::try_from(row.integer(1)?)?;
+            let payment = Payment { id: PaymentId(row.number(0)?), member: id, cycles, at: row.moment(2)? };
+            if let Ok(Some(paid)) = member.pay(&payment, &terms) {
+                member = paid;
+            }
+        }
+        let expected = member.caught_up(&terms, until);
+        *counts.entry(expected.state).or_default() += 1;
+        let written = (row.named(3).ok(), row.moment(4).ok(), row.moment(5).ok());
+        same &= written == (Some(expected.state), Some(expected.since), Some(expected.paid_until));
+    }
+    println!("Memberships\n");
+    let shown: Vec<_> = counts
+        .iter()
+        .map(|(state, many)| vec![crate::rows::name_of(state).unwrap_or_default(), many.to_string()])
+        .collect();
+    println!("{}", table(&["STATE", "MEMBERS"], &shown));
+    checks.check(same, "each membership stands where its payments and the time put it");
+    let changes = rows.query_app("SELECT COUNT(*) FROM membership_change", Vec::new()).await?;
+    println!("  ({} transitions by the clock)\n", changes.first().map_or(Ok(0), |row| row.integer(0))?);
+    Ok(())
+}
+
+async fn notifications(
+    rows: &Arc<dyn Rows>,
+    config: &StorefrontConfig,
+    checks: &mut Checks,
+) -> Result<(), DemoError> {
+    let sql = "SELECT topic, COUNT(*), COUNT(promotion), COUNT(DISTINCT promotion) FROM drafts GROUP BY topic ORDER BY topic";
+    let (mut shown, mut all_promoted) = (Vec::new(), true);
+    for row in rows.query_app(sql, Vec::new()).await? {
+        let (drafts, promoted) = (row.integer(1)?, row.integer(2)?);
+        all_promoted &= drafts == promoted;
+        shown.push(vec![row.text(0)?.to_owned(), drafts.to_string(), row.integer(3)?.to_string()]);
+    }
+    println!("Notifications\n");
+    println!("{}", table(&["TOPIC", "DRAFTS", "LETTERS"], &shown));
+    checks.check(all_promoted, "each draft is in exactly one promotion");
+    let mut promotions: BTreeMap<String, (bool, u64)> = BTreeMap::new();
+    for row in rows.query_app("SELECT id, state FROM promotions", Vec::new()).await? {
+        promotions.insert(row.text(0)?.to_owned(), (row.text(1)? == "sent", 0));
+    }
+    let mut strangers = 0;
+    for file in std::fs::read_dir(config.notifications.spool.join("new"))? {
+        let name = file?.file_name().to_string_lossy().into_owned();
+        match name.split_once('.').and_then(|(promotion, _)| promotions.get_mut(promotion)) {
+            Some((_, letters)) => *letters += 1,
+            None => strangers += 1,
+        }
+    }
+    let once = promotions.values().all(|(sent, letters)| *sent && *letters == 1);
+    checks.check(
+        once && strangers == 0,
+        "each promotion is one letter in the spool, and nothing else is there",
+    );
     println!();
     Ok(())
 }

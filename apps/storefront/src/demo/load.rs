@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use storefront_domain::{RefundId, SaleId, Sample};
+use storefront_domain::{RefundId, ReservationEvent, SaleId, Sample, SampleHold};
 use tokio::sync::SetOnce;
 
 use super::DemoError;
@@ -73,19 +73,27 @@ impl Loaded {
 /// One row of the sample, by its place in its list.
 #[derive(Debug, Clone, Copy)]
 enum Step {
+    Rating(usize),
     Sale(usize),
     Refund(usize),
+    Hold(usize),
+    Member(usize),
+    Payment(usize),
+    Draft(usize),
 }
 
 /// The numbers the shop gave to the sample's rows.
 struct Given {
     sales: Vec<SetOnce<u64>>,
+    members: Vec<SetOnce<u64>>,
 }
 
 impl Load<'_> {
     pub(super) async fn run(&self) -> Result<Loaded, DemoError> {
         let steps = Arc::new(self.steps());
-        let given = Arc::new(Given { sales: empty(self.sample.sales.len()) });
+        let given =
+            Given { sales: empty(self.sample.sales.len()), members: empty(self.sample.members.len()) };
+        let given = Arc::new(given);
         let next = Arc::new(AtomicUsize::new(0));
         let sample = Arc::new(self.sample.clone());
         let mut clients = tokio::task::JoinSet::new();
@@ -108,12 +116,23 @@ impl Load<'_> {
 
     /// Everything in the order of its moments.
     fn steps(&self) -> Vec<(Timestamp, Step)> {
-        let Sample { sales, refunds, .. } = self.sample;
+        let Sample { starts, ratings, sales, refunds, holds, members, payments, drafts, .. } = self.sample;
         let mut steps: Vec<(Timestamp, Step)> = Vec::new();
+        // Who joined before the month began is entered first.
+        steps.extend((0..members.len()).map(|index| (*starts, Step::Member(index))));
+        steps.extend(ratings.iter().enumerate().map(|(index, rating)| (rating.at, Step::Rating(index))));
         steps.extend(sales.iter().enumerate().map(|(index, sale)| (sale.recorded_at, Step::Sale(index))));
         steps.extend(
             refunds.iter().enumerate().map(|(index, refund)| (refund.recorded_at, Step::Refund(index))),
         );
+        steps.extend(holds.iter().enumerate().map(|(index, hold)| (hold.at, Step::Hold(index))));
+        steps.extend(
+            payments
+                .iter()
+                .enumerate()
+                .map(|(index, payment)| (payment.at.max(*starts), Step::Payment(index))),
+        );
+        steps.extend(drafts.iter().enumerate().map(|(index, draft)| (draft.at, Step::Draft(index))));
         steps.sort_by_key(|(when, _)| *when);
         steps
     }
@@ -140,6 +159,11 @@ impl Client {
         while let Some((when, step)) = steps.get(next.fetch_add(1, Ordering::Relaxed)) {
             self.wait_until(*when).await;
             match step {
+                Step::Rating(index) => self.rating(*index).await?,
+                Step::Hold(index) => self.hold(*index).await?,
+                Step::Member(index) => self.member(*index).await?,
+                Step::Payment(index) => self.payment(*index).await?,
+                Step::Draft(index) => self.draft(*index).await?,
                 Step::Sale(index) => self.sale(*index).await?,
                 Step::Refund(index) => self.refund(*index).await?,
             }
@@ -176,6 +200,56 @@ impl Client {
         let body = json!({ "sale": sale, "amount_minor": refund.amount.minor, "at": refund.at });
         self.post("/refunds", "/refunds", format!("refund-{id}"), &body).await?;
         Ok(())
+    }
+
+    async fn rating(&mut self, index: usize) -> Result<(), DemoError> {
+        let rating = self.sample.ratings[index];
+        let body = json!({
+            "customer": rating.customer,
+            "product": rating.product,
+            "stars": rating.stars.get(),
+            "at": rating.at,
+        });
+        self.post("/ratings", "/ratings", format!("rating-{index}"), &body).await.map(drop)
+    }
+
+    /// Holds, and then does what this buyer does, when there is something held.
+    async fn hold(&mut self, index: usize) -> Result<(), DemoError> {
+        let SampleHold { ask, at, then } = self.sample.holds[index];
+        let body =
+            json!({ "customer": ask.customer, "product": ask.product, "quantity": ask.quantity, "at": at });
+        let answer = self.post("/reservations", "/reservations", format!("hold-{index}"), &body).await?;
+        let (Ok(id), Some((event, at))) = (number(&answer, "reservation"), then) else { return Ok(()) };
+        self.wait_until(at).await;
+        let (kind, verb) = match event {
+            ReservationEvent::Confirm => ("/reservations/…/confirm", "confirm"),
+            ReservationEvent::Cancel | ReservationEvent::Expire => ("/reservations/…/cancel", "cancel"),
+        };
+        let path = format!("/reservations/{id}/{verb}");
+        self.post(kind, &path, format!("{verb}-{index}"), &json!({ "at": at })).await.map(drop)
+    }
+
+    async fn member(&mut self, index: usize) -> Result<(), DemoError> {
+        let member = &self.sample.members[index];
+        let body = json!({ "customer": member.customer, "at": member.since });
+        let answer = self.post("/members", "/members", format!("member-{index}"), &body).await?;
+        self.given.members[index].set(number(&answer, "member")?)?;
+        Ok(())
+    }
+
+    async fn payment(&mut self, index: usize) -> Result<(), DemoError> {
+        let payment = self.sample.payments[index];
+        // Numbers are given from 1 up, in the order of the list.
+        let member = *self.given.members[payment.member.0 as usize - 1].wait().await;
+        let body = json!({ "member": member, "cycles": payment.cycles, "at": payment.at });
+        self.post("/payments", "/payments", format!("payment-{index}"), &body).await.map(drop)
+    }
+
+    async fn draft(&mut self, index: usize) -> Result<(), DemoError> {
+        let draft = self.sample.drafts[index].clone();
+        let body =
+            json!({ "recipient": draft.recipient, "topic": draft.topic, "line": draft.line, "at": draft.at });
+        self.post("/drafts", "/drafts", format!("draft-{index}"), &body).await.map(drop)
     }
 
     /// Posts until the shop has taken or refused it: whoever is asked to come again does, under the same key.

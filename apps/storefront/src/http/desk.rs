@@ -1,5 +1,7 @@
 //! Takes requests: reads the form, asks the domain, and commits truth, tasks and answer together.
 
+mod customers;
+mod reservations;
 mod sales;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use runtime::actors::{Serve, Serving};
 use runtime::core::store::Store as Rows;
 use serde_json::json;
+use storefront_domain::ReservationEvent;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -143,6 +144,17 @@ impl Door {
         match path {
             ["sales"] => self.desk.sale(asked, Form::read(body)?).await,
             ["refunds"] => self.desk.refund(asked, Form::read(body)?).await,
+            ["ratings"] => self.desk.rating(asked, Form::read(body)?).await,
+            ["reservations"] => self.desk.reservation(asked, Form::read(body)?).await,
+            ["reservations", id, "confirm"] => {
+                self.desk.decide(asked, id, ReservationEvent::Confirm, Form::read(body)?).await
+            }
+            ["reservations", id, "cancel"] => {
+                self.desk.decide(asked, id, ReservationEvent::Cancel, Form::read(body)?).await
+            }
+            ["members"] => self.desk.member(asked, Form::read(body)?).await,
+            ["payments"] => self.desk.payment(asked, Form::read(body)?).await,
+            ["drafts"] => self.desk.draft(asked, Form::read(body)?).await,
             _ => Err(nothing_here()),
         }
     }
