@@ -1,4 +1,4 @@
-//! One HTTP/1.1 call with a JSON body.
+//! HTTP/1.1 calls with a JSON body: to the payment provider, and to the shop by whoever tries it out.
 
 use std::net::SocketAddr;
 
@@ -13,37 +13,49 @@ use tokio::net::TcpStream;
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 /// What is called.
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'static str,
-    pub(crate) path: &'a str,
+pub struct Call<'a> {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Path and query.
+    pub path: &'a str,
     /// Sent as `Idempotency-Key`.
-    pub(crate) key: Option<&'a str>,
-    pub(crate) body: Vec<u8>,
+    pub key: Option<&'a str>,
+    /// A JSON document; empty when there is none.
+    pub body: Vec<u8>,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
+pub enum CallError {
+    /// Nobody listens.
     #[error("no connection: {0}")]
     Connect(#[from] std::io::Error),
+    /// It ended in between.
     #[error("the connection broke: {0}")]
     Broken(#[from] hyper::Error),
+    /// A path or a header that is none.
     #[error("the call is none: {0}")]
     Malformed(#[from] hyper::http::Error),
+    /// Too large, or cut off.
     #[error("the answer cannot be read: {0}")]
     Answer(Box<dyn std::error::Error + Send + Sync>),
+    /// The caller's patience ended.
     #[error("no answer in time")]
     NoAnswer,
 }
 
 /// A connection that is kept for further calls.
-pub(crate) struct Connection {
+pub struct Connection {
     address: SocketAddr,
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self, CallError> {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`CallError`] when nobody listens.
+    pub async fn open(address: SocketAddr) -> Result<Self, CallError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
@@ -52,8 +64,11 @@ impl Connection {
         Ok(Self { address, sender })
     }
 
-    /// Status, headers and body.
-    pub(crate) async fn call(&mut self, call: Call<'_>) -> Result<(Response<()>, Bytes), CallError> {
+    /// Calls: status and headers, and the body.
+    ///
+    /// # Errors
+    /// [`CallError`] when there is no answer.
+    pub async fn call(&mut self, call: Call<'_>) -> Result<(Response<()>, Bytes), CallError> {
         self.sender.ready().await?;
         let mut request = Request::builder()
             .method(call.method)
@@ -71,8 +86,11 @@ impl Connection {
     }
 }
 
-/// One call on a connection of its own.
-pub(crate) async fn call(address: SocketAddr, call: Call<'_>) -> Result<(u16, Bytes), CallError> {
+/// One call on a connection of its own: status and body.
+///
+/// # Errors
+/// [`CallError`] when there is no answer.
+pub async fn call(address: SocketAddr, call: Call<'_>) -> Result<(u16, Bytes), CallError> {
     let (head, body) = Connection::open(address).await?.call(call).await?;
     Ok((head.status().as_u16(), body))
 }

@@ -15,13 +15,13 @@ pub mod catalogue;
 pub mod config;
 pub mod demo;
 pub mod http;
+pub mod http_call;
 pub mod module;
 pub mod obligations;
 pub mod payments;
 pub mod provider;
 pub mod workers;
 
-mod http_call;
 mod post;
 mod rows;
 mod schema;

@@ -1,5 +1,6 @@
 //! The program: `run` serves, `demo` shows, `worker` looks at and runs workers, `config` checks.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use clap::{Parser, Subcommand};
 use runtime::signals::Exit;
 use runtime::{App, ConfigArgs, ConfigCommand, WorkerCommand};
 use storefront::config::StorefrontConfig;
-use storefront::demo::{DemoSize, demo, fresh_folder};
+use storefront::demo::{Demo, DemoSize, demo, fresh_folder};
 use storefront::module::{APP, Storefront};
 
 /// A shop with six obligations.
@@ -35,6 +36,9 @@ enum Verb {
         /// The month is made from this number.
         #[arg(long, default_value_t = 42)]
         seed: u64,
+        /// How long the month takes; by its size when absent.
+        #[arg(long)]
+        seconds: Option<NonZeroU32>,
     },
     /// Looks at the configuration.
     #[command(subcommand)]
@@ -51,8 +55,8 @@ fn main() -> ExitCode {
         Verb::Run => app.run_until_signal(&line.config),
         Verb::Config(command) => app.run_config(&line.config, &command),
         Verb::Worker(command) => app.run_worker(&line.config, &command),
-        Verb::Demo { dir, size, seed } => match dir.map_or_else(fresh_folder, Ok) {
-            Ok(folder) => demo(&app, &line.config, &folder, size, seed).into(),
+        Verb::Demo { dir, size, seed, seconds } => match dir.map_or_else(fresh_folder, Ok) {
+            Ok(folder) => demo(&app, &line.config, &folder, &Demo { size, seed, seconds }).into(),
             Err(error) => Exit::StartUp.because(&error).into(),
         },
     }

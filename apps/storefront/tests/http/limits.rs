@@ -1,0 +1,77 @@
+//! The request path is bounded: in size, in time, in number, and by what the shop has taken on.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+
+use runtime::core::control::NodeCommand;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::kit::Shop;
+
+/// A request whose body never comes.
+async fn stalled(shop: &Shop) -> TcpStream {
+    let mut stream = TcpStream::connect(shop.address).await.unwrap();
+    let head = b"POST /sales HTTP/1.1\r\nhost: shop\r\ncontent-length: 100\r\n\r\n{";
+    stream.write_all(head).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused() {
+    let shop = Shop::open(|config| config.app.max_body_bytes = NonZeroUsize::new(256).unwrap()).await;
+    let told = shop.post("/sales", &json!({ "padding": "x".repeat(300) })).await;
+    assert_eq!((told.status, told.field()), (400, "body"));
+    assert_eq!(shop.post("/sales", &json!({ "padding": "x" })).await.field(), "store");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_takes_too_long_is_sent_away() {
+    let shop = Shop::open(|config| config.app.request_timeout_ms = NonZeroU64::new(50).unwrap()).await;
+    let mut stream = stalled(&shop).await;
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 503");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_requests_at_once_than_there_are_places_are_sent_away() {
+    let shop = Shop::open(|config| {
+        config.app.max_requests = NonZeroUsize::MIN;
+        config.app.request_timeout_ms = NonZeroU64::new(600_000).unwrap();
+    })
+    .await;
+    let stream = stalled(&shop).await;
+    let told = shop.until("/healthz", 503).await;
+    assert_eq!(told.retry_after.as_deref(), Some("1"));
+    drop(stream);
+    shop.until("/healthz", 200).await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_sends_callers_away_and_nothing_of_the_request_is_written() {
+    let shop = Shop::open(|config| config.store.queue_capacity = NonZeroU64::MIN).await;
+    let hold = |customer: u64| json!({ "customer": customer, "product": 1, "quantity": 1 });
+    assert_eq!(shop.post("/reservations", &hold(1)).await.status, 201);
+    let told = shop.post_as("again", "/reservations", &hold(2)).await;
+    assert_eq!((told.status, told.retry_after.as_deref()), (503, Some("1")), "{told:?}");
+    assert_eq!(shop.count("reservations").await, 1);
+    let held = shop.running.store().query_app("SELECT SUM(held) FROM stock", Vec::new()).await.unwrap();
+    assert_eq!(held[0].integer(0).unwrap(), 1);
+    assert_eq!(shop.count("requests").await, 0, "the key is free for when there is room");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_shop_says_so_and_goes_on_where_it_listens() {
+    let shop = Shop::open(|_| ()).await;
+    shop.door(NodeCommand::Pause).await;
+    let told = shop.get("/healthz").await;
+    assert_eq!((told.status, told.retry_after.as_deref()), (503, Some("1")));
+    shop.door(NodeCommand::Resume).await;
+    assert_eq!(shop.get("/healthz").await.status, 200);
+    shop.running.stop().await;
+}
