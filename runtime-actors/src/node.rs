@@ -14,6 +14,7 @@
 mod life;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -133,6 +134,8 @@ pub(crate) struct NodeContext<M> {
     incarnation: u64,
     myself: ActorRef<NodeMsg<M>>,
     report_ready: Arc<dyn Fn() + Send + Sync>,
+    /// Set by [`NodeContext::ready`], until the node's life has seen it.
+    came_up: AtomicBool,
 }
 
 impl<M: Send + 'static> NodeContext<M> {
@@ -142,7 +145,7 @@ impl<M: Send + 'static> NodeContext<M> {
         myself: ActorRef<NodeMsg<M>>,
         report_ready: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self { entry, incarnation, myself, report_ready }
+        Self { entry, incarnation, myself, report_ready, came_up: AtomicBool::new(false) }
     }
 
     /// The node's address.
@@ -168,7 +171,13 @@ impl<M: Send + 'static> NodeContext<M> {
     /// The init that was under way is done.
     pub(crate) fn ready(&self) {
         self.open();
+        self.came_up.store(true, Ordering::Relaxed);
         self.is_up(NodeState::Running);
+    }
+
+    /// Whether it became ready since this was asked last.
+    fn came_up(&self) -> bool {
+        self.came_up.swap(false, Ordering::Relaxed)
     }
 
     fn open(&self) {

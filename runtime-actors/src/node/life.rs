@@ -53,7 +53,17 @@ impl<A: NodeActor> NodeLife<A> {
         self.context.entry.sabotage.at(crate::tests::Point::of(&message)).await?;
         match message {
             NodeMsg::Init => self.init().await,
-            NodeMsg::Own(message) => self.logic.handle(&self.context, message).await,
+            NodeMsg::Own(message) => {
+                self.logic.handle(&self.context, message).await?;
+                if self.context.came_up() {
+                    // As at an init that is complete at once: what was wanted meanwhile, and what is wanted all along.
+                    self.obey();
+                    if self.paused {
+                        self.context.entry.set_state(NodeState::Paused);
+                    }
+                }
+                Ok(())
+            }
             NodeMsg::Control(control) => self.control(control).await,
         }
     }

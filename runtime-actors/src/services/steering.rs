@@ -80,11 +80,13 @@ impl SteeringService {
         if entry.control(ControlMsg::Snapshot(reply)) { answered(view.await) } else { Ok(entry.view()) }
     }
 
-    /// For this process alone, and not stored: workers take nothing by themselves, and nothing comes in from outside.
+    /// For this process alone, and not stored: workers take nothing by themselves, nothing comes in from outside, no schedule fires.
     pub(crate) fn hush(&self) {
         for entry in self.platform.table.under(&NodePath::root()) {
             match entry.kind() {
-                NodeKind::Executor | NodeKind::Source => entry.set_desired(DesiredState::Paused),
+                NodeKind::Executor | NodeKind::Source | NodeKind::Schedules => {
+                    entry.set_desired(DesiredState::Paused);
+                }
                 NodeKind::Endpoint => entry.set_desired(DesiredState::Stopped),
                 _ => {}
             }

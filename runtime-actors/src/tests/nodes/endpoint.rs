@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use runtime_core::control::NodeCommand;
 use runtime_core::name::SourceName;
-use runtime_core::node::{NodeKind, NodeState};
+use runtime_core::node::{DesiredState, NodeKind, NodeState};
 use tokio::sync::mpsc;
 
 use crate::server::{EndpointPlan, Serve, Serving};
-use crate::tests::kit::Worlds;
+use crate::tests::kit::{Worlds, path};
 
 const AT: &str = "/engine/apps/shop/sources/http";
 
@@ -75,6 +75,20 @@ async fn an_endpoint_has_its_own_thread_hears_of_a_pause_and_ends_in_order() {
     assert_eq!(sees.recv().await, Some(Seen::Serving { thread: "endpoint".into() }));
     world.stop().await;
     assert_eq!(sees.recv().await, Some(Seen::Stopped));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_shall_be_paused_is_so_from_its_start() {
+    let (seen, mut sees) = mpsc::unbounded_channel();
+    let mut worlds = Worlds::new();
+    worlds.app.endpoints.push(endpoint(seen, 0));
+    worlds.store.inner().set_desired(path(AT), DesiredState::Paused).await.unwrap();
+    let world = worlds.start().await;
+    world.until_state(AT, NodeState::Paused).await;
+    assert!(matches!(sees.recv().await, Some(Seen::Serving { .. })), "it listens, to say that it is paused");
+    world.steer(AT, NodeCommand::Resume).await.unwrap();
+    assert_eq!(sees.recv().await, Some(Seen::Open(true)));
+    world.stop().await;
 }
 
 #[tokio::test]
