@@ -63,18 +63,6 @@ impl Catalogue {
     /// When the store fails.
     pub async fn write(&self, rows: &Arc<dyn Rows>) -> Result<(), TaskError> {
         let mut inserts: Vec<(&'static str, Vec<SqlValue>)> = Vec::new();
-        for store in &self.stores {
-            inserts.push((
-                "INSERT INTO stores (id, name, zone, currency, fee_bp) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-                vec![
-                    number(store.id.0),
-                    store.name.as_str().into(),
-                    store.zone.name().into(),
-                    store.currency.code().into(),
-                    i64::from(share(store)?).into(),
-                ],
-            ));
-        }
         for product in &self.products {
             inserts.push((
                 "INSERT INTO products (id, name, price_minor) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
@@ -97,6 +85,19 @@ impl Catalogue {
             inserts.push((
                 "INSERT INTO customers (id, name, email) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
                 vec![number(customer.id.0), customer.name.as_str().into(), customer.email.as_str().into()],
+            ));
+        }
+        // Last: a shop with stores has everything else.
+        for store in &self.stores {
+            inserts.push((
+                "INSERT INTO stores (id, name, zone, currency, fee_bp) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                vec![
+                    number(store.id.0),
+                    store.name.as_str().into(),
+                    store.zone.name().into(),
+                    store.currency.code().into(),
+                    i64::from(share(store)?).into(),
+                ],
             ));
         }
         for some in inserts.chunks(AT_ONCE) {

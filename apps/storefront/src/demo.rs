@@ -119,7 +119,7 @@ async fn live(
     let provider = PaymentProvider::start(Some(UNCONFIRMED)).await?;
     let month = Month::of(&sample, demo)?;
     std::fs::write(catalogue_of(folder), serde_json::to_vec(&Catalogue::of_sample(&sample))?)?;
-    let args = in_folder(args, folder, &month, &provider);
+    let args = in_folder(args, folder, &month, &provider)?;
     let loaded = match app.load(&args) {
         Ok(loaded) => loaded.value,
         Err(exit) => return Ok(exit),
@@ -162,12 +162,17 @@ impl Month {
     }
 }
 
-/// The demo's own settings lie over everything else: it touches nothing outside its folder.
-fn in_folder(args: &ConfigArgs, folder: &Path, month: &Month, provider: &PaymentProvider) -> ConfigArgs {
+/// The demo's own settings lie over everything else: it touches nothing outside its folder, where they are written down too.
+fn in_folder(
+    args: &ConfigArgs,
+    folder: &Path,
+    month: &Month,
+    provider: &PaymentProvider,
+) -> std::io::Result<ConfigArgs> {
     let mut args = args.clone();
     let path = |name: &str| format!("{:?}", folder.join(name));
     let Month { starts_at, until, since, speed } = month;
-    args.set.extend([
+    let own = [
         format!("runtime.data_dir={}", path("data")),
         "admin.listen=\"127.0.0.1:0\"".to_owned(),
         "app.listen=\"127.0.0.1:0\"".to_owned(),
@@ -178,11 +183,18 @@ fn in_folder(args: &ConfigArgs, folder: &Path, month: &Month, provider: &Payment
         format!(
             "app.clock={{ kind = \"compressed\", starts_at = \"{starts_at}\", until = \"{until}\", since = \"{since}\", speed = {speed} }}"
         ),
-    ]);
+    ];
+    // So that whoever looks afterwards can say `--config` and run a worker on what the demo left.
+    std::fs::write(config_of(folder), own.join("\n"))?;
+    args.set.extend(own);
     if !args.set.iter().any(|set| set.starts_with("telemetry.log_filter")) {
         args.set.push("telemetry.log_filter=error".to_owned());
     }
-    args
+    Ok(args)
+}
+
+fn config_of(folder: &Path) -> PathBuf {
+    folder.join("storefront.toml")
 }
 
 fn catalogue_of(folder: &Path) -> PathBuf {
@@ -221,7 +233,9 @@ async fn show(
     println!("Idle after {:.1} s.\n", began.elapsed().as_secs_f64());
     let good = checks::all(running, config, sample, month.until, provider, &loaded).await?;
     let same = again::all(running, sample).await?;
-    println!("Everything lies in {}.", folder.display());
+    println!("Everything lies in {}. To make a projection of it again:", folder.display());
+    let config = config_of(folder);
+    println!("  storefront --config {} worker run rollup --scope store=2 --rebuild", config.display());
     Ok(good && same)
 }
 
@@ -229,8 +243,12 @@ async fn show(
 async fn idle(running: &Running, config: &StorefrontConfig, until: Timestamp) -> Result<(), DemoError> {
     let by = config.time().run_at(until);
     let began = Instant::now();
+    // Twice: what one look found done may have made something that it had passed by.
+    let mut quiet = 0;
     loop {
-        if SystemClock.now() > by && !is_busy(running, by).await? {
+        let busy = SystemClock.now() <= by || is_busy(running, by).await?;
+        quiet = if busy { 0 } else { quiet + 1 };
+        if quiet == 2 {
             return Ok(());
         }
         if began.elapsed() > PATIENCE {

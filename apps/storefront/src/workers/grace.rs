@@ -167,11 +167,11 @@ impl<'a> History<'a> {
         Ok(Self { member, payments, terms })
     }
 
-    /// Lives through it, up to a moment.
+    /// Lives through it, up to a moment. No payment lies after it: the request path takes none from the future.
     fn until(self, now: Timestamp) -> Standing {
         let Self { member, payments, terms } = self;
         let mut standing = Standing { member, changes: Vec::new() };
-        for payment in payments.iter().filter(|payment| payment.at <= now) {
+        for payment in &payments {
             standing.go_on(terms, payment.at);
             match standing.member.pay(payment, terms) {
                 Ok(Some(member)) => standing.member = member,
