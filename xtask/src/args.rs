@@ -8,6 +8,7 @@ usage: cargo xtask <task>
 
   test [--without-servers] [-- ARGS]  find or install the servers, then run every test; ARGS go to `cargo test`
   servers                             find or install the servers and print where each is, as shell exports
+  data                                find or fetch the public data that tests read, and print where it is
   bench [--quick]                     the table of throughput and latency, in release mode
   coverage [CRATE …]                  line coverage of core, stores and actors by their tests
   ci                                  formatting, lints, documents, doc tests, then `test`
@@ -21,6 +22,7 @@ tests that need one: they are not compiled, and the command says so.";
 pub(crate) enum Task {
     Help,
     Servers,
+    Data,
     Test { with_servers: bool, cargo_args: Vec<String> },
     Nightly { cargo_args: Vec<String> },
     Bench { bench_args: Vec<String> },
@@ -38,6 +40,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Fail
     let task = match name.as_str() {
         "help" | "-h" | "--help" => Task::Help,
         "servers" => Task::Servers,
+        "data" => Task::Data,
         "test" => Task::Test {
             with_servers: !take_flag(&mut flags, "--without-servers"),
             cargo_args: handed_on.clone(),
@@ -88,6 +91,7 @@ mod tests {
             ("", Task::Help),
             ("--help", Task::Help),
             ("servers", Task::Servers),
+            ("data", Task::Data),
             ("ci", Task::Ci),
             ("test", Task::Test { with_servers: true, cargo_args: vec![] }),
             ("test --without-servers", Task::Test { with_servers: false, cargo_args: vec![] }),

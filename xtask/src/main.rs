@@ -39,6 +39,7 @@ fn run(task: Task) -> Result<(), Failure> {
             println!("{USAGE}");
             Ok(())
         }
+        Task::Data => servers::print_data_places(&workspace),
         Task::Servers => servers::print_places(&workspace),
         Task::Test { with_servers, cargo_args } => test::run(&workspace, with_servers, cargo_args),
         Task::Nightly { cargo_args } => test::run_nightly(&workspace, cargo_args),

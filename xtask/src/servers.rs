@@ -1,6 +1,8 @@
 //! Finds the real servers that tests talk to, or installs them: Debian packages through apt where it may, everything
 //! else into `.servers/` of the checkout, which nothing but the tests uses.
 //!
+//! The public data that some tests read is got in the same way, into `.servers/data/`.
+//!
 //! Finding comes first and costs next to nothing. All servers are tried before any failure is reported, so that one
 //! run tells everything that is missing.
 
@@ -10,6 +12,7 @@ mod corpus;
 mod dovecot;
 mod llvm;
 mod pip;
+mod public_data;
 mod rotel;
 
 use std::fs;
@@ -43,17 +46,25 @@ trait Server {
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Vec<Place>, Failure> {
     let folder = workspace.servers_dir();
     fs::create_dir_all(&folder).map_err(Failure::io(format!("make {}", folder.display())))?;
-    let servers: [Box<dyn Server>; 4] = [
+    let mut servers: Vec<Box<dyn Server>> = vec![
         Box::new(dovecot::Dovecot::of_this_machine()),
         Box::new(aiosmtpd::Aiosmtpd::in_folder(&folder)),
         Box::new(rotel::Rotel::in_folder(&folder)),
         Box::new(corpus::Corpus::in_folder(&folder)),
     ];
+    servers.extend(public_data_sets(&folder));
+    find_or_install_all(&servers)
+}
 
+fn public_data_sets(folder: &Path) -> impl Iterator<Item = Box<dyn Server>> {
+    public_data::PublicData::in_folder(folder).map(|set| Box::new(set) as Box<dyn Server>)
+}
+
+fn find_or_install_all(servers: &[Box<dyn Server>]) -> Result<Vec<Place>, Failure> {
     let mut apt = Apt::of_this_machine();
     let mut places = Vec::new();
     let mut missing = Vec::new();
-    for server in &servers {
+    for server in servers {
         match find_or_install_one(server.as_ref(), &mut apt) {
             Ok(found) => places.extend(found),
             Err(reason) => missing.push(Missing { server: server.name(), reason }),
@@ -74,10 +85,21 @@ pub(crate) fn coverage_tools(workspace: &Workspace) -> Result<PathBuf, Failure> 
 
 /// Prints the places as lines a shell can evaluate; everything else goes to standard error.
 pub(crate) fn print_places(workspace: &Workspace) -> Result<(), Failure> {
-    for place in find_or_install(workspace)? {
-        println!("{}", export(&place));
-    }
+    print_exports(&find_or_install(workspace)?);
     Ok(())
+}
+
+/// The same for the public data alone.
+pub(crate) fn print_data_places(workspace: &Workspace) -> Result<(), Failure> {
+    let sets: Vec<_> = public_data_sets(&workspace.servers_dir()).collect();
+    print_exports(&find_or_install_all(&sets)?);
+    Ok(())
+}
+
+fn print_exports(places: &[Place]) {
+    for place in places {
+        println!("{}", export(place));
+    }
 }
 
 fn find_or_install_one(server: &dyn Server, apt: &mut Apt) -> Result<Vec<Place>, String> {

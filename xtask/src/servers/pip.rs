@@ -1,5 +1,6 @@
 //! Python packages, each with a folder of its own: the machine's Python is not touched.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -29,6 +30,18 @@ pub(super) fn install_programs(
         step::run_quietly(pip.arg("--ignore-installed").arg("--prefix").arg(partial))?;
         finish(partial).map_err(|error| format!("{}: {error}", partial.display()))
     })
+}
+
+/// Unpacks one wheel that has this hash; what it needs to run is left out, since only its files are read.
+pub(super) fn unpack(apt: &mut Apt, folder: &Path, requirement: &str, sha256: &str) -> Result<(), String> {
+    get_pip(apt)?;
+    let told = |error: io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(told)?;
+    let pinned = folder.join("requirement.txt");
+    fs::write(&pinned, format!("{requirement} --hash=sha256:{sha256}\n")).map_err(told)?;
+    let mut pip = pip(&[]);
+    pip.arg("--require-hashes").arg("--requirement").arg(&pinned).arg("--target").arg(folder);
+    step::run_quietly(&mut pip)
 }
 
 fn pip(packages: &[&str]) -> Command {
