@@ -110,7 +110,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    pub(crate) fn new(app: AppName) -> Self {
+    /// An empty one: for an app under assembly, or for whoever needs its routes alone.
+    pub fn new(app: AppName) -> Self {
         Self {
             app,
             workers: Vec::new(),

@@ -78,6 +78,17 @@ impl<A: AppConfig> App<A> {
         self.start_tree(config, telemetry, false).await
     }
 
+    /// Opens the store alone, with the app's tables: for bulk work that needs no tree. The embedded store has one owner, so this is
+    /// refused while an instance runs; whoever opened it closes it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open_store(&self, config: &RuntimeConfig<A>) -> Result<Arc<dyn Store>, StartError> {
+        let instance = config.runtime.instance.clone().unwrap_or_else(|| made_up(self));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Ok(open_migrated(config, &self.assemble(config)?, &instance, &clock).await?.0)
+    }
+
     /// As [`App::start`]; when `quiet`, nothing of the app moves by itself.
     pub(crate) async fn start_tree(
         &self,
@@ -85,21 +96,12 @@ impl<A: AppConfig> App<A> {
         telemetry: &TelemetryGuard,
         quiet: bool,
     ) -> Result<Running, StartError> {
-        let Assembled { plan, migrations } = self.assemble(config)?;
+        let assembled = self.assemble(config)?;
         let data_dir = config.runtime.data_dir.clone();
-        let system = |what: String| move |source| StartError::System { what, source };
-        std::fs::create_dir_all(&data_dir)
-            .map_err(system(format!("the data folder {} cannot be made", data_dir.display())))?;
         let instance = config.runtime.instance.clone().unwrap_or_else(|| made_up(self));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (store, store_name) = open_store(&config.store, config.store_path(), &instance, &clock)?;
-        if !migrations.is_empty() {
-            let failed = |source| StartError::Store { path: config.store_path(), source };
-            if !store.capabilities().contains(&Capability::AppWrites) {
-                return Err(failed(StoreError::CapabilityMissing(Capability::AppWrites)));
-            }
-            store.migrate_app(plan.name.clone(), migrations).await.map_err(failed)?;
-        }
+        let (store, store_name) = open_migrated(config, &assembled, &instance, &clock).await?;
+        let plan = assembled.plan;
         let threads = config.work.threads.unwrap_or_else(default_work_threads);
         let admin = Arc::new(OnceLock::new());
         let admin_file = admin_file(&data_dir);
@@ -250,6 +252,31 @@ impl StoreConfig {
             ..Retention::default()
         }
     }
+}
+
+/// The store in its folder, with the tables of the app.
+async fn open_migrated<A>(
+    config: &RuntimeConfig<A>,
+    Assembled { plan, migrations }: &Assembled,
+    instance: &InstanceName,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Store>, &'static str), StartError> {
+    let data_dir = &config.runtime.data_dir;
+    std::fs::create_dir_all(data_dir)
+        .map_err(system(format!("the data folder {} cannot be made", data_dir.display())))?;
+    let (store, store_name) = open_store(&config.store, config.store_path(), instance, clock)?;
+    if !migrations.is_empty() {
+        let failed = |source| StartError::Store { path: config.store_path(), source };
+        if !store.capabilities().contains(&Capability::AppWrites) {
+            return Err(failed(StoreError::CapabilityMissing(Capability::AppWrites)));
+        }
+        store.migrate_app(plan.name.clone(), migrations).await.map_err(failed)?;
+    }
+    Ok((store, store_name))
+}
+
+fn system(what: String) -> impl FnOnce(std::io::Error) -> StartError {
+    move |source| StartError::System { what, source }
 }
 
 fn open_store(

@@ -13,6 +13,7 @@
 pub mod business_time;
 pub mod catalogue;
 pub mod config;
+pub mod data;
 pub mod demo;
 pub mod http;
 pub mod http_call;

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use runtime::signals::Exit;
 use runtime::{App, ConfigArgs, ConfigCommand, WorkerCommand};
 use storefront::config::StorefrontConfig;
+use storefront::data::{ImportCommand, import};
 use storefront::demo::{Demo, DemoSize, demo, fresh_folder};
 use storefront::module::{APP, Storefront};
 
@@ -40,6 +41,9 @@ enum Verb {
         #[arg(long)]
         seconds: Option<NonZeroU32>,
     },
+    /// Takes a public data set in, while the shop does not run.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
     let app = App::<StorefrontConfig>::configured(APP).module(Storefront);
     match line.command {
         Verb::Run => app.run_until_signal(&line.config),
+        Verb::Import(command) => import(&app, &line.config, &command).into(),
         Verb::Config(command) => app.run_config(&line.config, &command),
         Verb::Worker(command) => app.run_worker(&line.config, &command),
         Verb::Demo { dir, size, seed, seconds } => match dir.map_or_else(fresh_folder, Ok) {

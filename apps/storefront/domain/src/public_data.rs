@@ -7,7 +7,7 @@
 //! None of them is part of this crate; their terms forbid it or their size does.
 
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime, time};
+use jiff::civil::{Date, time};
 use thiserror::Error;
 
 use crate::money::{Currency, Money};
@@ -183,25 +183,21 @@ pub struct JourneyRow {
     pub quantity: i64,
     /// What was paid, in dollars. The file has a float here; [`JourneyRow::to_sale`] reads the cents off it.
     pub sales_value: f64,
-    /// When, by the store's clock.
-    pub transaction_timestamp: DateTime,
+    /// When. The file names no zone; read as UTC, trade rests at night and the year begins and ends with that of New York.
+    pub transaction_timestamp: Timestamp,
 }
 
 impl JourneyRow {
-    /// The sale that the `line`th row tells of (counted from 1), recorded at once. The file has no time zone: the
-    /// caller says which. Of an hour that the clock showed twice, the first is taken.
+    /// The sale that the `line`th row tells of (counted from 1), recorded at once.
     ///
     /// # Errors
-    /// [`DataError::Field`] for a negative number, an amount that is no whole number of cents, or a time that does not
-    /// exist.
-    pub fn to_sale(&self, line: u64, zone: &Zone) -> Result<Sale, DataError> {
+    /// [`DataError::Field`] for a negative number, or an amount that is no whole number of cents.
+    pub fn to_sale(&self, line: u64) -> Result<Sale, DataError> {
         let refuse = |column, text: String| {
             let line = usize::try_from(line).unwrap_or(usize::MAX);
             DataError::Field { line, column, text }
         };
         let number = |column, value: i64| u64::try_from(value).map_err(|_| refuse(column, value.to_string()));
-        let local = self.transaction_timestamp.to_zoned(zone.rules().clone());
-        let at = local.map_err(|_| refuse("time", self.transaction_timestamp.to_string()))?.timestamp();
         Ok(Sale {
             id: SaleId(line),
             store: StoreId(number("store", self.store_id)?),
@@ -210,8 +206,8 @@ impl JourneyRow {
             quantity: u32::try_from(self.quantity)
                 .map_err(|_| refuse("quantity", self.quantity.to_string()))?,
             amount: cents(self.sales_value).ok_or_else(|| refuse("amount", self.sales_value.to_string()))?,
-            at,
-            recorded_at: at,
+            at: self.transaction_timestamp,
+            recorded_at: self.transaction_timestamp,
         })
     }
 }
@@ -228,7 +224,6 @@ fn cents(dollars: f64) -> Option<Money> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::datetime;
     use proptest::prelude::*;
 
     use super::*;
@@ -281,17 +276,16 @@ mod tests {
             product_id: 1_095_275,
             quantity: 1,
             sales_value: 0.5,
-            transaction_timestamp: datetime(2017, 1, 1, 11, 53, 26, 0),
+            transaction_timestamp: "2017-01-01T11:53:26Z".parse().unwrap(),
         }
     }
 
     #[test]
     fn a_journey_row_becomes_a_sale_or_says_why_not() {
-        let zone = Zone::named("America/New_York").unwrap();
-        let sale = journey().to_sale(1, &zone).unwrap();
-        assert_eq!((sale.amount.minor, sale.at.to_string().as_str()), (50, "2017-01-01T16:53:26Z"));
+        let sale = journey().to_sale(1).unwrap();
+        assert_eq!((sale.amount.minor, sale.at.to_string().as_str()), (50, "2017-01-01T11:53:26Z"));
         let noise = JourneyRow { sales_value: 2.220446e-16, ..journey() };
-        assert_eq!(noise.to_sale(1, &zone).unwrap().amount.minor, 0);
+        assert_eq!(noise.to_sale(1).unwrap().amount.minor, 0);
         for (row, column) in [
             (JourneyRow { sales_value: f64::INFINITY, ..journey() }, "amount"),
             (JourneyRow { sales_value: 0.005, ..journey() }, "amount"),
@@ -300,7 +294,7 @@ mod tests {
             (JourneyRow { quantity: -1, ..journey() }, "quantity"),
             (JourneyRow { store_id: -1, ..journey() }, "store"),
         ] {
-            let refused = row.to_sale(9, &zone);
+            let refused = row.to_sale(9);
             assert!(
                 matches!(&refused, Err(DataError::Field { line: 9, column: found, .. }) if *found == column),
                 "{refused:?}"
