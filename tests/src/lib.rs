@@ -4,6 +4,7 @@ pub mod bot;
 pub mod ground;
 #[cfg(feature = "servers")]
 pub mod servers;
+pub mod shop;
 mod wait;
 
 pub use wait::{PATIENCE, eventually, eventually_async, eventually_within};

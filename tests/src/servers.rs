@@ -15,6 +15,7 @@ mod corpus;
 mod dovecot;
 mod ports;
 mod process;
+pub mod public_data;
 mod rotel;
 mod smtp;
 

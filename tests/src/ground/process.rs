@@ -136,8 +136,12 @@ pub struct GroundProcess {
 }
 
 impl GroundProcess {
-    fn spawn(command: &mut Command, admin_file: PathBuf) -> Self {
-        let child = command.spawn().expect("the proving ground starts");
+    /// Starts a program that writes down where its admin API listens.
+    ///
+    /// # Panics
+    /// When the system does not start it.
+    pub fn spawn(command: &mut Command, admin_file: PathBuf) -> Self {
+        let child = command.spawn().expect("the program starts");
         Self { child, admin_file }
     }
 
@@ -185,6 +189,17 @@ impl GroundProcess {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory it held so far, in KiB: the high-water mark of its resident set.
+    ///
+    /// # Panics
+    /// When it has ended, or the system does not say.
+    pub fn peak_memory(&self) -> u64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high-water mark");
+        mark.trim().trim_end_matches("kB").trim().parse().expect("a number")
     }
 
     /// Sends a signal.
