@@ -7,7 +7,7 @@ use runtime::core::store::Store as Rows;
 use runtime::prelude::*;
 use storefront_domain::{Customer, Product, Sample, Stock, Store};
 
-use crate::rows::{name_of, number};
+use crate::rows::number;
 
 /// Rows written at once: well below what one transaction of the app may take.
 const AT_ONCE: usize = 2_000;
@@ -114,7 +114,8 @@ impl Catalogue {
 /// The store's share as the domain writes it.
 fn share(store: &Store) -> Result<u16, TaskError> {
     let value = serde_json::to_value(store.fee).ok();
-    value.and_then(|value| value.as_u64()).and_then(|share| u16::try_from(share).ok()).ok_or_else(|| {
-        TaskError::permanent(format!("{} has no share", name_of(store.currency).unwrap_or_default()))
-    })
+    value
+        .and_then(|value| value.as_u64())
+        .and_then(|share| u16::try_from(share).ok())
+        .ok_or_else(|| TaskError::permanent(format!("store {} has no share", store.id)))
 }

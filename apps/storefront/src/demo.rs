@@ -26,7 +26,6 @@ use runtime::{App, ConfigArgs, Running};
 use storefront_domain::{Sample, SampleSize};
 
 use self::load::Load;
-use crate::business_time::ClockConfig;
 use crate::catalogue::Catalogue;
 use crate::config::StorefrontConfig;
 use crate::provider::PaymentProvider;
@@ -220,7 +219,6 @@ async fn show(
         month.until.duration_since(month.starts_at).as_secs() / i64::from(month.speed.get()),
         month.speed
     );
-    assert!(matches!(config.clock, ClockConfig::Compressed { .. }), "the demo's clock is compressed");
     let load = Load { http, time: config.time(), sample, clients: size.clients() };
     let began = Instant::now();
     let loaded = load.run().await?;

@@ -65,6 +65,7 @@ fn settling(config: &StorefrontConfig, setup: &mut Setup, obligations: &Arc<Obli
             .entry_point(EntryPoint::per_scope("store"))
             .rebuild(SettleAgain { obligations: obligations.clone() })
             .depends_on(PAYMENTS)
+            .flow(fair_by_scope())
             .slots(slots(4))
             .timeout(Duration::from_mins(5)),
     );
@@ -81,6 +82,7 @@ fn adding_up(setup: &mut Setup, obligations: &Arc<Obligations>) {
             .effect("rollup", EffectClass::Transactional)
             .entry_point(EntryPoint::per_scope("store"))
             .rebuild(RollUpAgain { obligations: obligations.clone() })
+            .flow(fair_by_scope())
             .slots(slots(4)),
     );
 }
@@ -153,6 +155,12 @@ fn notifying(
             .slots(slots(4)),
     );
     Ok(())
+}
+
+/// One store's backlog does not make the others wait.
+fn fair_by_scope() -> QueuePolicy {
+    let limits = FlowLimits { fair: true, ..FlowLimits::default() };
+    QueuePolicy { lanes: Some(LaneBy::Scope), limits, ..QueuePolicy::default() }
 }
 
 fn slots(count: usize) -> NonZeroUsize {
