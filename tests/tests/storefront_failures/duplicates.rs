@@ -4,11 +4,13 @@
 use std::os::unix::process::ExitStatusExt;
 
 use futures_util::{StreamExt, stream};
+use runtime_admin::AdminClient;
 use runtime_core::failpoint;
 use runtime_tests::eventually_within;
+use runtime_tests::ground::GroundProcess;
 use rustix::process::Signal;
 
-use crate::world::{LONG, World, decide, until_idle};
+use crate::world::{Ask, LONG, World, decide, moving, until_idle};
 
 /// Shops at a time: each is a process.
 const AT_A_TIME: usize = 4;
@@ -45,17 +47,11 @@ async fn crash_at(name: &'static str, time: u32) -> (&'static str, bool, usize) 
     let mut process = world.start(Some((name, time)));
     world.send(&mut process, &asks, 1, true).await;
     // Either it dies there, or it never comes by and has nothing left to do.
-    let client = match process.endpoint() {
-        Some(endpoint) => runtime_admin::AdminClient::connect(&endpoint).await.ok(),
-        None => None,
-    };
     let end = eventually_within(LONG, "the shop dies or is idle", async || match process.has_ended() {
         Some(end) => Some(Some(end)),
         None => {
-            let queues = client.as_ref()?.queues().await.ok()?;
-            let moving = queues.into_iter().filter_map(|queue| queue.stats.and_then(|stats| stats.counts));
-            let moving: u64 = moving.map(|counts| counts.ready + counts.leased + counts.scheduled).sum();
-            (moving == 0).then_some(None)
+            let client = AdminClient::connect(&process.endpoint()?).await.ok()?;
+            (moving(&client).await? == 0).then_some(None)
         }
     })
     .await;
@@ -70,11 +66,7 @@ async fn crash_at(name: &'static str, time: u32) -> (&'static str, bool, usize) 
 }
 
 /// The customers ask again, everything runs, and a person decides what only a person can.
-async fn finish(
-    world: &World,
-    process: &mut runtime_tests::ground::GroundProcess,
-    asks: &[crate::world::Ask],
-) -> usize {
+async fn finish(world: &World, process: &mut GroundProcess, asks: &[Ask]) -> usize {
     world.insist(process, asks).await;
     let client = process.client().await;
     until_idle(&client).await;

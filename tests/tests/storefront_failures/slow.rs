@@ -25,8 +25,8 @@ const BACKLOG: u32 = if cfg!(feature = "nightly") { 1_000_000 } else { 50_000 };
 const REQUESTS: usize = 200;
 
 /// Requests to the variant, and when it is no longer waited for.
-const INLINE: usize = 3;
-const ENOUGH: Duration = Duration::from_secs(4);
+const INLINE: usize = 2;
+const ENOUGH: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_takes_its_own_time_whatever_waits() {

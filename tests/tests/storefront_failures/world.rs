@@ -9,7 +9,6 @@ use runtime::core::clock::Clock;
 use runtime::stores::SystemClock;
 use runtime_admin::AdminClient;
 use runtime_core::store::{SqlValue, TaskCommand};
-use runtime_proto::v1;
 use runtime_tests::eventually_within;
 use runtime_tests::ground::GroundProcess;
 use runtime_tests::shop::{Counter, ShopFolder};
@@ -238,14 +237,17 @@ impl World {
 /// Waits until no worker has anything left that runs by itself.
 pub(crate) async fn until_idle(client: &AdminClient) {
     eventually_within(LONG, "every queue is idle", async || {
-        let queues = client.queues().await.expect("the queues are listed");
-        let moving = |queue: v1::Queue| {
-            let counts = queue.stats.and_then(|stats| stats.counts).unwrap_or_default();
-            counts.ready + counts.leased + counts.scheduled
-        };
-        (queues.into_iter().map(moving).sum::<u64>() == 0).then_some(())
+        let moving = moving(client).await.expect("the queues are listed");
+        (moving == 0).then_some(())
     })
     .await;
+}
+
+/// Tasks that wait or run; `None` when nobody answers.
+pub(crate) async fn moving(client: &AdminClient) -> Option<u64> {
+    let queues = client.queues().await.ok()?;
+    let counts = queues.into_iter().filter_map(|queue| queue.stats.and_then(|stats| stats.counts));
+    Some(counts.map(|counts| counts.ready + counts.leased + counts.scheduled).sum())
 }
 
 /// Decides what a person has to: a letter that may have left, by what the spool shows. How many were asked about.
