@@ -55,18 +55,23 @@ impl OperatorRun {
     /// Runs until nothing of the selection is ready any more, or until nobody listens to the progress.
     pub(crate) async fn run(self) -> Result<RunProgress, CommandError> {
         let executor = self.executor()?;
-        if self.ask.rebuild && self.rebuild().await? {
+        let made = if self.ask.rebuild { Some(self.rebuild().await?) } else { None };
+        if made.is_some() && self.ask.dry_run {
             return Ok(self.progress.borrow().clone());
         }
+        // What a rebuild made belongs to the run, whoever runs it.
+        let mut selected: BTreeSet<TaskId> = made.iter().flatten().copied().collect();
         let mut begun = BTreeSet::new();
         let mut refused = BTreeSet::new();
         loop {
-            let ready = self.ready().await?;
+            let ready = match &made {
+                Some(made) => self.to_come(made).await?,
+                None => self.ready().await?,
+            };
             let over = |id: &TaskId| refused.contains(id) || (self.ask.once && begun.contains(id));
             let pass: Vec<TaskId> = ready.into_iter().filter(|id| !over(id)).collect();
-            self.progress.send_modify(|progress| {
-                progress.selected += pass.iter().filter(|id| !begun.contains(*id)).count() as u64;
-            });
+            selected.extend(&pass);
+            self.progress.send_modify(|progress| progress.selected = selected.len() as u64);
             if pass.is_empty() || self.ask.dry_run {
                 break;
             }
@@ -77,16 +82,20 @@ impl OperatorRun {
                     refused.insert(id);
                 }
             }
-            self.count(&begun, &refused).await?;
             if self.ask.once || self.progress.is_closed() {
                 break;
             }
+            self.count(&begun, &refused).await?;
+        }
+        if !self.ask.dry_run {
+            begun.extend(made.into_iter().flatten());
+            self.count(&begun, &refused).await?;
         }
         Ok(self.progress.borrow().clone())
     }
 
-    /// Discards the projection and makes its tasks, in one transaction. `true` when that was only looked at.
-    async fn rebuild(&self) -> Result<bool, CommandError> {
+    /// Discards the projection and makes its tasks, in one transaction; only looks at a dry run. Returns the tasks.
+    async fn rebuild(&self) -> Result<Vec<TaskId>, CommandError> {
         let worker = &self.target.descriptor.name;
         let RunSelection::Scope { scope, since, until } = &self.ask.selection else {
             return Err(CommandError::new(ErrorCode::InvalidArgument, "a rebuild is for a scope"));
@@ -114,14 +123,25 @@ impl OperatorRun {
         let made = tasks.len() as u64;
         if self.ask.dry_run {
             self.progress.send_modify(|progress| (progress.selected, progress.made) = (made, made));
-            return Ok(true);
+            return Ok(Vec::new());
         }
         let tasks = tasks.into_iter().map(|task| self.of_this_run(task)).collect::<Result<_, _>>()?;
         let taken = self.platform.store.enqueue_whole(tasks, discard).await?;
         let made = taken.iter().filter(|taken| matches!(taken, Enqueued::Accepted { .. })).count() as u64;
         tracing::info!(worker_id = %worker, %scope, correlation_id = %self.ask.correlation, made, "projection discarded; it is made again");
         self.progress.send_modify(|progress| progress.made = made);
-        Ok(false)
+        Ok(taken.iter().map(Enqueued::id).collect())
+    }
+
+    /// Which of these have an attempt to come, or under way: a worker that is not paused takes them by itself as well.
+    async fn to_come(&self, made: &[TaskId]) -> Result<Vec<TaskId>, CommandError> {
+        let mut to_come = Vec::new();
+        for ids in made.chunks(PAGE) {
+            let tasks = self.platform.store.get(ids.to_vec()).await?.into_iter().flatten();
+            let runs = |task: &Task| matches!(task.state, TaskState::Ready | TaskState::Leased);
+            to_come.extend(tasks.filter(runs).map(|task| task.id));
+        }
+        Ok(to_come)
     }
 
     /// A task of this run: under the key of the first time it would be a duplicate of a task that is done. Asked for twice, the same
@@ -168,13 +188,9 @@ impl OperatorRun {
         let (mut ready, mut after) = (Vec::new(), None);
         loop {
             let page = self.platform.store.list(filter.clone(), after, PAGE).await?;
-            let fits = |task: &Task| match self.ask.rebuild {
-                // Since and until were about truth; the tasks are those that were made of it.
-                true => task.correlation_id.as_ref() == Some(&self.ask.correlation),
-                false => {
-                    since.is_none_or(|since| task.created_at >= since)
-                        && until.is_none_or(|until| task.created_at < until)
-                }
+            let fits = |task: &Task| {
+                since.is_none_or(|since| task.created_at >= since)
+                    && until.is_none_or(|until| task.created_at < until)
             };
             ready.extend(page.tasks.iter().filter(|task| fits(task)).map(|task| task.id));
             after = page.next;

@@ -206,6 +206,21 @@ async fn a_rebuild_makes_its_tasks_once_a_run_and_runs_them_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rebuild_ends_with_its_last_task_also_when_the_worker_takes_them_by_itself() {
+    let slow = from_fn(async |_| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        done()
+    });
+    let mut plan = worker("greet", 1, slow);
+    plan.rebuild = Some(Arc::new(Again));
+    let world = Worlds::new().worker(plan).start().await;
+    let run = world.run(RunAsk { rebuild: true, ..of_scope("store=42") }).await.unwrap();
+    assert_eq!((run.made, run.counts.of(TaskState::Done), run.refused), (3, 3, 0));
+    assert_eq!(world.count(TaskState::Done).await, 3);
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_asker_has_gone_starts_nothing_more() {
     let (go, began) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
     let (gate, count) = (go.clone(), began.clone());
