@@ -108,7 +108,12 @@ fn message_declarations(path: &[i32], message: &DescriptorProto, paths: &mut Vec
     const ONEOFS: i32 = 8;
     paths.push(path.to_vec());
     paths.extend(numbered(&message.field).map(|(field, _)| [path, &[FIELDS, field]].concat()));
-    paths.extend(numbered(&message.oneof_decl).map(|(oneof, _)| [path, &[ONEOFS, oneof]].concat()));
+    // A field that may be absent is a oneof of its own, which nobody declared.
+    let declared = |oneof: i32| {
+        !message.field.iter().any(|field| field.proto3_optional() && field.oneof_index == Some(oneof))
+    };
+    let oneofs = numbered(&message.oneof_decl).filter(|(oneof, _)| declared(*oneof));
+    paths.extend(oneofs.map(|(oneof, _)| [path, &[ONEOFS, oneof]].concat()));
 }
 
 fn enum_declarations(path: &[i32], one: &EnumDescriptorProto, paths: &mut Vec<Vec<i32>>) {

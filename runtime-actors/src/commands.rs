@@ -16,7 +16,9 @@ use crate::completion::CompletionMsg;
 use crate::node::{NodeActor, NodeContext};
 use crate::platform::Platform;
 use crate::schedules::ScheduleMsg;
+use crate::services::dead_letters::DeadLetterService;
 use crate::services::operator_run::{OperatorRun, RunTarget};
+use crate::services::queues::QueueService;
 use crate::services::steering::SteeringService;
 use crate::status::StatusMsg;
 use crate::table::NodeAddress;
@@ -39,12 +41,20 @@ const IDLE_LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct ActorCommandProcessor {
     platform: Arc<Platform>,
     steering: SteeringService,
+    dead_letters: DeadLetterService,
+    queues: QueueService,
     doors: Doors,
 }
 
 impl ActorCommandProcessor {
     pub(crate) fn new(platform: Arc<Platform>, doors: Doors) -> Self {
-        Self { steering: SteeringService::new(platform.clone()), platform, doors }
+        Self {
+            steering: SteeringService::new(platform.clone()),
+            dead_letters: DeadLetterService::new(platform.clone()),
+            queues: QueueService::new(platform.clone(), doors.targets.clone()),
+            platform,
+            doors,
+        }
     }
 
     fn status(&self, root: NodePath, deep: bool, reply: Reply<Vec<runtime_core::node::NodeView>>) {
@@ -118,6 +128,8 @@ impl NodeActor for ActorCommandProcessor {
                 hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });
             }
             Command::Schedules(command) => hand_on(&self.doors.schedules, ScheduleMsg::Asked(command)),
+            Command::DeadLetters(command) => drop(tokio::spawn(self.dead_letters.clone().carry_out(command))),
+            Command::Queues(command) => drop(tokio::spawn(self.queues.clone().carry_out(command))),
             Command::AwaitIdle { reply } => {
                 answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));
             }

@@ -2,9 +2,11 @@
 
 pub mod breakers;
 pub mod completion;
+pub mod dead_letters;
 pub mod events;
 pub mod executor;
 pub(crate) mod operator_run;
+pub(crate) mod queues;
 pub mod schedules;
 pub mod status;
 pub mod steering;

@@ -4,6 +4,7 @@
 //! hold its output still: everything from outside (streams, environment, time) comes in with [`Surroundings`].
 
 mod args;
+mod dead_letters;
 mod exit;
 mod failure;
 mod json;
@@ -19,7 +20,7 @@ mod words;
 mod workers;
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Parser;
@@ -47,11 +48,20 @@ pub struct Surroundings<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// What ages are counted from.
     pub clock: &'a dyn Clock,
+    /// Reads a line from whoever sits at the terminal; `None` when nobody does. See [`line_from_terminal`].
+    pub answer: &'a dyn Fn() -> Option<String>,
+}
+
+/// A line from the standard input, when that is a terminal.
+pub fn line_from_terminal() -> Option<String> {
+    let stdin = std::io::stdin();
+    let mut line = String::new();
+    (stdin.is_terminal() && stdin.read_line(&mut line).is_ok()).then_some(line)
 }
 
 /// Runs one command line, its program name included.
 pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
-    let Surroundings { stdout, stderr, terminal, variable, clock } = around;
+    let Surroundings { stdout, stderr, terminal, variable, clock, answer } = around;
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
@@ -71,7 +81,8 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
         .clone()
         .or_else(|| variable(ENDPOINT_VARIABLE))
         .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    let mut output = Output { stdout, stderr, format: args.output, colours, now: clock.now(), endpoint };
+    let mut output =
+        Output { stdout, stderr, format: args.output, colours, now: clock.now(), endpoint, answer };
     match carry_out(args, &mut output).await {
         Ok(exit) => exit,
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
@@ -92,6 +103,7 @@ async fn carry_out(args: Args, output: &mut Output<'_>) -> Result<Exit, Failure>
         Noun::Queue { verb } => queues::run(verb, &client, output).await?,
         Noun::Schedule { verb } => schedules::run(verb, &client, output).await?,
         Noun::Task { verb } => tasks::run(verb, &client, output).await?,
+        Noun::DeadLetter { verb } => dead_letters::run(verb, &client, output).await?,
         Noun::Worker { verb } => workers::run(verb, &client, output).await?,
         Noun::Info => system::info(&client, output).await?,
         Noun::Overview { check } => return system::overview(check, &client, output).await,

@@ -1,5 +1,6 @@
 //! The client library: what `runtimectl`, apps and tests use to see and steer a running tree.
 
+mod dead_letters;
 mod error;
 mod schedules;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use prost::Message;
 use runtime_core::control::NodeCommand;
-use runtime_core::name::{QueueName, WorkerName};
+use runtime_core::name::{QueueName, Scope, WorkerName};
 use runtime_core::node::NodePath;
 use runtime_core::store::TaskCommand;
 use runtime_core::task::TaskId;
@@ -145,6 +146,34 @@ impl AdminClient {
                 return Ok(queues);
             }
         }
+    }
+
+    /// One queue: figures, policy, what is paused, what blocks.
+    pub async fn queue(&self, queue: &QueueName) -> Result<v1::QueueDetail, ClientError> {
+        let request = v1::GetQueueRequest { name: queue_name(queue) };
+        present(self.queue_service().get_queue(self.request(request)).await?.into_inner().queue, "queue")
+    }
+
+    /// Holds the tasks of a queue, or of one of its scopes.
+    pub async fn pause_queue(
+        &self,
+        queue: &QueueName,
+        scope: Option<&Scope>,
+        reason: &str,
+    ) -> Result<v1::QueueDetail, ClientError> {
+        let request =
+            v1::PauseQueueRequest { name: queue_name(queue), scope: text(scope), reason: reason.to_owned() };
+        present(self.queue_service().pause_queue(self.request(request)).await?.into_inner().queue, "queue")
+    }
+
+    /// Lets the tasks of a queue, or of one of its scopes, go again.
+    pub async fn resume_queue(
+        &self,
+        queue: &QueueName,
+        scope: Option<&Scope>,
+    ) -> Result<v1::QueueDetail, ClientError> {
+        let request = v1::ResumeQueueRequest { name: queue_name(queue), scope: text(scope) };
+        present(self.queue_service().resume_queue(self.request(request)).await?.into_inner().queue, "queue")
     }
 
     /// The figures of one queue.
@@ -312,4 +341,8 @@ impl AdminClient {
 
 fn present<T>(part: Option<T>, what: &'static str) -> Result<T, ClientError> {
     part.ok_or(ClientError::Incomplete(what))
+}
+
+fn text(scope: Option<&Scope>) -> String {
+    scope.map(ToString::to_string).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! Between the core's types and the wire. Names from outside become domain types here, once, or an error that names the field.
 
+mod dead_letter;
 mod node;
 mod queue;
 mod schedule;
@@ -17,8 +18,9 @@ use runtime_core::task::TaskId;
 use runtime_proto::v1;
 use tonic::Status;
 
+pub(crate) use dead_letter::dead_letter_group;
 pub(crate) use node::node;
-pub(crate) use queue::{counts, queue, queue_stats};
+pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
 pub(crate) use schedule::{schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick};
 pub(crate) use system::{overview, system_info};
 pub(crate) use task::{attempt, enqueued, new_task, replay, task, task_state};
@@ -131,6 +133,12 @@ pub(crate) fn duration(length: Duration) -> prost_types::Duration {
         seconds: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(length.subsec_nanos()).unwrap_or(0),
     }
+}
+
+/// A length of time from the wire that has to be there and to be some time.
+pub(crate) fn length(field: &str, length: Option<prost_types::Duration>) -> Result<Duration, Status> {
+    let length = length.and_then(|length| Duration::try_from(length).ok()).unwrap_or_default();
+    if length.is_zero() { Err(invalid(field, "name a length of time")) } else { Ok(length) }
 }
 
 /// Health, for the wire.

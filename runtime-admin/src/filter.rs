@@ -3,21 +3,33 @@
 //! ```text
 //! filter     = [ comparison { "AND" comparison } ]
 //! comparison = field ( "=" | ":" ) value        "=" is equality, ":" a prefix
-//! field      = state | app | queue | handler | tenant | scope | code
+//!            | time ( "<" | "<=" | ">" | ">=" ) value
+//! field      = state | app | queue | handler | tenant | scope | code | class
+//! time       = created | finished               such as 2030-01-31T08:00:00Z
 //! value      = word | '"' text '"'               in quotes, \" and \\ stand for themselves
 //! ```
 //!
-//! Equality, and a prefix of a state, is what a store selects by. Other prefixes are looked at task by task afterwards.
+//! Equality, a prefix of a state, and times are what a store selects by. Other prefixes are looked at task by task afterwards.
 
 use std::fmt;
 use std::str::FromStr;
 
-use runtime_core::error::ErrorCode;
+use jiff::{SignedDuration, Timestamp};
+use runtime_core::error::{ErrorClass, ErrorCode};
 use runtime_core::store::TaskFilter;
 use runtime_core::task::{Task, TaskState};
 
 /// Longest filter in bytes.
 const MAX_FILTER_BYTES: usize = 2_048;
+
+/// The classes of errors.
+const CLASSES: [ErrorClass; 5] = [
+    ErrorClass::Retryable,
+    ErrorClass::Permanent,
+    ErrorClass::InvalidRequest,
+    ErrorClass::InvalidOutput,
+    ErrorClass::NeedsHuman,
+];
 
 /// A parsed filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +46,11 @@ impl Filter {
         self.prefixes
             .iter()
             .all(|(field, prefix)| field.of(task).is_some_and(|value| value.starts_with(prefix)))
+    }
+
+    /// What the store selects, when that is the whole filter.
+    pub(crate) fn whole(self) -> Option<TaskFilter> {
+        self.prefixes.is_empty().then_some(self.select)
     }
 }
 
@@ -55,10 +72,40 @@ enum Field {
     Tenant,
     Scope,
     Code,
+    Class,
+    Created,
+    Finished,
+}
+
+/// How a field is compared with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    Prefix,
+    Before,
+    BeforeOrAt,
+    After,
+    AtOrAfter,
+}
+
+impl Comparison {
+    /// Longer ones before those that they begin with.
+    const ALL: [(&'static str, Self); 6] = [
+        ("<=", Self::BeforeOrAt),
+        (">=", Self::AtOrAfter),
+        ("<", Self::Before),
+        (">", Self::After),
+        ("=", Self::Equal),
+        (":", Self::Prefix),
+    ];
+
+    fn orders(self) -> bool {
+        !matches!(self, Self::Equal | Self::Prefix)
+    }
 }
 
 impl Field {
-    const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 10] = [
         ("state", Self::State),
         ("app", Self::App),
         ("queue", Self::Queue),
@@ -66,7 +113,14 @@ impl Field {
         ("tenant", Self::Tenant),
         ("scope", Self::Scope),
         ("code", Self::Code),
+        ("class", Self::Class),
+        ("created", Self::Created),
+        ("finished", Self::Finished),
     ];
+
+    fn is_time(self) -> bool {
+        matches!(self, Self::Created | Self::Finished)
+    }
 
     fn of(self, task: &Task) -> Option<&str> {
         match self {
@@ -77,6 +131,8 @@ impl Field {
             Self::Tenant => task.tenant.as_ref().map(|tenant| tenant.as_str()),
             Self::Scope => task.scope.as_ref().map(|scope| scope.as_str()),
             Self::Code => task.last_error.as_ref().map(|error| error.code.as_str()),
+            Self::Class => task.last_error.as_ref().map(|error| error.code.class().as_str()),
+            Self::Created | Self::Finished => None,
         }
     }
 }
@@ -121,22 +177,27 @@ impl<'a> Reader<'a> {
             ));
         };
         self.skip_space();
-        let equal = match self.rest().chars().next() {
-            Some('=') => true,
-            Some(':') => false,
-            _ => return Err(self.error(format!("expected '=' or ':' after {word}"))),
+        let expected = if field.is_time() { "'<', '<=', '>' or '>='" } else { "'=' or ':'" };
+        let comparison = Comparison::ALL.into_iter().find(|(sign, comparison)| {
+            self.rest().starts_with(sign) && comparison.orders() == field.is_time()
+        });
+        let Some((sign, comparison)) = comparison else {
+            return Err(self.error(format!("expected {expected} after {word}")));
         };
-        self.at += 1;
+        self.at += sign.len();
         self.skip_space();
         let start = self.at;
         let value = self.value()?;
-        match (field, equal) {
-            (_, true) => select(&mut filter.select, field, &value),
-            (Field::State, false) => select_states(&mut filter.select, |state| state.starts_with(&value)),
-            (_, false) => {
+        match (field, comparison) {
+            (Field::Created | Field::Finished, _) => compare(&mut filter.select, field, comparison, &value),
+            (Field::State, Comparison::Prefix) => {
+                select_states(&mut filter.select, |state| state.starts_with(&value))
+            }
+            (_, Comparison::Prefix) => {
                 filter.prefixes.push((field, value.clone()));
                 Ok(())
             }
+            (_, _) => select(&mut filter.select, field, &value),
         }
         .map_err(|what| self.error_at(start, format!("{value:?}: {what}")))
     }
@@ -224,6 +285,30 @@ fn select(filter: &mut TaskFilter, field: Field, value: &str) -> Result<(), Stri
             let by_name = ErrorCode::ALL.iter().find(|code| code.name() == value);
             set(&mut filter.code, "code", by_name.map_or(value, |code| code.as_str()))
         }
+        Field::Class => {
+            let class = CLASSES.into_iter().find(|class| class.as_str() == value);
+            let class = class
+                .ok_or_else(|| format!("the classes are {}", CLASSES.map(ErrorClass::as_str).join(", ")))?;
+            once(&mut filter.error_class, "class", class)
+        }
+        Field::Created | Field::Finished => Err("a time is compared by '<', '<=', '>' or '>='".into()),
+    }
+}
+
+/// A bound of a time. A store selects from a moment on and up to before one, so the other two begin right after it.
+fn compare(filter: &mut TaskFilter, field: Field, comparison: Comparison, value: &str) -> Result<(), String> {
+    let at: Timestamp = value.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let right_after = at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX);
+    let (since, until, name) = match field {
+        Field::Finished => (&mut filter.finished_since, &mut filter.finished_until, "finished"),
+        _ => (&mut filter.created_since, &mut filter.created_until, "created"),
+    };
+    match comparison {
+        Comparison::AtOrAfter => once(since, name, at),
+        Comparison::After => once(since, name, right_after),
+        Comparison::Before => once(until, name, at),
+        Comparison::BeforeOrAt => once(until, name, right_after),
+        Comparison::Equal | Comparison::Prefix => Err("a time is no text".into()),
     }
 }
 
@@ -240,7 +325,10 @@ fn select_states(filter: &mut TaskFilter, fits: impl Fn(&str) -> bool) -> Result
 }
 
 fn set<T: FromStr<Err: fmt::Display>>(slot: &mut Option<T>, name: &str, value: &str) -> Result<(), String> {
-    let value = value.parse().map_err(|error: T::Err| error.to_string())?;
+    once(slot, name, value.parse().map_err(|error: T::Err| error.to_string())?)
+}
+
+fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), String> {
     if slot.replace(value).is_some() { Err(format!("{name} is compared twice")) } else { Ok(()) }
 }
 
@@ -275,6 +363,24 @@ mod tests {
     }
 
     #[test]
+    fn times_are_bounds_and_classes_are_names() {
+        let filter =
+            parse("created>=2030-01-31T08:00:00Z AND created < 2030-02-01T00:00:00Z AND class=needs_human")
+                .unwrap();
+        assert_eq!(filter.select.created_since, Some("2030-01-31T08:00:00Z".parse().unwrap()));
+        assert_eq!(filter.select.created_until, Some("2030-02-01T00:00:00Z".parse().unwrap()));
+        assert_eq!(filter.select.error_class, Some(ErrorClass::NeedsHuman));
+        let filter = parse("finished>2030-01-31T08:00:00Z AND finished<=\"2030-01-31 08:00:00Z\"").unwrap();
+        let right_after = Some("2030-01-31T08:00:00.000000001Z".parse().unwrap());
+        assert_eq!((filter.select.finished_since, filter.select.finished_until), (right_after, right_after));
+        for class in CLASSES {
+            assert_eq!(parse(&format!("class={}", class.as_str())).unwrap().select.error_class, Some(class));
+        }
+        assert!(parse("scope:store=").unwrap().whole().is_none());
+        assert!(parse("scope=store=1 AND state:de").unwrap().whole().is_some());
+    }
+
+    #[test]
     fn values_hold_anything_in_quotes() {
         let filter = parse(r#"scope="store=42 \"main\" \\" AND state:d"#).unwrap();
         assert_eq!(filter.select.scope.unwrap().as_str(), r#"store=42 "main" \"#);
@@ -298,6 +404,11 @@ mod tests {
             (r#"scope="open"#, 7),
             (r#"scope="a\n""#, 9),
             ("tenant=\"ü\" AND =", 16),
+            ("class=odd", 7),
+            ("created=2030-01-31T08:00:00Z", 8),
+            ("created<soon", 9),
+            ("app<shop", 4),
+            ("finished<2030-01-31T08:00:00Z AND finished<=2031-01-31T08:00:00Z", 45),
         ] {
             assert_eq!(parse(text).expect_err(text).column, column, "{text}");
         }

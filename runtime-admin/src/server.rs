@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_core::control::Control;
+use runtime_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use runtime_proto::v1::queue_service_server::QueueServiceServer;
 use runtime_proto::v1::schedule_service_server::ScheduleServiceServer;
 use runtime_proto::v1::system_service_server::SystemServiceServer;
@@ -23,7 +24,7 @@ use crate::connection::Acceptor;
 use crate::door::Door;
 use crate::error::AdminError;
 use crate::health::HealthWatcher;
-use crate::services::{Queues, Schedules, System, Tasks, Tree, Workers};
+use crate::services::{DeadLetters, Queues, Schedules, System, Tasks, Tree, Workers};
 
 /// Largest message of the API in bytes, both ways.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -146,6 +147,7 @@ impl BoundAdminServer {
             .add_service(sized!(QueueServiceServer, Queues(door.clone())))
             .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))
             .add_service(sized!(TaskServiceServer, Tasks(door.clone())))
+            .add_service(sized!(DeadLetterServiceServer, DeadLetters(door.clone())))
             .add_service(sized!(WorkerServiceServer, Workers(door)))
             .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES))
             .serve_with_incoming_shutdown(acceptor.connections(), stopping.cancelled());

@@ -1,5 +1,7 @@
 //! The services of the API, one file each. They convert, ask the tree and convert back; they decide nothing.
 
+mod dead_letters;
+mod progress;
 mod queues;
 mod schedules;
 mod system;
@@ -7,6 +9,7 @@ mod tasks;
 mod tree;
 mod workers;
 
+pub(crate) use dead_letters::DeadLetters;
 pub(crate) use queues::Queues;
 pub(crate) use schedules::Schedules;
 pub(crate) use system::System;

@@ -5,6 +5,8 @@
 //!                    ◀──────────────── Reply ◀──────────────────────┘
 //! ```
 
+mod dead_letters;
+mod queues;
 mod schedules;
 
 use std::num::NonZeroUsize;
@@ -13,6 +15,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+pub use dead_letters::{DeadLetterAction, DeadLetterAsk, DeadLetterCommand, DeadLetterProgress};
+pub use queues::{QueueCommand, QueueDetail};
 pub use schedules::{Backfilled, MAX_BACKFILL, ScheduleCommand, ScheduleView};
 
 use crate::error::{ErrorCode, TaskError};
@@ -311,6 +315,10 @@ pub enum Command {
         /// Where it stands afterwards.
         reply: Reply<TaskState>,
     },
+    /// Something about dead letters.
+    DeadLetters(DeadLetterCommand),
+    /// Something about one queue.
+    Queues(QueueCommand),
     /// Something about schedules.
     Schedules(ScheduleCommand),
     /// Answered when no queue holds a ready, leased or scheduled task any more.

@@ -85,6 +85,7 @@ async fn runtimectl(endpoint: &str, line: Vec<OsString>) -> ExitCode {
         terminal,
         variable: &|name| std::env::var(name).ok(),
         clock: &SystemClock,
+        answer: &cli::line_from_terminal,
     };
     let program = ["runtimectl", "--endpoint", endpoint].map(OsString::from);
     cli::run(program.into_iter().chain(line), around).await.into()

@@ -219,6 +219,7 @@ async fn print_tree(admin: SocketAddr) -> Result<(), DemoError> {
         stderr: &mut stderr,
         variable: &|name| std::env::var(name).ok(),
         clock: &SystemClock,
+        answer: &cli::line_from_terminal,
     };
     let arguments = ["runtimectl", "--endpoint", &admin.to_string(), "tree"].map(OsString::from);
     match cli::run(arguments, around).await {

@@ -27,6 +27,7 @@ async fn main() -> ExitCode {
         terminal,
         variable: &|name| std::env::var(name).ok(),
         clock: &MachineClock,
+        answer: &cli::line_from_terminal,
     };
     cli::run(std::env::args_os(), around).await.into()
 }

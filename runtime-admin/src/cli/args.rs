@@ -1,14 +1,20 @@
 //! The command line.
 
+mod dead_letters;
+mod enqueue;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use runtime_core::name::{CorrelationId, IdempotencyKey, QueueName, ScheduleName, Scope, Tenant, WorkerName};
+use runtime_core::name::{CorrelationId, QueueName, ScheduleName, Scope, WorkerName};
 use runtime_core::node::NodePath;
 use runtime_core::task::TaskId;
 use runtime_proto::v1;
+
+pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
+pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
 
 /// See and steer a running tree.
 #[derive(Debug, Parser)]
@@ -50,7 +56,8 @@ not; NO_COLOR turns colours off.";
 const FILTER_HELP: &str = "\
 A filter joins comparisons by AND. field=value is equality, field:value a
 prefix; a value with spaces goes in double quotes. Fields: state, app, queue,
-handler, tenant, scope, code.";
+handler, tenant, scope, code, class. The times created and finished are
+compared by <, <=, > and >=, such as: finished>=2030-01-31T08:00:00Z.";
 
 /// Form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -81,7 +88,7 @@ pub(super) enum Noun {
         #[command(subcommand)]
         verb: NodeVerb,
     },
-    /// Look at queues
+    /// Look at queues and pause them
     Queue {
         #[command(subcommand)]
         verb: QueueVerb,
@@ -95,6 +102,11 @@ pub(super) enum Noun {
     Task {
         #[command(subcommand)]
         verb: TaskVerb,
+    },
+    /// Look at dead tasks together, replay and discard them
+    DeadLetter {
+        #[command(subcommand)]
+        verb: DeadLetterVerb,
     },
     /// Look at workers and run one now
     Worker {
@@ -154,6 +166,33 @@ pub(super) enum NodeVerb {
 pub(super) enum QueueVerb {
     /// List queues
     List,
+    /// Show one queue: policy, what is paused, what blocks
+    Get {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+    },
+    /// Hold the tasks of a queue; what runs, ends
+    Pause {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// Only this scope; without it its workers are paused
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+        /// Why
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Let the tasks of a queue go again
+    Resume {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// Only this scope; without it its workers are resumed
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+    },
     /// Show the figures of one queue
     Stats {
         /// The queue
@@ -337,6 +376,25 @@ pub(super) enum TaskVerb {
     },
     /// End a task that is not under way
     Cancel(TaskTarget),
+    /// Run a dead or cancelled task again, under its name
+    Replay {
+        #[command(flatten)]
+        target: TaskTarget,
+        /// File with another input; - is the standard input
+        #[arg(long, value_name = "FILE")]
+        payload: Option<PathBuf>,
+        /// When, such as 2030-01-31T08:00:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
+    },
+    /// Say that a dead task shall not be replayed
+    Discard {
+        #[command(flatten)]
+        target: TaskTarget,
+        /// Why; it becomes part of the task's error
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -344,44 +402,6 @@ pub(super) struct TaskTarget {
     /// The task
     #[arg(value_parser = task)]
     pub(super) id: TaskId,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("input").required(true))]
-pub(super) struct EnqueueArgs {
-    /// The worker whose app, queue and handler the task is for
-    #[arg(value_parser = worker)]
-    pub(super) worker: WorkerName,
-    /// Input, a JSON document
-    #[arg(long, group = "input", value_name = "JSON")]
-    pub(super) payload: Option<String>,
-    /// File with the input; - is the standard input
-    #[arg(long, group = "input", value_name = "FILE")]
-    pub(super) payload_file: Option<PathBuf>,
-    /// Whose work it is
-    #[arg(long)]
-    pub(super) tenant: Option<Tenant>,
-    /// The part of the world it concerns
-    #[arg(long)]
-    pub(super) scope: Option<Scope>,
-    /// Lower goes first
-    #[arg(long, default_value = "0", allow_negative_numbers = true)]
-    pub(super) priority: i16,
-    /// Idempotency key: same key, same task
-    #[arg(long)]
-    pub(super) key: Option<IdempotencyKey>,
-    /// Not before, such as 2030-01-31T08:00:00Z
-    #[arg(long, value_name = "TIME")]
-    pub(super) run_at: Option<Timestamp>,
-    /// Dead when not done by this time
-    #[arg(long, value_name = "TIME")]
-    pub(super) deadline: Option<Timestamp>,
-    /// Attempts in all [default: the platform's]
-    #[arg(long, value_name = "COUNT")]
-    pub(super) max_attempts: Option<NonZeroU32>,
-    /// What a chain of tasks has in common
-    #[arg(long, value_name = "ID")]
-    pub(super) correlation: Option<CorrelationId>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,6 +26,8 @@ pub enum Exit {
     Partial = 8,
     /// A check did not pass: `overview --check`.
     CheckFailed = 9,
+    /// Whoever was asked said no.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -30,6 +30,12 @@ pub(super) enum Failure {
     /// Not everything that was begun came to a good end.
     #[error("{0}")]
     Partial(&'static str),
+    /// Whoever was asked does not want it.
+    #[error("nothing was changed")]
+    Declined,
+    /// It has to be confirmed, and nobody is there to ask.
+    #[error("nobody is at a terminal to confirm this: nothing was changed; --yes goes on without asking")]
+    Unasked,
     /// No worker goes by that name.
     #[error("no worker {0}")]
     NoWorker(String),
@@ -41,7 +47,8 @@ impl Failure {
         match self {
             Self::Client(error) => exit_of(error),
             Self::Output(_) => Exit::Unexpected,
-            Self::Input { .. } => Exit::Usage,
+            Self::Input { .. } | Self::Unasked => Exit::Usage,
+            Self::Declined => Exit::Interrupted,
             Self::Partial(_) => Exit::Partial,
             Self::NoWorker(_) => Exit::NotFound,
         }

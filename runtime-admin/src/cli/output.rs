@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use prost::{Message, Name};
 
 use super::args::Format;
+use super::failure::Failure;
 use super::json;
 use super::table::{Sheet, Table};
 
@@ -17,6 +18,7 @@ pub(super) struct Output<'a> {
     pub(super) colours: bool,
     pub(super) now: Timestamp,
     pub(super) endpoint: String,
+    pub(super) answer: &'a dyn Fn() -> Option<String>,
 }
 
 impl Output<'_> {
@@ -72,6 +74,24 @@ impl Output<'_> {
     {
         let colours = self.colours;
         self.one(item, name, |now, _| sheet(now).render(colours))
+    }
+
+    /// Asks whether to go on, unless that was said before.
+    pub(super) fn confirm(&mut self, question: &str, yes: bool) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        write!(self.stderr, "{question} [y/N] ")?;
+        self.stderr.flush()?;
+        let answer = (self.answer)();
+        if answer.is_none() {
+            writeln!(self.stderr)?;
+        }
+        match answer.as_deref().map(str::trim) {
+            Some("y" | "Y" | "yes") => Ok(()),
+            Some(_) => Err(Failure::Declined),
+            None => Err(Failure::Unasked),
+        }
     }
 
     /// Says on stderr what is about to be changed, and where.

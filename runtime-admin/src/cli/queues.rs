@@ -1,13 +1,16 @@
 //! `runtimectl queue …`.
 
 use jiff::Timestamp;
+use runtime_core::name::{QueueName, Scope};
 use runtime_proto::v1;
 
 use super::args::QueueVerb;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
-use super::words::{age, count, moment, short_name};
+use super::words::{
+    age, clean, count, moment, node_name, node_state, or_none, short_name, slots, task_state,
+};
 use crate::client::AdminClient;
 use crate::convert::queue_name;
 
@@ -22,12 +25,85 @@ pub(super) async fn run(
                 v1::ListQueuesResponse { queues: client.queues().await?, next_page_token: String::new() };
             output.list(&whole, &whole.queues, |queue| &queue.name, |now| table(&whole.queues, now))?;
         }
+        QueueVerb::Get { queue } => show(&client.queue(&queue).await?, output)?,
+        QueueVerb::Pause { queue, scope, reason } => {
+            output.announce("pause", &target(&queue, scope.as_ref()))?;
+            show(&client.pause_queue(&queue, scope.as_ref(), &reason).await?, output)?;
+        }
+        QueueVerb::Resume { queue, scope } => {
+            output.announce("resume", &target(&queue, scope.as_ref()))?;
+            show(&client.resume_queue(&queue, scope.as_ref()).await?, output)?;
+        }
         QueueVerb::Stats { queue } => {
             let stats = client.queue_stats(&queue).await?;
             output.sheet(&stats, &queue_name(&queue), |now| sheet(queue.as_str(), &stats, now))?;
         }
     }
     Ok(())
+}
+
+fn target(queue: &QueueName, scope: Option<&Scope>) -> String {
+    scope.map_or_else(|| format!("queue {queue}"), |scope| format!("scope {scope} of queue {queue}"))
+}
+
+/// One queue: its figures, then what keeps its tasks waiting.
+fn show(detail: &v1::QueueDetail, output: &mut Output<'_>) -> Result<(), Failure> {
+    let queue = detail.queue.clone().unwrap_or_default();
+    let colours = output.colours;
+    output.one(detail, &queue.name, |now, wide| {
+        let mut sheet = sheet(short_name(&queue.name), &queue.stats.unwrap_or_default(), now);
+        sheet.line("Policy", clean(&detail.policy));
+        for worker in &detail.workers {
+            let slots = slots(worker.slots.as_ref());
+            let state = node_state(worker);
+            sheet.line("Worker", format!("{} {}, slots {slots}", node_name(&worker.name), state.text()));
+        }
+        let mut text = sheet.render(colours);
+        if !detail.paused_scopes.is_empty() {
+            text.push('\n');
+            text.push_str(&paused(&detail.paused_scopes, now).render(wide, colours));
+        }
+        if !detail.heads.is_empty() {
+            text.push('\n');
+            text.push_str(&heads(&detail.heads).render(wide, colours));
+        }
+        text
+    })?;
+    Ok(())
+}
+
+fn paused(scopes: &[v1::PausedScope], now: Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::text("PAUSED SCOPE").gives(),
+        Column::text("REASON").gives(),
+        Column::figure("AGE"),
+    ]);
+    for paused in scopes {
+        table.row([
+            clean(&paused.scope).into(),
+            or_none(&paused.reason).into(),
+            age(paused.since.as_ref(), now).into(),
+        ]);
+    }
+    table
+}
+
+fn heads(heads: &[v1::OrderingHead]) -> Table {
+    let mut table = Table::new([
+        Column::text("BLOCKED KEY").gives(),
+        Column::text("BY TASK"),
+        Column::text("STATE"),
+        Column::figure("WAITING"),
+    ]);
+    for head in heads {
+        table.row([
+            clean(&head.ordering_key).into(),
+            short_name(&head.task).into(),
+            task_state(head.state()),
+            count(head.waiting).into(),
+        ]);
+    }
+    table
 }
 
 /// Queues with their depth; AGE is that of the oldest ready task.

@@ -1,19 +1,20 @@
 //! `runtimectl task …`.
 
 use std::io::Read;
+use std::path::Path;
 
 use jiff::Timestamp;
 use runtime_core::store::TaskCommand;
-use runtime_core::task::TaskId;
+use runtime_core::task::{TaskId, UniqueWithin};
 use runtime_proto::v1;
 
-use super::args::{EnqueueArgs, TaskVerb};
+use super::args::{ConflictPolicy, EnqueueArgs, TaskVerb};
 use super::failure::Failure;
 use super::output::Output;
-use super::table::{Column, Sheet, Table};
-use super::words::{age, clean, count, duration, moment, or_none, short_name, task_state};
+use super::table::{Cell, Column, Sheet, Table};
+use super::words::{age, clean, count, duration, moment, node_name, or_none, short_name, task_state};
 use crate::client::AdminClient;
-use crate::convert::{timestamp, worker_name};
+use crate::convert::{duration as wire_duration, timestamp, worker_name};
 
 pub(super) async fn run(
     verb: TaskVerb,
@@ -31,6 +32,13 @@ pub(super) async fn run(
             steer(target.id, word, command, client, output).await
         }
         TaskVerb::Cancel(target) => steer(target.id, "cancel", TaskCommand::Cancel, client, output).await,
+        TaskVerb::Replay { target, payload, at } => {
+            let payload = payload.as_deref().map(read).transpose()?;
+            steer(target.id, "replay", TaskCommand::Replay { at, payload }, client, output).await
+        }
+        TaskVerb::Discard { target, reason } => {
+            steer(target.id, "discard", TaskCommand::Discard { reason }, client, output).await
+        }
     }
 }
 
@@ -79,6 +87,21 @@ async fn steer(
 
 async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
     let payload = payload(&args)?;
+    let (unique_within, unique_for) = match args.unique_within {
+        None => (v1::UniqueWithin::Unspecified, None),
+        Some(UniqueWithin::Remembered) => (v1::UniqueWithin::Remembered, None),
+        Some(UniqueWithin::WhileWaiting) => (v1::UniqueWithin::WhileWaiting, None),
+        Some(UniqueWithin::WhileLive) => (v1::UniqueWithin::WhileLive, None),
+        Some(UniqueWithin::For(time)) => (v1::UniqueWithin::Period, Some(wire_duration(time))),
+        Some(UniqueWithin::Forever) => (v1::UniqueWithin::Forever, None),
+    };
+    let on_conflict = match args.on_conflict {
+        None => v1::OnConflict::Unspecified,
+        Some(ConflictPolicy::Insert) => v1::OnConflict::Insert,
+        Some(ConflictPolicy::Ignore) => v1::OnConflict::Ignore,
+        Some(ConflictPolicy::Replace) => v1::OnConflict::Replace,
+        Some(ConflictPolicy::Debounce) => v1::OnConflict::Debounce,
+    };
     let wanted = worker_name(&args.worker);
     let workers = client.workers().await?;
     let worker = workers
@@ -102,9 +125,13 @@ async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_
             deadline: args.deadline.map(timestamp),
             max_attempts: args.max_attempts.map_or(0, Into::into),
             correlation_id: text(args.correlation),
+            unique_within: unique_within.into(),
+            unique_for,
+            on_conflict: on_conflict.into(),
+            debounce_at_most: args.debounce_at_most.map(wire_duration),
         })
         .await?;
-    output.one(&answer, &answer.name, |_, _| {
+    output.one(&answer, &answer.name, |now, _| {
         let mut sheet = Sheet::default();
         sheet.line("Name", short_name(&answer.name));
         match answer.outcome() {
@@ -118,6 +145,7 @@ async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_
             }
             v1::EnqueueOutcome::Debounced => {
                 sheet.line("Put off", "yes: the key was known, its task waited and was changed");
+                sheet.line("Due", moment(answer.run_at.as_ref(), now));
             }
         }
         sheet.render(false)
@@ -126,9 +154,14 @@ async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_
 }
 
 fn payload(args: &EnqueueArgs) -> Result<Vec<u8>, Failure> {
-    let Some(file) = &args.payload_file else {
-        return Ok(args.payload.clone().unwrap_or_default().into_bytes());
-    };
+    match &args.payload_file {
+        Some(file) => read(file),
+        None => Ok(args.payload.clone().unwrap_or_default().into_bytes()),
+    }
+}
+
+/// A document from a file, or from the standard input.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let read = if file.as_os_str() == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
@@ -148,7 +181,8 @@ fn show(task: &v1::Task, output: &mut Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn table(tasks: &[v1::Task], now: Timestamp) -> Table {
+/// Tasks, a row each.
+pub(super) fn table(tasks: &[v1::Task], now: Timestamp) -> Table {
     let mut table = Table::new([
         Column::text("NAME"),
         Column::text("STATE"),
@@ -186,7 +220,9 @@ fn attempts(attempts: &[v1::Attempt], now: Timestamp) -> Table {
         Column::figure("ATTEMPT"),
         Column::text("OUTCOME"),
         Column::text("CODE"),
+        Column::text("CLASS").wide(),
         Column::text("INSTANCE").gives(),
+        Column::text("NODE").wide(),
         Column::figure("TOOK"),
         Column::text("TRACE").wide(),
         Column::text("ERROR").wide(),
@@ -198,7 +234,9 @@ fn attempts(attempts: &[v1::Attempt], now: Timestamp) -> Table {
             attempt.attempt.to_string().into(),
             clean(&attempt.outcome).into(),
             or_none(&error.code).into(),
+            or_none(&error.error_class).into(),
             clean(&attempt.instance).into(),
+            or_none(node_name(&attempt.node).as_str()).into(),
             duration(attempt.took.as_ref()).into(),
             or_none(&attempt.trace_id).into(),
             or_none(&error.message).into(),
@@ -220,6 +258,9 @@ fn sheet(task: &v1::Task, now: Timestamp) -> Sheet {
         let kind = if task.state() == v1::TaskState::Parked { "Parked for" } else { "Last error" };
         sheet.line(kind, format!("{} {}: {}", error.code, error.code_name, clean(&error.message)));
         optional(&mut sheet, "Error field", &error.field);
+    }
+    if let Some(held) = &task.held {
+        sheet.line("Held", Cell::warn(hold(held)));
     }
     if let Some(lease) = &task.lease {
         sheet.line(
@@ -249,6 +290,9 @@ fn sheet(task: &v1::Task, now: Timestamp) -> Sheet {
     if task.approved {
         sheet.line("Approved", "yes");
     }
+    if task.edited {
+        sheet.line("Edited", "yes: replayed with another payload");
+    }
     if task.crash_count > 0 {
         sheet.line("Crashes", task.crash_count.to_string());
     }
@@ -257,6 +301,16 @@ fn sheet(task: &v1::Task, now: Timestamp) -> Sheet {
         sheet.line("Output", format!("{} bytes", count(task.output_bytes)));
     }
     sheet
+}
+
+/// Why a task waits although it may be due.
+fn hold(held: &v1::TaskHold) -> String {
+    let behind = format!("behind {} of its ordering key", short_name(&held.behind));
+    match (held.behind.is_empty(), held.scope_paused) {
+        (true, _) => "its scope is paused".to_owned(),
+        (false, false) => behind,
+        (false, true) => format!("its scope is paused, and it is {behind}"),
+    }
 }
 
 fn optional(sheet: &mut Sheet, title: &'static str, text: &str) {

@@ -1,14 +1,43 @@
 //! Queues.
 
+use runtime_core::control::QueueDetail;
 use runtime_core::store::{QueueStats, StateCounts};
 use runtime_core::task::TaskState;
 use runtime_proto::v1;
 
-use super::{queue_name, timestamp};
+use super::{node, queue_name, task_name, task_state, timestamp};
 
 /// A queue, for the wire.
 pub(crate) fn queue(stats: &QueueStats) -> v1::Queue {
     v1::Queue { name: queue_name(&stats.queue), stats: Some(queue_stats(stats)) }
+}
+
+/// A queue with what keeps its tasks waiting, for the wire.
+pub(crate) fn queue_detail(detail: &QueueDetail) -> v1::QueueDetail {
+    v1::QueueDetail {
+        queue: Some(queue(&detail.stats)),
+        policy: detail.policy.to_string(),
+        workers: detail.workers.iter().map(node).collect(),
+        paused_scopes: detail
+            .paused_scopes
+            .iter()
+            .map(|paused| v1::PausedScope {
+                scope: paused.scope.to_string(),
+                reason: paused.reason.clone(),
+                since: Some(timestamp(paused.since)),
+            })
+            .collect(),
+        heads: detail
+            .heads
+            .iter()
+            .map(|head| v1::OrderingHead {
+                ordering_key: head.key.to_string(),
+                task: task_name(head.task),
+                state: task_state(head.state).into(),
+                waiting: head.waiting,
+            })
+            .collect(),
+    }
 }
 
 /// The figures of a queue, for the wire.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use runtime_core::error::TaskError;
 use runtime_core::name::Route;
 use runtime_core::store::{Enqueued, TaskCommand};
-use runtime_core::task::{AttemptRecord, NewTask, Priority, Task, TaskState};
+use runtime_core::task::{
+    AttemptRecord, NewTask, OnConflict, Priority, Task, TaskState, Unique, UniqueWithin,
+};
 use runtime_core::trace::TraceContext;
 use runtime_proto::v1;
 use serde::de::IgnoredAny;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use super::{app_name, duration, moment, named, optional, parsed, queue_name, task_name, timestamp};
+use super::{app_name, duration, length, moment, named, optional, parsed, queue_name, task_name, timestamp};
 use crate::status::invalid;
 
 /// A task, for the wire: sizes instead of payloads.
@@ -56,6 +58,10 @@ pub(crate) fn task(task: &Task) -> v1::Task {
             .map(|progress| v1::TaskProgress { fraction: progress.fraction, note: progress.note.clone() }),
         approved: task.approved,
         edited: task.edited,
+        held: task.held.map(|held| v1::TaskHold {
+            behind: held.behind.map(task_name).unwrap_or_default(),
+            scope_paused: held.scope_paused,
+        }),
         last_error: task.last_error.as_ref().map(task_error),
         payload_bytes: bytes(&task.payload),
         output_bytes: task.output.as_deref().map_or(0, bytes),
@@ -98,6 +104,7 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
         handler: parsed("handler", &request.handler)?,
     };
     check_json(&request.payload)?;
+    let unique = unique(&request)?;
     let priority = i16::try_from(request.priority)
         .map_err(|_| invalid("priority", format!("{} is not between -32768 and 32767", request.priority)))?;
     let defaults = NewTask::new(Arc::new(route), request.payload);
@@ -107,6 +114,7 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
         scope: optional("scope", &request.scope)?,
         priority: Priority(priority),
         idempotency_key: optional("idempotency_key", &request.idempotency_key)?,
+        unique,
         ordering_key: optional("ordering_key", &request.ordering_key)?,
         run_at: moment("run_at", request.run_at)?,
         deadline: moment("deadline", request.deadline)?,
@@ -115,6 +123,30 @@ pub(crate) fn new_task(request: v1::EnqueueTaskRequest, metadata: &MetadataMap) 
         trace: trace(metadata),
         ..defaults
     })
+}
+
+/// What the idempotency key promises.
+fn unique(request: &v1::EnqueueTaskRequest) -> Result<Unique, Status> {
+    let within = match request.unique_within() {
+        v1::UniqueWithin::Unspecified | v1::UniqueWithin::Remembered => UniqueWithin::Remembered,
+        v1::UniqueWithin::WhileWaiting => UniqueWithin::WhileWaiting,
+        v1::UniqueWithin::WhileLive => UniqueWithin::WhileLive,
+        v1::UniqueWithin::Period => UniqueWithin::For(length("unique_for", request.unique_for)?),
+        v1::UniqueWithin::Forever => UniqueWithin::Forever,
+    };
+    let on_conflict = match request.on_conflict() {
+        v1::OnConflict::Unspecified | v1::OnConflict::Insert => OnConflict::Insert,
+        v1::OnConflict::Ignore => OnConflict::Ignore,
+        v1::OnConflict::Replace => OnConflict::Replace,
+        v1::OnConflict::Debounce => {
+            OnConflict::Debounce { at_most: length("debounce_at_most", request.debounce_at_most)? }
+        }
+    };
+    let unique = Unique { within, on_conflict };
+    if unique != Unique::default() && request.idempotency_key.is_empty() {
+        return Err(invalid("idempotency_key", "without a key there is nothing to be unique by"));
+    }
+    Ok(unique)
 }
 
 /// What an operator wants replayed, and how.
@@ -158,6 +190,7 @@ fn task_error(error: &TaskError) -> v1::TaskError {
         code_name: error.code.name().to_owned(),
         message: error.message.clone(),
         field: error.field.clone().unwrap_or_default(),
+        error_class: error.code.class().as_str().to_owned(),
     }
 }
 

@@ -1,19 +1,20 @@
 //! QueueService.
 
 use async_trait::async_trait;
-use runtime_core::control::{Command, CommandError};
+use runtime_core::control::{Command, CommandError, QueueCommand};
 use runtime_core::store::QueueStats;
 use runtime_proto::v1;
 use runtime_proto::v1::queue_service_server::QueueService;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::tasks::MAX_REASON_BYTES;
 use crate::convert;
 use crate::door::Door;
 use crate::page::page_of;
-use crate::status::{Resource, refusal};
+use crate::status::{Resource, invalid, refusal};
 
-/// Depth and age of the queues.
+/// The queues, and what keeps their tasks waiting.
 pub(crate) struct Queues(pub(crate) Door);
 
 impl Queues {
@@ -21,6 +22,26 @@ impl Queues {
         let mut queues = self.0.for_call(metadata).ask(about, |reply| Command::ListQueues { reply }).await?;
         queues.sort_by(|a, b| a.queue.cmp(&b.queue));
         Ok(queues)
+    }
+
+    async fn pause(
+        &self,
+        metadata: &MetadataMap,
+        name: &str,
+        scope: &str,
+        paused: bool,
+        reason: &str,
+    ) -> Result<v1::QueueDetail, Status> {
+        let (queue, about) = convert::queue_from_wire(name)?;
+        let scope = convert::optional("scope", scope)?;
+        if reason.len() > MAX_REASON_BYTES {
+            return Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")));
+        }
+        let (door, reason) = (self.0.for_call(metadata), reason.to_owned());
+        let detail = door
+            .ask(&about, |reply| Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply }))
+            .await?;
+        Ok(convert::queue_detail(&detail))
     }
 }
 
@@ -38,6 +59,34 @@ impl QueueService for Queues {
             queues: page.iter().map(convert::queue).collect(),
             next_page_token,
         }))
+    }
+
+    async fn get_queue(
+        &self,
+        request: Request<v1::GetQueueRequest>,
+    ) -> Result<Response<v1::GetQueueResponse>, Status> {
+        let (queue, about) = convert::queue_from_wire(&request.get_ref().name)?;
+        let door = self.0.for_call(request.metadata());
+        let detail = door.ask(&about, |reply| Command::Queues(QueueCommand::Get { queue, reply })).await?;
+        Ok(Response::new(v1::GetQueueResponse { queue: Some(convert::queue_detail(&detail)) }))
+    }
+
+    async fn pause_queue(
+        &self,
+        request: Request<v1::PauseQueueRequest>,
+    ) -> Result<Response<v1::PauseQueueResponse>, Status> {
+        let v1::PauseQueueRequest { name, scope, reason } = request.get_ref();
+        let queue = self.pause(request.metadata(), name, scope, true, reason).await?;
+        Ok(Response::new(v1::PauseQueueResponse { queue: Some(queue) }))
+    }
+
+    async fn resume_queue(
+        &self,
+        request: Request<v1::ResumeQueueRequest>,
+    ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
+        let v1::ResumeQueueRequest { name, scope } = request.get_ref();
+        let queue = self.pause(request.metadata(), name, scope, false, "").await?;
+        Ok(Response::new(v1::ResumeQueueResponse { queue: Some(queue) }))
     }
 
     async fn get_queue_stats(

@@ -19,6 +19,9 @@ use crate::status::{Resource, invalid, refusal};
 /// Pages of the store that one call looks through at most, when the filter holds what the store cannot select.
 const MAX_LOOKS: usize = 20;
 
+/// Longest reason in bytes: each task that is discarded keeps a copy.
+pub(super) const MAX_REASON_BYTES: usize = 1_024;
+
 /// Tasks, live and finished.
 pub(crate) struct Tasks(pub(crate) Door);
 
@@ -44,31 +47,10 @@ impl TaskService for Tasks {
         request: Request<v1::ListTasksRequest>,
     ) -> Result<Response<v1::ListTasksResponse>, Status> {
         let v1::ListTasksRequest { filter, page_size: asked, page_token: token } = request.get_ref();
-        let size = page_size(*asked)?;
         let list = format!("tasks {filter}");
         let filter: Filter = filter.parse().map_err(|error| invalid("filter", format!("{error}")))?;
-        let mut after: Option<TaskId> =
-            cursor(&list, token)?.map(|id| convert::parsed("page_token", &id)).transpose()?;
-
         let door = self.0.for_call(request.metadata());
-        let mut tasks = Vec::new();
-        for _ in 0..MAX_LOOKS {
-            let (filter_of_store, page_size) = (filter.select.clone(), size - tasks.len());
-            let TaskPage { tasks: found, next } = door
-                .ask(&Resource::system(), |reply| Command::ListTasks {
-                    filter: filter_of_store,
-                    after,
-                    page_size,
-                    reply,
-                })
-                .await?;
-            tasks.extend(found.iter().filter(|task| filter.keeps(task)).map(convert::task));
-            after = next;
-            if after.is_none() || tasks.len() >= size {
-                break;
-            }
-        }
-        let next_page_token = after.map(|id| page_token(&list, &id.to_string())).unwrap_or_default();
+        let (tasks, next_page_token) = listed(&door, &list, filter, *asked, token).await?;
         Ok(Response::new(v1::ListTasksResponse { tasks, next_page_token }))
     }
 
@@ -145,12 +127,51 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::DiscardTaskRequest>,
     ) -> Result<Response<v1::DiscardTaskResponse>, Status> {
-        let reason = request.get_ref().reason.clone();
-        if reason.trim().is_empty() {
-            return Err(invalid("reason", "a task is not discarded without a reason"));
-        }
-        let command = TaskCommand::Discard { reason };
+        let command = TaskCommand::Discard { reason: reason(request.get_ref().reason.clone())? };
         let state = self.steer(request.metadata(), &request.get_ref().name, command).await?;
         Ok(Response::new(v1::DiscardTaskResponse { state: state.into() }))
+    }
+}
+
+/// One page of the tasks that fit a filter, and where the next one begins; `list` names them for the page's token.
+pub(super) async fn listed(
+    door: &Door,
+    list: &str,
+    filter: Filter,
+    asked: u32,
+    token: &str,
+) -> Result<(Vec<v1::Task>, String), Status> {
+    let size = page_size(asked)?;
+    let mut after: Option<TaskId> =
+        cursor(list, token)?.map(|id| convert::parsed("page_token", &id)).transpose()?;
+    let mut tasks = Vec::new();
+    for _ in 0..MAX_LOOKS {
+        let (filter_of_store, page_size) = (filter.select.clone(), size - tasks.len());
+        let TaskPage { tasks: found, next } = door
+            .ask(&Resource::system(), |reply| Command::ListTasks {
+                filter: filter_of_store,
+                after,
+                page_size,
+                reply,
+            })
+            .await?;
+        tasks.extend(found.iter().filter(|task| filter.keeps(task)).map(convert::task));
+        after = next;
+        if after.is_none() || tasks.len() >= size {
+            break;
+        }
+    }
+    let next_page_token = after.map(|id| page_token(list, &id.to_string())).unwrap_or_default();
+    Ok((tasks, next_page_token))
+}
+
+/// Why something is discarded.
+pub(super) fn reason(text: String) -> Result<String, Status> {
+    match text.trim() {
+        "" => Err(invalid("reason", "nothing is discarded without a reason")),
+        _ if text.len() > MAX_REASON_BYTES => {
+            Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")))
+        }
+        _ => Ok(text),
     }
 }

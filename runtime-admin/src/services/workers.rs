@@ -1,27 +1,21 @@
 //! WorkerService.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, RunSelection};
-use runtime_core::error::ErrorCode;
 use runtime_core::name::WorkerName;
 use runtime_core::worker::WorkerDescriptor;
 use runtime_proto::v1;
 use runtime_proto::v1::run_worker_request::Selection;
 use runtime_proto::v1::worker_service_server::WorkerService;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::progress::Work;
 use crate::convert;
 use crate::door::Door;
 use crate::page::page_of;
 use crate::status::{Resource, invalid, refusal};
-
-/// How often a caller hears of a run at most.
-const GLANCE: Duration = Duration::from_millis(200);
 
 /// The registered workers.
 pub(crate) struct Workers(pub(crate) Door);
@@ -66,8 +60,15 @@ impl WorkerService for Workers {
         let (progress, listens) = watch::channel(RunProgress::default());
         let (reply, end) = Reply::channel();
         self.0.send(Command::RunWorker { ask, progress, reply }, &about)?;
-        let run = Run { correlation_id, about, listens, end: Some(end) };
-        Ok(Response::new(futures_util::stream::unfold(run, Run::next).boxed()))
+        let work = Work { about, listens, end };
+        Ok(Response::new(work.told(move |progress, finished| v1::RunWorkerResponse {
+            correlation_id: correlation_id.clone(),
+            selected: progress.selected,
+            made: progress.made,
+            counts: Some(convert::counts(&progress.counts)),
+            refused: progress.refused,
+            finished,
+        })))
     }
 }
 
@@ -75,52 +76,6 @@ async fn registered(door: &Door, about: &Resource, worker: &WorkerName) -> Resul
     let workers: Vec<WorkerDescriptor> = door.ask(about, |reply| Command::ListWorkers { reply }).await?;
     let known = workers.into_iter().find(|known| known.name == *worker);
     known.ok_or_else(|| refusal(&CommandError::not_found(format!("no worker {worker}")), about))
-}
-
-/// A run that its caller listens to. Dropped with the stream, which the run notices.
-struct Run {
-    correlation_id: String,
-    about: Resource,
-    listens: watch::Receiver<RunProgress>,
-    /// Gone after the last message.
-    end: Option<oneshot::Receiver<Result<RunProgress, CommandError>>>,
-}
-
-impl Run {
-    async fn next(mut self) -> Option<(Result<v1::RunWorkerResponse, Status>, Self)> {
-        let end = self.end.as_mut()?;
-        let ended = tokio::select! {
-            biased;
-            ended = &mut *end => Some(ended),
-            _ = self.listens.changed() => {
-                // A fast run is told of in glances, not task by task.
-                tokio::time::timeout(GLANCE, end).await.ok()
-            }
-        };
-        let message = match ended {
-            None => Ok(self.message(&self.listens.borrow().clone(), false)),
-            Some(ended) => {
-                self.end = None;
-                let gone = || CommandError::new(ErrorCode::NoAnswer, "the run broke before it ended");
-                ended
-                    .unwrap_or_else(|_| Err(gone()))
-                    .map(|progress| self.message(&progress, true))
-                    .map_err(|error| refusal(&error, &self.about))
-            }
-        };
-        Some((message, self))
-    }
-
-    fn message(&self, progress: &RunProgress, finished: bool) -> v1::RunWorkerResponse {
-        v1::RunWorkerResponse {
-            correlation_id: self.correlation_id.clone(),
-            selected: progress.selected,
-            made: progress.made,
-            counts: Some(convert::counts(&progress.counts)),
-            refused: progress.refused,
-            finished,
-        }
-    }
 }
 
 /// What was asked for, checked.

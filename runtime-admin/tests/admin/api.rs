@@ -3,10 +3,11 @@
 use runtime_admin::ClientError;
 use runtime_admin::v1;
 use runtime_admin::v1::run_worker_request::Selection;
-use runtime_core::control::{NodeCommand, RunSelection};
-use runtime_core::error::ErrorCode;
+use runtime_core::control::{DeadLetterAction, NodeCommand, RunSelection};
+use runtime_core::error::{ErrorClass, ErrorCode};
 use runtime_core::node::NodePath;
 use runtime_core::store::TaskCommand;
+use runtime_core::task::{OnConflict, TaskState, Unique, UniqueWithin};
 use tonic::Code;
 
 use crate::control::{id, path};
@@ -320,4 +321,122 @@ async fn the_whole_is_seen_at_one_glance() {
     let overview = served.client.overview().await.unwrap();
     assert_eq!((overview.nodes, overview.restarts, overview.queues.len()), (12, 4, 2));
     assert_eq!(overview.apps[1].health.as_ref().unwrap().reason, "no connection");
+}
+
+#[tokio::test]
+async fn dead_letters_arrive_in_groups_and_are_replayed_by_filter() {
+    let served = setup().await;
+    let client = &served.client;
+    let dead = client.dead_letters("", 10).await.unwrap();
+    assert_eq!(dead.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(), [format!("tasks/{}", id(5))]);
+    assert_eq!(dead[0].last_error.as_ref().unwrap().error_class, "retryable");
+    assert!(client.dead_letters("class=permanent", 10).await.unwrap().is_empty());
+    let count = client.dead_letter_groups("finished<2100-01-01T00:00:00Z").await.unwrap();
+    let group = &count.groups[0];
+    assert_eq!((group.queue.as_str(), group.code.as_str(), count.total), ("queues/mail", "RT0001", 1_204));
+
+    let request = v1::ReplayDeadLettersRequest {
+        filter: "scope=store=42 AND class=retryable AND finished>=2026-01-01T00:00:00Z".into(),
+        rate: 7,
+        ..Default::default()
+    };
+    let none = client.replay_dead_letters(request.clone(), |_| ()).await.unwrap();
+    assert_eq!((none.matched, none.replayed, none.finished), (0, 0, true));
+    served.control.change(|world| {
+        let ask = world.acts.pop().unwrap();
+        assert_eq!(ask.action, DeadLetterAction::Replay { rate: std::num::NonZeroU32::new(7) });
+        assert_eq!(ask.filter.states, [TaskState::Dead]);
+        assert_eq!(ask.filter.error_class, Some(ErrorClass::Retryable));
+        assert_eq!(ask.filter.scope.unwrap().as_str(), "store=42");
+        assert_eq!(ask.filter.finished_since, Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        assert!(!ask.dry_run);
+    });
+    let all = |validate_only| v1::ReplayDeadLettersRequest { all: true, validate_only, ..Default::default() };
+    let preview = client.replay_dead_letters(all(true), |_| ()).await.unwrap();
+    assert_eq!((preview.matched, preview.replayed, preview.sample.len()), (1, 0, 1));
+    assert!(!format!("{preview:?}").contains("canary"));
+    let replayed = client.replay_dead_letters(all(false), |_| ()).await.unwrap();
+    assert_eq!((replayed.matched, replayed.replayed), (1, 1));
+    assert_eq!(client.replay_dead_letters(all(false), |_| ()).await.unwrap().replayed, 0, "each once");
+
+    let replay = async |filter: &str, all| {
+        let request = v1::ReplayDeadLettersRequest { filter: filter.into(), all, ..Default::default() };
+        refused(client.replay_dead_letters(request, |_| ()).await.unwrap_err())
+    };
+    assert_eq!(replay("", false).await, bad("filter"));
+    assert_eq!(replay("state=dead", false).await, bad("filter"));
+    assert_eq!(replay("state=done", false).await, bad("filter"));
+    assert_eq!(replay("scope:store=", false).await, bad("filter"));
+    assert_eq!(replay("queue=mail", true).await, bad("all"));
+    let discard = async |reason: &str| {
+        let request =
+            v1::DiscardDeadLettersRequest { all: true, reason: reason.into(), ..Default::default() };
+        client.discard_dead_letters(request, |_| ()).await
+    };
+    assert_eq!(refused(discard(" ").await.unwrap_err()), bad("reason"));
+    assert_eq!(refused(discard(&"x".repeat(2_000)).await.unwrap_err()), bad("reason"));
+    assert_eq!(discard("too late").await.unwrap().discarded, 0);
+}
+
+#[tokio::test]
+async fn a_queue_arrives_with_what_keeps_its_tasks_waiting() {
+    let served = setup().await;
+    let (client, mail, scope) = (&served.client, "mail".parse().unwrap(), "store=42".parse().unwrap());
+    let queue = client.queue(&mail).await.unwrap();
+    assert_eq!(queue.policy, "in order, a dead head blocks its ordering key");
+    assert_eq!((queue.heads[0].state(), queue.heads[0].waiting), (v1::TaskState::Parked, 12));
+    let paused = client.pause_queue(&mail, Some(&scope), "the printer burns").await.unwrap();
+    let known = &paused.paused_scopes[0];
+    assert_eq!((known.scope.as_str(), known.reason.as_str()), ("store=42", "the printer burns"));
+    assert_eq!(paused.workers[0].state(), v1::NodeState::Running);
+    assert!(client.resume_queue(&mail, Some(&scope)).await.unwrap().paused_scopes.is_empty());
+    assert_eq!(client.pause_queue(&mail, None, "").await.unwrap().workers[0].state(), v1::NodeState::Paused);
+    let running = client.resume_queue(&mail, None).await.unwrap();
+    assert_eq!(running.workers[0].state(), v1::NodeState::Running);
+    let none = "none".parse().unwrap();
+    assert_eq!(refused(client.queue(&none).await.unwrap_err()).0, Code::NotFound);
+    assert_eq!(
+        refused(client.pause_queue(&mail, None, &"x".repeat(2_000)).await.unwrap_err()),
+        bad("reason")
+    );
+
+    let held = client.task(id(3)).await.unwrap().task.unwrap().held.unwrap();
+    assert_eq!((held.behind, held.scope_paused), (format!("tasks/{}", id(7)), true));
+}
+
+#[tokio::test]
+async fn a_task_says_for_how_long_its_key_stands_and_what_a_second_one_does() {
+    let served = setup().await;
+    let minute = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let keyed = v1::EnqueueTaskRequest { idempotency_key: "k".into(), ..enqueue() };
+    let request = v1::EnqueueTaskRequest {
+        unique_within: v1::UniqueWithin::Period.into(),
+        unique_for: minute,
+        on_conflict: v1::OnConflict::Debounce.into(),
+        debounce_at_most: minute,
+        ..keyed.clone()
+    };
+    served.client.enqueue(request).await.unwrap();
+    served.client.enqueue(keyed.clone()).await.unwrap();
+    served.control.change(|world| {
+        let minute = std::time::Duration::from_mins(1);
+        let within = UniqueWithin::For(minute);
+        let on_conflict = OnConflict::Debounce { at_most: minute };
+        assert_eq!(world.enqueued[0].unique, Unique { within, on_conflict });
+        assert_eq!(world.enqueued[1].unique, Unique::default());
+    });
+    let with = async |request| refused(served.client.enqueue(request).await.unwrap_err());
+    let period = v1::UniqueWithin::Period.into();
+    assert_eq!(
+        with(v1::EnqueueTaskRequest { unique_within: period, ..keyed.clone() }).await,
+        bad("unique_for")
+    );
+    let debounce = v1::OnConflict::Debounce.into();
+    assert_eq!(
+        with(v1::EnqueueTaskRequest { on_conflict: debounce, ..keyed }).await,
+        bad("debounce_at_most")
+    );
+    let forever = v1::UniqueWithin::Forever.into();
+    let unkeyed = v1::EnqueueTaskRequest { unique_within: forever, ..enqueue() };
+    assert_eq!(with(unkeyed).await, bad("idempotency_key"));
 }

@@ -27,6 +27,16 @@ struct Run {
 
 /// Runs a command line as a user would, with these variables.
 async fn run_in(variables: &[(&str, &str)], terminal: bool, args: &[&str]) -> Run {
+    run_answering(variables, terminal, None, args).await
+}
+
+/// The same, with somebody at the terminal who answers questions.
+async fn run_answering(
+    variables: &[(&str, &str)],
+    terminal: bool,
+    answer: Option<&str>,
+    args: &[&str],
+) -> Run {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let variable =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
@@ -36,6 +46,7 @@ async fn run_in(variables: &[(&str, &str)], terminal: bool, args: &[&str]) -> Ru
         terminal,
         variable: &variable,
         clock: &StoppedClock,
+        answer: &|| answer.map(str::to_owned),
     };
     let args = ["runtimectl"].iter().chain(args).map(OsString::from);
     let exit = cli::run(args, around).await;
@@ -69,10 +80,15 @@ async fn help_names_every_noun_and_verb() {
         &["node", "--help"],
         &["node", "resize", "--help"],
         &["queue", "--help"],
+        &["queue", "pause", "--help"],
         &["task", "--help"],
         &["task", "list", "--help"],
         &["task", "enqueue", "--help"],
         &["task", "resolve", "--help"],
+        &["task", "replay", "--help"],
+        &["dead-letter", "--help"],
+        &["dead-letter", "replay", "--help"],
+        &["dead-letter", "discard", "--help"],
         &["worker", "--help"],
         &["worker", "run", "--help"],
         &["overview", "--help"],
@@ -128,6 +144,12 @@ async fn queues_and_workers_are_listed() {
             &["queue", "list"],
             &["queue", "stats", "mail"],
             &["queue", "stats", "none"],
+            &["queue", "get", "mail"],
+            &["queue", "pause", "mail", "--scope", "store=42", "--reason", "the printer burns"],
+            &["queue", "resume", "mail", "--scope", "store=42", "-o", "name"],
+            &["queue", "pause", "mail"],
+            &["queue", "resume", "queues/mail", "-o", "json"],
+            &["queue", "pause", "none"],
             &["worker", "list"],
             &["worker", "list", "-o", "wide"],
             &["worker", "get", "settle"],
@@ -146,8 +168,7 @@ async fn queues_and_workers_are_listed() {
 #[tokio::test]
 async fn tasks_are_listed_and_moved() {
     let served = setup().await;
-    let (parked, leased, dead, ready) =
-        (id(7).to_string(), id(6).to_string(), id(5).to_string(), id(4).to_string());
+    let [parked, leased, dead, ready, held] = [7, 6, 5, 4, 3].map(|row| id(row).to_string());
     let text = transcript(
         &served,
         &[
@@ -157,18 +178,105 @@ async fn tasks_are_listed_and_moved() {
             &["task", "list", "--filter", "state=ready OR app=shop"],
             &["task", "get", &parked],
             &["task", "get", &leased, "-o", "wide"],
+            &["task", "get", &held],
             &["task", "resolve", &parked, "--approve"],
             &["task", "resolve", &leased, "--reject"],
             &["task", "retry", &format!("tasks/{dead}")],
             &["task", "cancel", &ready],
             &["task", "enqueue", "fetch", "--payload", "{\"uid\":7}", "--scope", "store=9"],
             &["task", "enqueue", "fetch", "--payload", "{}", "--key", "known"],
+            &[
+                "task",
+                "enqueue",
+                "fetch",
+                "--payload",
+                "{}",
+                "--key",
+                "put off",
+                "--on-conflict",
+                "debounce",
+                "--debounce-at-most",
+                "10m",
+            ],
             &["task", "enqueue", "fetch", "--payload", "{"],
             &["task", "enqueue", "nobody", "--payload", "{}"],
         ],
     )
     .await;
     insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn dead_letters_are_looked_at_and_decided_together() {
+    let served = setup().await;
+    let text = transcript(
+        &served,
+        &[
+            &["dead-letter", "list"],
+            &["dead-letter", "list", "--filter", "class=permanent"],
+            &["dead-letter", "list", "--filter", "state=done"],
+            &["dead-letter", "groups"],
+            &["dead-letter", "groups", "-o", "wide"],
+            &["dead-letter", "groups", "--filter", "handler:fe"],
+            &["dead-letter", "replay", "--filter", "state=dead", "--yes"],
+            &["dead-letter", "replay", "--all", "--dry-run"],
+            &["dead-letter", "replay", "--all"],
+            &["dead-letter", "discard", "--filter", "queue=mail", "--reason", " ", "--yes"],
+            &["dead-letter", "replay", "--filter", "queue=mail", "--rate", "5", "--yes"],
+            &["dead-letter", "replay", "--filter", "queue=mail", "--yes"],
+            &["dead-letter", "discard", "--filter", "queue=mail", "--reason", "too late"],
+        ],
+    )
+    .await;
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn many_are_changed_only_when_that_was_confirmed() {
+    let served = setup().await;
+    let endpoint = served.endpoint();
+    let discard = ["dead-letter", "discard", "--all", "--reason", "too late", "-o", "json"];
+    let answering = |answer| {
+        let endpoint = endpoint.clone();
+        async move { run_answering(&[(ENDPOINT_VARIABLE, &endpoint)], true, answer, &discard).await }
+    };
+    for (answer, exit) in
+        [(None, Exit::Usage), (Some("n\n"), Exit::Interrupted), (Some("\n"), Exit::Interrupted)]
+    {
+        let run = answering(answer).await;
+        assert_eq!((run.exit, run.stdout.as_str()), (exit, ""), "{answer:?}");
+        assert!(run.stderr.contains("discard 1 dead task at") && run.stderr.contains("nothing was changed"));
+        served.control.change(|world| assert!(world.acts.iter().all(|act| act.dry_run)));
+    }
+    let run = answering(Some("y\n")).await;
+    assert_eq!(run.exit, Exit::Ok, "{}", run.stderr);
+    assert!(run.stdout.contains(r#""discarded": 1"#), "{}", run.stdout);
+}
+
+#[tokio::test]
+async fn one_task_is_replayed_with_another_payload_or_discarded() {
+    let served = setup().await;
+    let dead = id(5).to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("payload.json");
+    std::fs::write(&file, r#"{"uid":8}"#).unwrap();
+    let file = file.to_str().unwrap();
+    let at = "2030-01-31T08:00:00Z";
+    let replay = ["task", "replay", &dead, "--payload", file, "--at", at, "-o", "json"];
+    let replayed = run(&served, &replay).await;
+    assert_eq!(replayed.exit, Exit::Ok, "{}", replayed.stderr);
+    assert!(replayed.stdout.contains("TASK_STATE_SCHEDULED"), "{}", replayed.stdout);
+    assert_eq!(run(&served, &replay).await.exit, Exit::Conflict, "it is no longer dead");
+    let missing = run(&served, &["task", "replay", &dead, "--payload", "/no/such/file"]).await;
+    assert_eq!(missing.exit, Exit::Usage);
+    let late = run(&served, &["task", "discard", &dead, "--reason", "too late"]).await;
+    assert_eq!(late.exit, Exit::Conflict);
+
+    let served = setup().await;
+    let discarded = run(&served, &["task", "discard", &dead, "--reason", "too late"]).await;
+    assert_eq!(discarded.exit, Exit::Ok, "{}", discarded.stderr);
+    assert!(discarded.stdout.contains("cancelled"), "{}", discarded.stdout);
+    assert_eq!(run(&served, &["task", "discard", &dead]).await.exit, Exit::Usage);
 }
 
 #[tokio::test]
@@ -207,6 +315,9 @@ async fn every_table_fits_eighty_columns() {
         &["queue", "list"],
         &["worker", "list"],
         &["task", "list"],
+        &["dead-letter", "list"],
+        &["dead-letter", "groups"],
+        &["queue", "get", "mail"],
         &["overview"],
         &["task", "get", &id(7).to_string()],
     ] {
@@ -229,6 +340,13 @@ async fn usage_errors_exit_with_two() {
         &["task", "resolve", &id(7).to_string()],
         &["task", "resolve", &id(7).to_string(), "--approve", "--reject"],
         &["task", "enqueue", "fetch"],
+        &["task", "enqueue", "fetch", "--payload", "{}", "--unique-within", "live"],
+        &["task", "enqueue", "fetch", "--payload", "{}", "--key", "k", "--on-conflict", "debounce"],
+        &["task", "enqueue", "fetch", "--payload", "{}", "--key", "k", "--unique-within", "soon"],
+        &["dead-letter", "replay"],
+        &["dead-letter", "replay", "--all", "--filter", "queue=mail"],
+        &["dead-letter", "discard", "--all"],
+        &["dead-letter", "replay", "--all", "--rate", "0"],
         &["worker", "run", "fetch"],
         &["tree", "-o", "yaml"],
         &["--endpoint", "not an endpoint", "tree"],

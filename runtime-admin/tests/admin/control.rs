@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::{
-    Command, CommandError, Control, EventStatus, NodeCommand, Overview, Reply, RunAsk, RunProgress,
-    RunSelection, SystemInfo, TaskDetail,
+    Command, CommandError, Control, DeadLetterAction, DeadLetterAsk, DeadLetterCommand, DeadLetterProgress,
+    EventStatus, NodeCommand, Overview, QueueCommand, QueueDetail, Reply, RunAsk, RunProgress, RunSelection,
+    SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
-use runtime_core::name::{InstanceName, Route, Scope, StepName};
+use runtime_core::name::{InstanceName, QueueName, Route, Scope, StepName};
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
-    Capability, EffectClass, Enqueued, QueuePolicy, QueueStats, StateCounts, TaskCommand, TaskFilter,
-    TaskPage,
+    Capability, DeadGroup, EffectClass, Enqueued, OrderingHead, PausedScope, QueuePolicy, QueueStats,
+    StateCounts, TaskCommand, TaskFilter, TaskPage,
 };
-use runtime_core::task::{AttemptRecord, Epoch, NewTask, Priority, Task, TaskId, TaskState};
+use runtime_core::task::{AttemptRecord, Epoch, Held, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// The moment at which everything in memory stands still.
 pub(crate) const NOW: i64 = 1_790_000_000;
@@ -55,6 +56,8 @@ pub(crate) struct World {
     pub(crate) tasks: Vec<Task>,
     pub(crate) enqueued: Vec<NewTask>,
     pub(crate) runs: Vec<RunAsk>,
+    pub(crate) acts: Vec<DeadLetterAsk>,
+    pub(crate) paused_scopes: Vec<PausedScope>,
     /// Commands that found no answer: those of a silent tree, and those that the API does not send.
     pub(crate) unanswered: Vec<Command>,
 }
@@ -85,6 +88,8 @@ impl InMemoryControl {
                 workers,
                 enqueued: Vec::new(),
                 runs: Vec::new(),
+                acts: Vec::new(),
+                paused_scopes: Vec::new(),
                 unanswered: Vec::new(),
             })),
             Arc::default(),
@@ -153,6 +158,37 @@ impl World {
             }
             Command::GetTask { id, reply } => reply.send(self.detail(id)),
             Command::SteerTask { id, command, reply } => reply.send(self.steer_task(id, command)),
+            Command::DeadLetters(DeadLetterCommand::Count { filter, reply }) => {
+                reply.send(Ok(groups(&self.list(&filter, None, usize::MAX - 1).tasks)));
+            }
+            Command::DeadLetters(DeadLetterCommand::Act { ask, progress, reply }) => {
+                let end = self.act(&ask, &progress);
+                self.acts.push(ask);
+                reply.send(end);
+            }
+            Command::Queues(QueueCommand::Get { queue, reply }) => reply.send(self.queue(&queue)),
+            Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply }) => {
+                let answer = self.queue(&queue).and_then(|_| {
+                    match scope {
+                        Some(scope) => {
+                            self.paused_scopes.retain(|known| known.scope != scope);
+                            let (queue, since) = (queue.clone(), at(75));
+                            self.paused_scopes.extend(paused.then_some(PausedScope {
+                                queue,
+                                scope,
+                                reason,
+                                since,
+                            }));
+                        }
+                        None => {
+                            let command = if paused { NodeCommand::Pause } else { NodeCommand::Resume };
+                            self.steer_node(&path("/engine/apps/shop/workers/fetch"), command)?;
+                        }
+                    }
+                    self.queue(&queue)
+                });
+                reply.send(answer);
+            }
             other => self.unanswered.push(other),
         }
     }
@@ -217,12 +253,62 @@ impl World {
                 && filter
                     .code
                     .is_none_or(|code| task.last_error.as_ref().is_some_and(|error| error.code == code))
+                && filter
+                    .error_class
+                    .is_none_or(|class| task.last_error.as_ref().is_some_and(|e| e.code.class() == class))
+                && filter.finished_since.is_none_or(|since| task.finished_at.is_some_and(|at| at >= since))
+                && filter.finished_until.is_none_or(|until| task.finished_at.is_some_and(|at| at < until))
                 && after.is_none_or(|after| task.id < after)
         };
         let mut tasks: Vec<Task> = self.tasks.iter().filter(fits).take(page_size + 1).cloned().collect();
         let more = tasks.len() > page_size;
         tasks.truncate(page_size);
         TaskPage { next: tasks.last().filter(|_| more).map(|task| task.id), tasks }
+    }
+
+    /// Three steps of one task each at most, told one by one.
+    fn act(
+        &mut self,
+        ask: &DeadLetterAsk,
+        progress: &watch::Sender<DeadLetterProgress>,
+    ) -> Result<DeadLetterProgress, CommandError> {
+        let dead = self.list(&ask.filter, None, 3).tasks;
+        let mut told = DeadLetterProgress { matched: dead.len() as u64, ..DeadLetterProgress::default() };
+        if ask.dry_run {
+            told.sample = dead;
+            return Ok(told);
+        }
+        for task in dead {
+            let command = match &ask.action {
+                DeadLetterAction::Replay { .. } => TaskCommand::Replay { at: None, payload: None },
+                DeadLetterAction::Discard { reason } => TaskCommand::Discard { reason: reason.clone() },
+            };
+            if matches!(&ask.action, DeadLetterAction::Replay { rate: Some(_) }) {
+                told.due_by = Some(at(-9));
+            }
+            self.steer_task(task.id, command)?;
+            told.acted += 1;
+            progress.send_replace(told.clone());
+        }
+        Ok(told)
+    }
+
+    fn queue(&self, queue: &QueueName) -> Result<QueueDetail, CommandError> {
+        let stats = queues().into_iter().find(|stats| stats.queue == *queue);
+        let stats = stats.ok_or_else(|| CommandError::not_found(format!("no queue {queue}")))?;
+        let head = OrderingHead {
+            key: "order-1001".parse().expect("a key"),
+            task: id(7),
+            state: TaskState::Parked,
+            waiting: 12,
+        };
+        Ok(QueueDetail {
+            stats,
+            policy: QueuePolicy { dead_head_blocks: true, ..QueuePolicy::default() },
+            workers: vec![self.node(&path("/engine/apps/shop/workers/fetch"))?.clone()],
+            paused_scopes: self.paused_scopes.clone(),
+            heads: vec![head],
+        })
     }
 
     fn detail(&self, id: TaskId) -> Result<TaskDetail, CommandError> {
@@ -251,6 +337,21 @@ impl World {
         task.state = next.state;
         Ok(next.state)
     }
+}
+
+/// Every dead task as a group of its own.
+fn groups(dead: &[Task]) -> Vec<DeadGroup> {
+    let group = |task: &Task| DeadGroup {
+        app: task.route.app.clone(),
+        queue: task.route.queue.clone(),
+        handler: task.route.handler.clone(),
+        code: task.last_error.as_ref().expect("a cause").code,
+        count: 1_204,
+        oldest: at(7_200),
+        newest: task.finished_at.expect("it is finished"),
+        example: task.id,
+    };
+    dead.iter().map(group).collect()
 }
 
 pub(crate) fn id(row: u64) -> TaskId {
@@ -423,11 +524,17 @@ fn tasks() -> Vec<Task> {
     dead.attempt = 5;
     dead.last_error = Some(TaskError::retryable("the peer said 503"));
     dead.finished_at = Some(at(30));
+    let behind = Some(Held { behind: Some(id(7)), scope_paused: true });
     let scoped =
         |row, scope| Task { scope: Some(Scope::new(scope).expect("a scope")), ..task(row, TaskState::Ready) };
+    let held = Task {
+        ordering_key: Some("order-1001".parse().expect("a key")),
+        held: behind,
+        ..scoped(3, "store=42")
+    };
     let mut done = task(1, TaskState::Done);
     (done.finished_at, done.output) = (Some(at(500)), Some(br#"{"answer":"canary-4712"}"#.to_vec()));
-    vec![parked, leased, dead, scoped(4, "store=7"), scoped(3, "store=42"), scoped(2, "store=42"), done]
+    vec![parked, leased, dead, scoped(4, "store=7"), held, scoped(2, "store=42"), done]
 }
 
 fn attempts(task: &Task) -> Vec<AttemptRecord> {

@@ -1,6 +1,8 @@
 //! The admin plane end to end: a real app on a real file, driven only by the client library and by `runtimectl`, as an operator would.
 
+mod dead_letters;
 mod health;
+mod queues;
 mod runtimectl;
 mod schedules;
 mod steering;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// Runs the program; exit code, standard output, standard error.
-async fn runtimectl(endpoint: &str, args: &[&str]) -> (i32, String, String) {
+pub(crate) async fn runtimectl(endpoint: &str, args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_runtimectl_under_test"));
     command.args(args).env("RUNTIMECTL_ENDPOINT", endpoint).env("NO_COLOR", "1");
     let ended = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");

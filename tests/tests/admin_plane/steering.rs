@@ -191,7 +191,7 @@ async fn nodes_of_the_platform_can_be_restarted_and_nothing_else() {
     let app = path("/engine/apps/ground");
     let of_the_platform: Vec<NodePath> =
         tree.iter().map(path_of).filter(|path| !path.is_within(&app)).collect();
-    assert_eq!(of_the_platform.len(), 11, "{of_the_platform:?}");
+    assert_eq!(of_the_platform.len(), 12, "{of_the_platform:?}");
 
     for at in &of_the_platform {
         for command in [
@@ -245,8 +245,8 @@ async fn work_goes_on_after_a_restart_of_any_node_of_the_platform() {
     }
     world.until_idle().await;
     let rows = world.rows().await;
-    assert_eq!(times_done(&rows, "job"), (0..10).map(|n| (n, 1)).collect());
-    assert_eq!(times_done(&rows, "follow"), (0..10).map(|n| (n, 1)).collect());
+    assert_eq!(times_done(&rows, "job"), (0..11).map(|n| (n, 1)).collect());
+    assert_eq!(times_done(&rows, "follow"), (0..11).map(|n| (n, 1)).collect());
     world.stop().await;
 }
 

@@ -1,0 +1,64 @@
+//! `runtimectl dead-letter …`.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use clap::Subcommand;
+
+use super::FILTER_HELP;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum DeadLetterVerb {
+    /// List dead tasks, newest first
+    #[command(after_help = FILTER_HELP)]
+    List {
+        /// Only these, such as: class=retryable AND scope=store=42
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
+        filter: String,
+        /// Most tasks to list
+        #[arg(long, default_value = "50", value_name = "COUNT")]
+        limit: NonZeroUsize,
+    },
+    /// Count dead tasks by queue, handler and code
+    #[command(after_help = FILTER_HELP)]
+    Groups {
+        /// Only these, such as: queue=mail AND code=RT0001
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
+        filter: String,
+    },
+    /// Run dead tasks again, each once
+    #[command(after_help = FILTER_HELP)]
+    Replay {
+        #[command(flatten)]
+        target: DeadLetterTarget,
+        /// At most so many become due in a second
+        #[arg(long, value_name = "COUNT")]
+        rate: Option<NonZeroU32>,
+    },
+    /// Cancel dead tasks: they shall not be replayed
+    #[command(after_help = FILTER_HELP)]
+    Discard {
+        #[command(flatten)]
+        target: DeadLetterTarget,
+        /// Why; it becomes part of each task's error
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Which dead tasks to change, and how sure one is.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub(in crate::cli) struct DeadLetterTarget {
+    /// These, such as: scope=store=42
+    #[arg(long, group = "which", value_name = "FILTER")]
+    pub(in crate::cli) filter: Option<String>,
+    /// All that are dead
+    #[arg(long, group = "which")]
+    pub(in crate::cli) all: bool,
+    /// Only say how many there are, and show some
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(in crate::cli) yes: bool,
+}

@@ -1,0 +1,90 @@
+//! Calls about dead letters.
+
+use runtime_proto::v1;
+use runtime_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
+use tonic::transport::Channel;
+
+use super::{AdminClient, ClientError};
+use crate::server::MAX_MESSAGE_BYTES;
+
+impl AdminClient {
+    /// One page of dead tasks, newest first.
+    pub async fn list_dead_letters(
+        &self,
+        request: v1::ListDeadLettersRequest,
+    ) -> Result<v1::ListDeadLettersResponse, ClientError> {
+        Ok(self.dead_letter_service().list_dead_letters(self.request(request)).await?.into_inner())
+    }
+
+    /// The newest dead tasks that fit `filter`, at most `limit`, over as many pages as that takes.
+    pub async fn dead_letters(&self, filter: &str, limit: usize) -> Result<Vec<v1::Task>, ClientError> {
+        let (mut tasks, mut page_token) = (Vec::new(), String::new());
+        while tasks.len() < limit {
+            let page_size = u32::try_from((limit - tasks.len()).min(crate::page::MAX_PAGE_SIZE)).unwrap_or(0);
+            let page = self
+                .list_dead_letters(v1::ListDeadLettersRequest {
+                    filter: filter.to_owned(),
+                    page_size,
+                    page_token,
+                })
+                .await?;
+            tasks.extend(page.tasks);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// Dead tasks in groups, by app, queue, handler and code.
+    pub async fn dead_letter_groups(
+        &self,
+        filter: &str,
+    ) -> Result<v1::CountDeadLettersResponse, ClientError> {
+        let request = v1::CountDeadLettersRequest { filter: filter.to_owned() };
+        Ok(self.dead_letter_service().count_dead_letters(self.request(request)).await?.into_inner())
+    }
+
+    /// Replays dead tasks, and tells how it goes. Without a time limit of its own: dropping the future stops it after the step under way.
+    ///
+    /// # Errors
+    /// What kept it from going on; a connection that broke on the way.
+    pub async fn replay_dead_letters(
+        &self,
+        request: v1::ReplayDeadLettersRequest,
+        mut progress: impl FnMut(&v1::ReplayDeadLettersResponse),
+    ) -> Result<v1::ReplayDeadLettersResponse, ClientError> {
+        let mut replay = self.dead_letter_service().replay_dead_letters(request).await?.into_inner();
+        while let Some(message) = replay.message().await? {
+            if message.finished {
+                return Ok(message);
+            }
+            progress(&message);
+        }
+        Err(ClientError::Incomplete("end of the replay"))
+    }
+
+    /// Discards dead tasks, as [`AdminClient::replay_dead_letters`] replays them.
+    ///
+    /// # Errors
+    /// What kept it from going on; a connection that broke on the way.
+    pub async fn discard_dead_letters(
+        &self,
+        request: v1::DiscardDeadLettersRequest,
+        mut progress: impl FnMut(&v1::DiscardDeadLettersResponse),
+    ) -> Result<v1::DiscardDeadLettersResponse, ClientError> {
+        let mut discard = self.dead_letter_service().discard_dead_letters(request).await?.into_inner();
+        while let Some(message) = discard.message().await? {
+            if message.finished {
+                return Ok(message);
+            }
+            progress(&message);
+        }
+        Err(ClientError::Incomplete("end of the discarding"))
+    }
+
+    fn dead_letter_service(&self) -> DeadLetterServiceClient<Channel> {
+        DeadLetterServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}

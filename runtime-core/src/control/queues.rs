@@ -1,0 +1,46 @@
+//! What operators ask of one queue: how it gives its tasks away, who has to wait, and that it waits as a whole.
+
+use super::Reply;
+use crate::name::{QueueName, Scope};
+use crate::node::NodeView;
+use crate::store::{OrderingHead, PausedScope, QueuePolicy, QueueStats};
+
+/// Everything that can be asked of one queue.
+#[derive(Debug)]
+pub enum QueueCommand {
+    /// How is it?
+    Get {
+        /// Which.
+        queue: QueueName,
+        /// The answer.
+        reply: Reply<QueueDetail>,
+    },
+    /// Holds its tasks, or lets them go. What runs, goes on.
+    Pause {
+        /// Which.
+        queue: QueueName,
+        /// Only the tasks of this scope; absent, its workers take no new work at all.
+        scope: Option<Scope>,
+        /// Hold, or let go.
+        paused: bool,
+        /// Why; kept with a paused scope.
+        reason: String,
+        /// The queue afterwards.
+        reply: Reply<QueueDetail>,
+    },
+}
+
+/// One queue, with everything that keeps its tasks from running.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueDetail {
+    /// Its figures.
+    pub stats: QueueStats,
+    /// How it gives its tasks away.
+    pub policy: QueuePolicy,
+    /// The nodes of the workers that take from it.
+    pub workers: Vec<NodeView>,
+    /// Its scopes that are paused, by scope.
+    pub paused_scopes: Vec<PausedScope>,
+    /// Tasks whose turn it is within their ordering key, that do not run while others wait behind them.
+    pub heads: Vec<OrderingHead>,
+}
