@@ -2,19 +2,22 @@
 
 mod dead_letters;
 mod enqueue;
+mod schedules;
+mod workers;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use runtime_core::name::{CorrelationId, QueueName, ScheduleName, Scope, WorkerName};
+use runtime_core::name::{QueueName, ScheduleName, Scope, WorkerName};
 use runtime_core::node::NodePath;
 use runtime_core::task::TaskId;
-use runtime_proto::v1;
 
 pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
 pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
+pub(super) use schedules::{ScheduleCreate, ScheduleVerb};
+pub(super) use workers::{WorkerRun, WorkerVerb};
 
 /// See and steer a running tree.
 #[derive(Debug, Parser)]
@@ -202,149 +205,6 @@ pub(super) enum QueueVerb {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum ScheduleVerb {
-    /// List schedules
-    List,
-    /// Show one schedule
-    Get {
-        /// The schedule
-        #[arg(value_parser = schedule)]
-        schedule: ScheduleName,
-    },
-    /// Show its next ticks
-    Preview {
-        /// The schedule
-        #[arg(value_parser = schedule)]
-        schedule: ScheduleName,
-        /// Strictly after this [default: now]
-        #[arg(long, value_name = "TIME")]
-        after: Option<Timestamp>,
-        /// How many
-        #[arg(long, default_value = "10", value_name = "COUNT")]
-        count: NonZeroU32,
-    },
-    /// Make nothing until it is resumed
-    Pause {
-        /// The schedule
-        #[arg(value_parser = schedule)]
-        schedule: ScheduleName,
-        /// Why, for whoever finds it paused
-        #[arg(long)]
-        reason: String,
-    },
-    /// Go on with its next tick
-    Resume {
-        /// The schedule
-        #[arg(value_parser = schedule)]
-        schedule: ScheduleName,
-    },
-    /// Make a task now, besides its ticks
-    Trigger {
-        /// The schedule
-        #[arg(value_parser = schedule)]
-        schedule: ScheduleName,
-    },
-    /// Make the tasks of a past period's ticks, each at most once
-    Backfill {
-        /// The schedule
-        #[arg(value_parser = schedule)]
-        schedule: ScheduleName,
-        /// The first moment of the period
-        #[arg(long, value_name = "TIME")]
-        from: Timestamp,
-        /// The first moment after it
-        #[arg(long, value_name = "TIME")]
-        until: Timestamp,
-    },
-    /// Make a schedule at run time
-    Create(Box<ScheduleCreate>),
-    /// Forget one that was made at run time, or that is orphaned
-    Delete {
-        /// The schedule
-        #[arg(value_parser = schedule)]
-        schedule: ScheduleName,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("timing").required(true))]
-pub(super) struct ScheduleCreate {
-    /// Its name
-    #[arg(value_parser = schedule)]
-    pub(super) schedule: ScheduleName,
-    /// The worker whose tasks it makes
-    #[arg(long, value_parser = worker)]
-    pub(super) worker: WorkerName,
-    /// Input of each task, a JSON document
-    #[arg(long, value_name = "JSON")]
-    pub(super) payload: String,
-    /// Wall times, five fields from the minute on or six from the second on
-    #[arg(long, group = "timing", value_name = "EXPRESSION")]
-    pub(super) cron: Option<String>,
-    /// Zone of the wall times
-    #[arg(long, default_value = "UTC", value_name = "ZONE")]
-    pub(super) zone: String,
-    /// A fixed interval
-    #[arg(long, group = "timing", value_name = "SECONDS")]
-    pub(super) every_secs: Option<NonZeroU32>,
-    /// When a task has not finished: skip, buffer-one, allow-all, cancel-running
-    #[arg(long, value_enum, default_value_t, value_name = "POLICY", hide_possible_values = true)]
-    pub(super) overlap: Overlap,
-    /// What becomes of missed ticks: none, last
-    #[arg(long, value_enum, default_value_t, value_name = "POLICY", hide_possible_values = true)]
-    pub(super) catch_up: CatchUp,
-    /// The part of the world its tasks concern
-    #[arg(long)]
-    pub(super) scope: Option<Scope>,
-}
-
-/// What a tick does when a task has not finished.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum Overlap {
-    /// Nothing.
-    #[default]
-    Skip,
-    /// It waits.
-    BufferOne,
-    /// It makes its task.
-    AllowAll,
-    /// It makes its task, and the unfinished one is cancelled.
-    CancelRunning,
-}
-
-impl Overlap {
-    /// For the wire.
-    pub(super) fn wire(self) -> v1::OverlapPolicy {
-        match self {
-            Self::Skip => v1::OverlapPolicy::Skip,
-            Self::BufferOne => v1::OverlapPolicy::BufferOne,
-            Self::AllowAll => v1::OverlapPolicy::AllowAll,
-            Self::CancelRunning => v1::OverlapPolicy::CancelRunning,
-        }
-    }
-}
-
-/// What becomes of missed ticks.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum CatchUp {
-    /// They are skipped.
-    #[default]
-    None,
-    /// The latest makes its task.
-    Last,
-}
-
-impl CatchUp {
-    /// For the wire.
-    pub(super) fn wire(self) -> v1::CatchUpPolicy {
-        match self {
-            Self::None => v1::CatchUpPolicy::None,
-            Self::Last => v1::CatchUpPolicy::Last,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
 pub(super) enum TaskVerb {
     /// List tasks, newest first
     #[command(after_help = FILTER_HELP)]
@@ -402,53 +262,6 @@ pub(super) struct TaskTarget {
     /// The task
     #[arg(value_parser = task)]
     pub(super) id: TaskId,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum WorkerVerb {
-    /// List workers
-    List,
-    /// Show one worker with its five duties
-    Get {
-        /// The worker
-        #[arg(value_parser = worker)]
-        worker: WorkerName,
-    },
-    /// Run one worker for one scope, or one task, whatever else is paused
-    Run(WorkerRun),
-}
-
-/// What to run.
-#[derive(Debug, Clone, clap::Args)]
-#[command(group = clap::ArgGroup::new("selection").required(true))]
-pub(super) struct WorkerRun {
-    /// The worker; it may be paused
-    #[arg(value_parser = worker)]
-    pub(super) worker: WorkerName,
-    /// This task
-    #[arg(long, group = "selection", value_parser = task, value_name = "ID")]
-    pub(super) task: Option<TaskId>,
-    /// Every ready task of this scope, oldest first
-    #[arg(long, group = "selection", value_name = "KEY=VALUE")]
-    pub(super) scope: Option<Scope>,
-    /// Only what was made at this time or later
-    #[arg(long, value_name = "TIME", conflicts_with = "task")]
-    pub(super) since: Option<Timestamp>,
-    /// Only what was made before this time
-    #[arg(long, value_name = "TIME", conflicts_with = "task")]
-    pub(super) until: Option<Timestamp>,
-    /// Discard what the worker made for the scope, and make it again from truth
-    #[arg(long, conflicts_with = "task")]
-    pub(super) rebuild: bool,
-    /// Each task at most once: what fails waits for its retry
-    #[arg(long)]
-    pub(super) once: bool,
-    /// Only say what would be run
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// What the run is to be found under
-    #[arg(long, value_name = "ID")]
-    pub(super) correlation: Option<CorrelationId>,
 }
 
 /// A path, a resource name, or short for a path under /engine/apps.
