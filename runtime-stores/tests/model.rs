@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -19,9 +20,12 @@ use runtime_core::name::{
     AppName, HandlerName, IdempotencyKey, InstanceName, OrderingKey, QueueName, Route, Scope, StepName,
 };
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Settled, Settlement};
+use runtime_core::schedule::{
+    CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, ScheduleState, Timing, decide,
+};
 use runtime_core::store::{
-    BulkReplay, EffectClass, EnqueueError, Enqueued, LaneBy, LeaseAsk, QueuePolicy, Store, TaskCommand,
-    TaskFilter,
+    BulkReplay, EffectClass, EnqueueError, Enqueued, Fired, Firing, LaneBy, LeaseAsk, QueuePolicy, Revision,
+    Store, StoredSchedule, TaskCommand, TaskFilter,
 };
 use runtime_core::task::{
     AttemptRecord, Held, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
@@ -83,6 +87,9 @@ enum Call {
     SetPolicy { queue: u8, dead_head_blocks: bool, lanes: bool, fair: bool },
     Heads(u8),
     ReplayWhere { queue: u8, limit: usize, rate: u32 },
+    PutSchedule { name: u8, every: u32, stale: bool },
+    DeleteSchedule { name: u8, stale: bool },
+    FireSchedule { name: u8, stale: bool },
     DeadGroups,
     Sweep,
     Advance(u8),
@@ -165,6 +172,9 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (0..40_usize, 0..8_u8).prop_map(|(task, command)| Call::Steer { task, command }),
         1 => (0..2_u8, 1..3_usize, 0..3_u32).prop_map(|(queue, limit, rate)| Call::ReplayWhere { queue, limit, rate }),
         1 => Just(Call::DeadGroups),
+        1 => (0..2_u8, 5..30_u32, any::<bool>()).prop_map(|(name, every, stale)| Call::PutSchedule { name, every, stale }),
+        1 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::DeleteSchedule { name, stale }),
+        4 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::FireSchedule { name, stale }),
         1 => (0..2_u8, 0..2_u8, any::<bool>()).prop_map(|(queue, scope, paused)| Call::PauseScope { queue, scope, paused }),
         1 => (0..2_u8, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(queue, dead_head_blocks, lanes, fair)| Call::SetPolicy { queue, dead_head_blocks, lanes, fair }),
         1 => (0..2_u8).prop_map(Call::Heads),
@@ -319,8 +329,56 @@ impl Side {
                 });
                 words.collect::<Vec<_>>().join("; ")
             }
+            Call::PutSchedule { name, every, stale } => {
+                let found = self.schedule(*name).await;
+                let spec = schedule(*name, *every);
+                let state = match &found {
+                    Some(found) => found.state.clone(),
+                    None => ScheduleState::new(DeclaredBy::RunTime, now),
+                };
+                let expected = found.map(|found| revision(&found, *stale));
+                format!("{:?}", self.store.put_schedule(spec, state, expected).await.unwrap())
+            }
+            Call::DeleteSchedule { name, stale } => {
+                let Some(found) = self.schedule(*name).await else { return String::new() };
+                let revision = revision(&found, *stale);
+                format!("{}", self.store.delete_schedule(found.spec.name, revision).await.unwrap())
+            }
+            Call::FireSchedule { name, stale } => match self.schedule(*name).await {
+                Some(found) => self.fire(found, *stale, now).await,
+                None => String::new(),
+            },
             Call::Sweep => format!("{:?}", self.store.sweep().await.unwrap()),
             Call::Advance(_) | Call::Reopen => String::new(),
+        }
+    }
+
+    async fn schedule(&self, name: u8) -> Option<StoredSchedule> {
+        let name = schedule(name, 1).name;
+        self.store.schedules().await.unwrap().into_iter().find(|found| found.spec.name == name)
+    }
+
+    /// What the rules decide now, carried out.
+    async fn fire(&mut self, found: StoredSchedule, stale: bool, now: jiff::Timestamp) -> String {
+        let last = match found.state.last_task {
+            Some(id) => self.store.get(vec![id]).await.unwrap().remove(0),
+            None => None,
+        };
+        let running = last.is_some_and(|task| !task.state.is_finished());
+        let decision = decide(&found.spec, &found.state, now, running);
+        let firing = Firing {
+            name: found.spec.name.clone(),
+            revision: revision(&found, stale),
+            state: decision.state,
+            tasks: decision.fire.iter().map(|tick| found.spec.task(tick)).collect(),
+        };
+        match self.store.fire(firing).await {
+            Ok(Fired::Done { revision, tasks }) => {
+                let taken: Vec<String> = tasks.into_iter().map(|task| self.taken(Ok(task))).collect();
+                format!("{revision:?}: {}", taken.join("; "))
+            }
+            Ok(Fired::Conflict) => "conflict".into(),
+            Err(error) => self.taken(Err(error)),
         }
     }
 
@@ -395,6 +453,22 @@ fn scope(number: u8) -> Scope {
 
 fn ordering_key(number: u8) -> OrderingKey {
     OrderingKey::new(format!("customer-{number}")).unwrap()
+}
+
+/// Tasks that may run beside each other, and all that were missed within a minute.
+fn schedule(name: u8, every: u32) -> ScheduleSpec {
+    let timing = Timing::every(Duration::from_secs(every.into())).unwrap();
+    let name = format!("schedule-{name}").parse().unwrap();
+    let route = bare(0, 0).route.as_ref().clone();
+    ScheduleSpec {
+        overlap: OverlapPolicy::BufferOne,
+        catch_up: CatchUpPolicy::All { window_secs: 60 },
+        ..ScheduleSpec::new(name, route, serde_json::json!(1), timing)
+    }
+}
+
+fn revision(found: &StoredSchedule, stale: bool) -> Revision {
+    if stale { Revision(found.revision.0 - 1) } else { found.revision }
 }
 
 fn three_in_ten_seconds() -> RateLimit {

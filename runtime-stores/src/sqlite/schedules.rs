@@ -40,34 +40,28 @@ impl Writer<'_> {
     }
 
     pub(super) fn fire(&mut self, firing: &Firing) -> Result<Result<Fired, EnqueueError>, Fault> {
+        let (name, revision) = (firing.name.as_str(), firing.revision.next());
         self.all_or_nothing(|writer| {
+            // Whoever decided on an old state is told so, whatever would become of its tasks.
+            let sql = "UPDATE rt_schedule SET revision = ?3 WHERE name = ?1 AND revision = ?2";
+            let row = (name, number(firing.revision), number(revision));
+            if writer.conn.prepare_cached(sql)?.execute(row)? != 1 {
+                return Ok(Ok(Fired::Conflict));
+            }
             let mut tasks = Vec::with_capacity(firing.tasks.len());
             for task in &firing.tasks {
                 match writer.take_in(task, Origin::Outside)? {
                     Ok(enqueued) => tasks.push(enqueued),
-                    Err(refused) => return Ok(Err(Refused::Task(refused))),
+                    Err(refused) => return Ok(Err(refused)),
                 }
             }
             let mut state = firing.state.clone();
             state.last_task = tasks.last().map(Enqueued::id).or(state.last_task);
-            let sql = "UPDATE rt_schedule SET revision = ?3, state = ?4 WHERE name = ?1 AND revision = ?2";
-            let revision = firing.revision.next();
-            let row = (firing.name.as_str(), number(firing.revision), number(revision), json(&state)?);
-            let written = writer.conn.prepare_cached(sql)?.execute(row)?;
-            Ok(if written == 1 { Ok(Fired::Done { revision, tasks }) } else { Err(Refused::Conflict) })
-        })
-        .map(|fired| match fired {
-            Ok(fired) => Ok(fired),
-            Err(Refused::Conflict) => Ok(Fired::Conflict),
-            Err(Refused::Task(refused)) => Err(refused),
+            let sql = "UPDATE rt_schedule SET state = ?2 WHERE name = ?1";
+            writer.conn.prepare_cached(sql)?.execute((name, json(&state)?))?;
+            Ok(Ok(Fired::Done { revision, tasks }))
         })
     }
-}
-
-/// Why a firing is undone.
-enum Refused {
-    Task(EnqueueError),
-    Conflict,
 }
 
 impl Reader {
