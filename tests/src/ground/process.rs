@@ -191,15 +191,11 @@ impl GroundProcess {
         self.child.id()
     }
 
-    /// The most memory it held so far, in KiB: the high-water mark of its resident set.
-    ///
-    /// # Panics
-    /// When it has ended, or the system does not say.
-    pub fn peak_memory(&self) -> u64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
-        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a high-water mark");
-        mark.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    /// The most memory it held so far, in KiB: the high-water mark of its resident set. `None` once it has ended.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        mark.trim().trim_end_matches("kB").trim().parse().ok()
     }
 
     /// Sends a signal.

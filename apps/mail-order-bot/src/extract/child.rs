@@ -136,6 +136,8 @@ fn meaning_of(panic: &(dyn Any + Send)) -> Failure {
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     match text {
         Some("capacity overflow") => Failure::Memory,
+        // How the decompressor says that it got no memory to begin with.
+        Some(text) if text.contains("MemError") => Failure::Memory,
         _ => Failure::Document(ObstacleCode::Unreadable),
     }
 }
