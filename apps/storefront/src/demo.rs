@@ -133,7 +133,8 @@ async fn live_in_time(
     telemetry: &mut Option<TelemetryGuard>,
 ) -> Result<Exit, DemoError> {
     for again in 1..=MORE_TIME {
-        let folder = if again == 1 { folder.to_owned() } else { folder.join(format!("in-{}-s", demo.seconds())) };
+        let folder =
+            if again == 1 { folder.to_owned() } else { folder.join(format!("in-{}-s", demo.seconds())) };
         std::fs::create_dir_all(&folder)?;
         match live(app, args, &folder, &demo, telemetry).await {
             Err(error) if error.is::<TooSlow>() && again < MORE_TIME => {
