@@ -16,7 +16,7 @@ use crate::world::{assert_all_done_once, enqueue, ground, until_idle};
 /// Set in the run of this test that may mount: as root of its own namespace.
 const MAY_MOUNT: &str = "RUNTIME_TEST_MAY_MOUNT";
 
-const DISK_MIB: usize = 24;
+const DISK_MIB: usize = 48;
 
 /// Bytes of each task, so that the disk is full soon.
 const BALLAST: usize = 16 * 1024;
@@ -44,7 +44,8 @@ fn tasks_wait_out_a_full_disk_and_none_is_lost() {
 async fn fill_up_and_make_room() {
     let ground = ground();
     let _disk = SmallDisk::mount(&ground.data_dir());
-    let (little, much) = (Reserve::take(&ground, "little", 4), Reserve::take(&ground, "much", 12));
+    // Each is more than all that was there before: the log has to be folded into the file before there is room for more.
+    let (little, much) = (Reserve::take(&ground, "little", 16), Reserve::take(&ground, "much", 24));
     let mut process = ground.start();
     let client = process.client().await;
     let worker: NodePath = format!("/engine/apps/{APP}/workers/job").parse().expect("a path");
