@@ -127,10 +127,10 @@ pub(crate) fn share(whole: Duration, random: f64) -> Duration {
 /// Config keys carry their unit; what is smaller than the unit is rounded up, so that no wait becomes shorter.
 macro_rules! duration_in {
     ($module:ident, $nanos:literal, $from:path) => {
-        mod $module {
+        pub(crate) mod $module {
             use super::*;
 
-            pub(super) fn serialize<S: serde::Serializer>(
+            pub(crate) fn serialize<S: serde::Serializer>(
                 duration: &Duration,
                 serializer: S,
             ) -> Result<S::Ok, S::Error> {
@@ -138,7 +138,7 @@ macro_rules! duration_in {
                 serializer.serialize_u64(u64::try_from(count).unwrap_or(u64::MAX))
             }
 
-            pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+            pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<Duration, D::Error> {
                 u64::deserialize(deserializer).map($from)

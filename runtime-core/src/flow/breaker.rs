@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{FlowError, RetryAt, after};
-use crate::retry::exponential;
+use crate::retry::{exponential, whole_milliseconds};
 
 /// When a breaker opens and how it closes again.
 ///
@@ -290,18 +290,5 @@ impl Breaker {
                 out.iter_mut().for_each(|probe| probe.give_up_at = probe.give_up_at.min(latest));
             }
         }
-    }
-}
-
-/// Config keys carry their unit; what is finer is rounded up.
-mod whole_milliseconds {
-    use super::*;
-
-    pub(super) fn serialize<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
     }
 }
