@@ -59,6 +59,8 @@ impl OperatorRun {
         if made.is_some() && self.ask.dry_run {
             return Ok(self.progress.borrow().clone());
         }
+        // A task that was named is run once, whatever comes of it.
+        let once = self.ask.once || matches!(self.ask.selection, RunSelection::Task(_));
         // What a rebuild made belongs to the run, whoever runs it.
         let mut selected: BTreeSet<TaskId> = made.iter().flatten().copied().collect();
         let mut begun = BTreeSet::new();
@@ -68,8 +70,7 @@ impl OperatorRun {
                 Some(made) => self.to_come(made).await?,
                 None => self.ready().await?,
             };
-            let over = |id: &TaskId| refused.contains(id) || (self.ask.once && begun.contains(id));
-            let pass: Vec<TaskId> = ready.into_iter().filter(|id| !over(id)).collect();
+            let pass: Vec<TaskId> = ready.into_iter().filter(|id| !refused.contains(id)).collect();
             selected.extend(&pass);
             self.progress.send_modify(|progress| progress.selected = selected.len() as u64);
             if pass.is_empty() || self.ask.dry_run {
@@ -82,7 +83,7 @@ impl OperatorRun {
                     refused.insert(id);
                 }
             }
-            if self.ask.once || self.progress.is_closed() {
+            if once || self.progress.is_closed() {
                 break;
             }
             self.count(&begun, &refused).await?;
@@ -183,16 +184,14 @@ impl OperatorRun {
             queue: Some(route.queue.clone()),
             handler: Some(route.handler.clone()),
             scope: Some(scope.clone()),
+            created_since: since,
+            created_until: until,
             ..TaskFilter::default()
         };
         let (mut ready, mut after) = (Vec::new(), None);
         loop {
             let page = self.platform.store.list(filter.clone(), after, PAGE).await?;
-            let fits = |task: &Task| {
-                since.is_none_or(|since| task.created_at >= since)
-                    && until.is_none_or(|until| task.created_at < until)
-            };
-            ready.extend(page.tasks.iter().filter(|task| fits(task)).map(|task| task.id));
+            ready.extend(page.tasks.iter().map(|task| task.id));
             after = page.next;
             if after.is_none() {
                 ready.reverse();
@@ -203,9 +202,6 @@ impl OperatorRun {
 
     /// A task that was named must be there; whether it can run is the executor's to say.
     async fn one(&self, id: TaskId) -> Result<Vec<TaskId>, CommandError> {
-        if self.progress.borrow().selected > 0 {
-            return Ok(Vec::new());
-        }
         match self.platform.store.get(vec![id]).await?.pop().flatten() {
             None => Err(CommandError::not_found(format!("no task {id}"))),
             Some(task) if task.state != TaskState::Ready => {
