@@ -48,15 +48,29 @@ pub struct Surroundings<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// What ages are counted from.
     pub clock: &'a dyn Clock,
-    /// Reads a line from whoever sits at the terminal; `None` when nobody does. See [`line_from_terminal`].
+    /// Reads a line from whoever sits at the terminal; `None` when nobody does.
     pub answer: &'a dyn Fn() -> Option<String>,
 }
 
 /// A line from the standard input, when that is a terminal.
-pub fn line_from_terminal() -> Option<String> {
+fn line_from_terminal() -> Option<String> {
     let stdin = std::io::stdin();
     let mut line = String::new();
     (stdin.is_terminal() && stdin.read_line(&mut line).is_ok()).then_some(line)
+}
+
+/// Runs one command line on the streams and in the environment of this process.
+pub async fn run_here(args: impl IntoIterator<Item = OsString>, clock: &dyn Clock) -> Exit {
+    let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
+    let around = Surroundings {
+        terminal: stdout.is_terminal(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        variable: &|name| std::env::var(name).ok(),
+        clock,
+        answer: &line_from_terminal,
+    };
+    run(args, around).await
 }
 
 /// Runs one command line, its program name included.

@@ -18,8 +18,8 @@ use runtime_proto::v1::system_service_client::SystemServiceClient;
 use runtime_proto::v1::task_service_client::TaskServiceClient;
 use runtime_proto::v1::tree_service_client::TreeServiceClient;
 use runtime_proto::v1::worker_service_client::WorkerServiceClient;
-use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Streaming};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response};
@@ -193,19 +193,12 @@ impl AdminClient {
 
     /// The newest tasks that fit `filter`, at most `limit`, over as many pages as that takes.
     pub async fn tasks(&self, filter: &str, limit: usize) -> Result<Vec<v1::Task>, ClientError> {
-        let (mut tasks, mut page_token) = (Vec::new(), String::new());
-        while tasks.len() < limit {
-            let page_size = u32::try_from((limit - tasks.len()).min(crate::page::MAX_PAGE_SIZE)).unwrap_or(0);
-            let page = self
-                .list_tasks(v1::ListTasksRequest { filter: filter.to_owned(), page_size, page_token })
-                .await?;
-            tasks.extend(page.tasks);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        Ok(tasks)
+        newest(limit, |page_size, page_token| async move {
+            let request = v1::ListTasksRequest { filter: filter.to_owned(), page_size, page_token };
+            let page = self.list_tasks(request).await?;
+            Ok((page.tasks, page.next_page_token))
+        })
+        .await
     }
 
     /// One task with its attempts.
@@ -288,16 +281,12 @@ impl AdminClient {
     pub async fn run_worker(
         &self,
         request: v1::RunWorkerRequest,
-        mut progress: impl FnMut(&v1::RunWorkerResponse),
+        progress: impl FnMut(&v1::RunWorkerResponse),
     ) -> Result<v1::RunWorkerResponse, ClientError> {
-        let mut run = self.worker_service().run_worker(request).await?.into_inner();
-        while let Some(message) = run.message().await? {
-            if message.finished {
-                return Ok(message);
-            }
-            progress(&message);
-        }
-        Err(ClientError::Incomplete("end of the run"))
+        let run = self.worker_service().run_worker(request).await?.into_inner();
+        to_the_end(run, |message| message.finished, progress)
+            .await?
+            .ok_or(ClientError::Incomplete("end of the run"))
     }
 
     /// What `grpc.health.v1` says of `service`: `""` for the whole, [`crate::LIVENESS`], or an app's name.
@@ -337,6 +326,40 @@ impl AdminClient {
     fn worker_service(&self) -> WorkerServiceClient<Channel> {
         WorkerServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
+}
+
+/// Tasks from the first page on, at most `limit`. `page` gets the size and the token of a page, and answers with its tasks and the token
+/// of the next.
+async fn newest<F>(limit: usize, page: impl Fn(u32, String) -> F) -> Result<Vec<v1::Task>, ClientError>
+where
+    F: Future<Output = Result<(Vec<v1::Task>, String), ClientError>>,
+{
+    let (mut tasks, mut page_token) = (Vec::new(), String::new());
+    while tasks.len() < limit {
+        let page_size = u32::try_from((limit - tasks.len()).min(crate::page::MAX_PAGE_SIZE)).unwrap_or(0);
+        let (more, next) = page(page_size, page_token).await?;
+        tasks.extend(more);
+        page_token = next;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    Ok(tasks)
+}
+
+/// Listens to long work: hands every message on and returns the last one, or nothing when the stream ends without it.
+async fn to_the_end<M>(
+    mut work: Streaming<M>,
+    is_last: impl Fn(&M) -> bool,
+    mut progress: impl FnMut(&M),
+) -> Result<Option<M>, ClientError> {
+    while let Some(message) = work.message().await? {
+        if is_last(&message) {
+            return Ok(Some(message));
+        }
+        progress(&message);
+    }
+    Ok(None)
 }
 
 fn present<T>(part: Option<T>, what: &'static str) -> Result<T, ClientError> {

@@ -8,14 +8,13 @@
 //! Either way the worker runs through its own node: same slots, same limits, same ledger.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use runtime_admin::AdminClient;
-use runtime_admin::cli::{self, Surroundings};
+use runtime_admin::cli;
 use runtime_stores::SystemClock;
 
 use crate::app::{App, AppConfig};
@@ -77,16 +76,6 @@ async fn running_instance(data_dir: &Path) -> Option<String> {
 }
 
 async fn runtimectl(endpoint: &str, line: Vec<OsString>) -> ExitCode {
-    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
-    let terminal = stdout.is_terminal();
-    let around = Surroundings {
-        stdout: &mut stdout,
-        stderr: &mut stderr,
-        terminal,
-        variable: &|name| std::env::var(name).ok(),
-        clock: &SystemClock,
-        answer: &cli::line_from_terminal,
-    };
     let program = ["runtimectl", "--endpoint", endpoint].map(OsString::from);
-    cli::run(program.into_iter().chain(line), around).await.into()
+    cli::run_here(program.into_iter().chain(line), &SystemClock).await.into()
 }

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use runtime::admin::AdminClient;
-use runtime::admin::cli::{self, Surroundings};
+use runtime::admin::cli;
 use runtime::core::control::{Command, NodeCommand, ask};
 use runtime::core::name::QueueName;
 use runtime::core::node::NodePath;
@@ -212,17 +211,8 @@ fn outcome(task: &Task) -> String {
 
 /// The tree as `runtimectl tree` shows it.
 async fn print_tree(admin: SocketAddr) -> Result<(), DemoError> {
-    let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
-    let around = Surroundings {
-        terminal: stdout.is_terminal(),
-        stdout: &mut stdout,
-        stderr: &mut stderr,
-        variable: &|name| std::env::var(name).ok(),
-        clock: &SystemClock,
-        answer: &cli::line_from_terminal,
-    };
     let arguments = ["runtimectl", "--endpoint", &admin.to_string(), "tree"].map(OsString::from);
-    match cli::run(arguments, around).await {
+    match cli::run_here(arguments, &SystemClock).await {
         cli::Exit::Ok => Ok(()),
         _ => Err("the tree cannot be shown".into()),
     }

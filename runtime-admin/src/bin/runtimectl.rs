@@ -1,10 +1,9 @@
-//! The `runtimectl` program: hands the process's streams, environment and clock to [`runtime_admin::cli`].
+//! The `runtimectl` program: hands the process's arguments and clock to [`runtime_admin::cli`].
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use runtime_admin::cli::{self, Surroundings};
+use runtime_admin::cli;
 use runtime_core::clock::Clock;
 
 /// The machine's clock. Ages are for reading: nothing is decided by them.
@@ -19,15 +18,5 @@ impl Clock for MachineClock {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
-    let terminal = stdout.is_terminal();
-    let around = Surroundings {
-        stdout: &mut stdout,
-        stderr: &mut stderr,
-        terminal,
-        variable: &|name| std::env::var(name).ok(),
-        clock: &MachineClock,
-        answer: &cli::line_from_terminal,
-    };
-    cli::run(std::env::args_os(), around).await.into()
+    cli::run_here(std::env::args_os(), &MachineClock).await.into()
 }

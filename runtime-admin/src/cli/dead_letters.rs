@@ -58,20 +58,11 @@ async fn replay(
         validate_only: true,
     };
     let preview = client.replay_dead_letters(request.clone(), |_| ()).await?;
-    show_on_stderr(
-        if target.dry_run { "would replay" } else { "replay" },
-        preview.matched,
-        &preview.sample,
-        output,
-    )?;
-    let end = if target.dry_run {
-        preview
-    } else {
-        if preview.matched > 0 {
-            output.confirm(&question("replay", preview.matched, output), target.yes)?;
-        }
+    let end = if agreed("replay", &target, preview.matched, &preview.sample, output)? {
         request.validate_only = false;
         client.replay_dead_letters(request, |_| ()).await?
+    } else {
+        preview
     };
     output.sheet(&end, "", |now| {
         let mut sheet = outcome(end.matched, "Replayed", end.replayed);
@@ -96,44 +87,37 @@ async fn discard(
         validate_only: true,
     };
     let preview = client.discard_dead_letters(request.clone(), |_| ()).await?;
-    show_on_stderr(
-        if target.dry_run { "would discard" } else { "discard" },
-        preview.matched,
-        &preview.sample,
-        output,
-    )?;
-    let end = if target.dry_run {
-        preview
-    } else {
-        if preview.matched > 0 {
-            output.confirm(&question("discard", preview.matched, output), target.yes)?;
-        }
+    let end = if agreed("discard", &target, preview.matched, &preview.sample, output)? {
         request.validate_only = false;
         client.discard_dead_letters(request, |_| ()).await?
+    } else {
+        preview
     };
     output.sheet(&end, "", |_| outcome(end.matched, "Discarded", end.discarded))?;
     complete(target.dry_run || end.discarded == end.matched)
 }
 
-/// What is about to be changed: how many, where, and some of them.
-fn show_on_stderr(
+/// Shows what is about to be changed: how many, where, and some of them; then asks. `false` for a dry run, which only shows.
+fn agreed(
     verb: &str,
+    target: &DeadLetterTarget,
     matched: u64,
     sample: &[v1::Task],
     output: &mut Output<'_>,
-) -> Result<(), Failure> {
-    output.announce(verb, &number(matched))?;
+) -> Result<bool, Failure> {
+    let doing = if target.dry_run { format!("would {verb}") } else { verb.to_owned() };
+    output.announce(&doing, &number(matched))?;
     if !sample.is_empty() {
         write!(output.stderr, "{}", tasks::table(sample, output.now).render(false, false))?;
     }
     if matched > sample.len() as u64 {
         writeln!(output.stderr, "and {} more", count(matched - sample.len() as u64))?;
     }
-    Ok(())
-}
-
-fn question(verb: &str, matched: u64, output: &Output<'_>) -> String {
-    format!("{verb} {} at {}?", number(matched), output.endpoint)
+    if matched > 0 && !target.dry_run {
+        let question = format!("{verb} {} at {}?", number(matched), output.endpoint);
+        output.confirm(&question, target.yes)?;
+    }
+    Ok(!target.dry_run)
 }
 
 fn number(matched: u64) -> String {

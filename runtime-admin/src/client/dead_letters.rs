@@ -4,7 +4,7 @@ use runtime_proto::v1;
 use runtime_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 use tonic::transport::Channel;
 
-use super::{AdminClient, ClientError};
+use super::{AdminClient, ClientError, newest, to_the_end};
 use crate::server::MAX_MESSAGE_BYTES;
 
 impl AdminClient {
@@ -18,23 +18,12 @@ impl AdminClient {
 
     /// The newest dead tasks that fit `filter`, at most `limit`, over as many pages as that takes.
     pub async fn dead_letters(&self, filter: &str, limit: usize) -> Result<Vec<v1::Task>, ClientError> {
-        let (mut tasks, mut page_token) = (Vec::new(), String::new());
-        while tasks.len() < limit {
-            let page_size = u32::try_from((limit - tasks.len()).min(crate::page::MAX_PAGE_SIZE)).unwrap_or(0);
-            let page = self
-                .list_dead_letters(v1::ListDeadLettersRequest {
-                    filter: filter.to_owned(),
-                    page_size,
-                    page_token,
-                })
-                .await?;
-            tasks.extend(page.tasks);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        Ok(tasks)
+        newest(limit, |page_size, page_token| async move {
+            let request = v1::ListDeadLettersRequest { filter: filter.to_owned(), page_size, page_token };
+            let page = self.list_dead_letters(request).await?;
+            Ok((page.tasks, page.next_page_token))
+        })
+        .await
     }
 
     /// Dead tasks in groups, by app, queue, handler and code.
@@ -53,16 +42,11 @@ impl AdminClient {
     pub async fn replay_dead_letters(
         &self,
         request: v1::ReplayDeadLettersRequest,
-        mut progress: impl FnMut(&v1::ReplayDeadLettersResponse),
+        progress: impl FnMut(&v1::ReplayDeadLettersResponse),
     ) -> Result<v1::ReplayDeadLettersResponse, ClientError> {
-        let mut replay = self.dead_letter_service().replay_dead_letters(request).await?.into_inner();
-        while let Some(message) = replay.message().await? {
-            if message.finished {
-                return Ok(message);
-            }
-            progress(&message);
-        }
-        Err(ClientError::Incomplete("end of the replay"))
+        let replay = self.dead_letter_service().replay_dead_letters(request).await?.into_inner();
+        let last = to_the_end(replay, |message| message.finished, progress).await?;
+        last.ok_or(ClientError::Incomplete("end of the replay"))
     }
 
     /// Discards dead tasks, as [`AdminClient::replay_dead_letters`] replays them.
@@ -72,16 +56,11 @@ impl AdminClient {
     pub async fn discard_dead_letters(
         &self,
         request: v1::DiscardDeadLettersRequest,
-        mut progress: impl FnMut(&v1::DiscardDeadLettersResponse),
+        progress: impl FnMut(&v1::DiscardDeadLettersResponse),
     ) -> Result<v1::DiscardDeadLettersResponse, ClientError> {
-        let mut discard = self.dead_letter_service().discard_dead_letters(request).await?.into_inner();
-        while let Some(message) = discard.message().await? {
-            if message.finished {
-                return Ok(message);
-            }
-            progress(&message);
-        }
-        Err(ClientError::Incomplete("end of the discarding"))
+        let discard = self.dead_letter_service().discard_dead_letters(request).await?.into_inner();
+        let last = to_the_end(discard, |message| message.finished, progress).await?;
+        last.ok_or(ClientError::Incomplete("end of the discarding"))
     }
 
     fn dead_letter_service(&self) -> DeadLetterServiceClient<Channel> {
