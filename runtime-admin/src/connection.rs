@@ -15,6 +15,8 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use crate::peer::Peer;
+
 /// How long to wait after the system refused to accept, for example because no file descriptor is free.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(100);
 
@@ -85,10 +87,10 @@ pub(crate) struct Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = SocketAddr;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> SocketAddr {
-        self.peer
+    fn connect_info(&self) -> Peer {
+        Peer::anonymous(self.peer)
     }
 }
 
