@@ -6,14 +6,13 @@
 //! Finding comes first and costs next to nothing. All servers are tried before any failure is reported, so that one
 //! run tells everything that is missing.
 
-mod aiosmtpd;
 mod apt;
 mod corpus;
 mod dovecot;
 mod llvm;
 mod pip;
 mod public_data;
-mod rotel;
+mod wheels;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,12 +45,9 @@ trait Server {
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Vec<Place>, Failure> {
     let folder = workspace.servers_dir();
     fs::create_dir_all(&folder).map_err(Failure::io(format!("make {}", folder.display())))?;
-    let mut servers: Vec<Box<dyn Server>> = vec![
-        Box::new(dovecot::Dovecot::of_this_machine()),
-        Box::new(aiosmtpd::Aiosmtpd::in_folder(&folder)),
-        Box::new(rotel::Rotel::in_folder(&folder)),
-        Box::new(corpus::Corpus::in_folder(&folder)),
-    ];
+    let mut servers: Vec<Box<dyn Server>> =
+        vec![Box::new(dovecot::Dovecot::of_this_machine()), Box::new(corpus::Corpus::in_folder(&folder))];
+    servers.extend(wheels::Wheels::in_folder(&folder).map(|wheels| Box::new(wheels) as Box<dyn Server>));
     servers.extend(public_data_sets(&folder));
     find_or_install_all(&servers)
 }
