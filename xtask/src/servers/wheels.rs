@@ -45,18 +45,21 @@ const KNOWN: [Known; 4] = [
         packages: &["buf-bin==1.75.0"],
         shown_by: ShownBy::Program("bin/buf"),
     },
-    // gRPC for Python, with the compiler of its stubs: another client that is not ours.
+    // gRPC for Python, with the compiler of its stubs: another client that
+    // is not ours.
     Known {
         name: "grpcio",
         variable: "RUNTIME_GRPCIO",
         packages: &[
             "grpcio==1.85.1",
             "grpcio-tools==1.85.1",
+            "grpcio-status==1.85.1",
+            "googleapis-common-protos==1.76.0",
             "protobuf==7.36.2",
             "setuptools==84.2.1",
             "typing_extensions==4.16.0",
         ],
-        shown_by: ShownBy::Module("grpc_tools/protoc.py"),
+        shown_by: ShownBy::Module("grpc_status/rpc_status.py"),
     },
 ];
 
