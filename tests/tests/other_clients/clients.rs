@@ -18,7 +18,7 @@ pub(crate) struct Call {
 pub(crate) type Told = Result<Vec<Value>, String>;
 
 pub(crate) enum Client {
-    Python(Python),
+    Python(Box<Python>),
     Buf { address: String },
 }
 

@@ -15,7 +15,7 @@ const WORKER: &str = "nodes/engine/apps/ground/workers/job";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_operates_a_running_app() {
-    operate(|address| Client::Python(Python::start(address))).await;
+    operate(|address| Client::Python(Box::new(Python::start(address)))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
