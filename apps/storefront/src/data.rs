@@ -5,10 +5,11 @@
 //! | --- | --- | --- |
 //! | MovieLens 100k | 100,000 ratings, 1,682 films | [`MovieLens::read`] |
 //! | CDNOW | 69,659 purchases over 18 months | [`read_cdnow`] |
-//! | The Complete Journey | 1,469,307 lines of receipts of 457 stores in 2017 | [`Journey::open`], a batch at a time |
+//! | The Complete Journey | 1,469,307 lines of receipts of 457 stores in 2017 | `Journey::open`, a batch at a time; with the feature `receipts` |
 
 mod command;
 mod import;
+#[cfg(feature = "receipts")]
 mod journey;
 mod text;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use command::{ImportCommand, import, store};
 pub use import::{BATCH, ImportError, Imported, Importer};
+#[cfg(feature = "receipts")]
 pub use journey::Journey;
 pub use text::{MovieLens, read_cdnow};
 
@@ -44,6 +46,7 @@ pub enum LoadError {
         source: DataError,
     },
     /// A file that is not Parquet, or damaged.
+    #[cfg(feature = "receipts")]
     #[error("{}", path.display())]
     Parquet {
         /// Which file.
@@ -52,6 +55,7 @@ pub enum LoadError {
         source: parquet::errors::ParquetError,
     },
     /// A Parquet file with other columns.
+    #[cfg(feature = "receipts")]
     #[error("{}: there is no column {column} of type {wanted}", path.display())]
     Column {
         /// Which file.
@@ -62,6 +66,7 @@ pub enum LoadError {
         wanted: String,
     },
     /// A row without a value where each must have one.
+    #[cfg(feature = "receipts")]
     #[error("{}: a row after line {line} has no {column}", path.display())]
     Nothing {
         /// Which file.

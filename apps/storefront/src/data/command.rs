@@ -9,8 +9,10 @@ use runtime::signals::Exit;
 use runtime::{App, ConfigArgs, Setup, SetupError, StartError};
 use storefront_domain::{BasisPoints, Currency, Store, StoreId, Zone, ZoneError};
 
+#[cfg(feature = "receipts")]
+use super::Journey;
 use super::import::{BATCH, ImportError, Imported, Importer};
-use super::{Journey, MovieLens, read_cdnow};
+use super::{MovieLens, read_cdnow};
 use crate::config::StorefrontConfig;
 use crate::obligations::Obligations;
 
@@ -40,6 +42,7 @@ pub enum ImportCommand {
         store: u64,
     },
     /// The Complete Journey: lines of receipts, as sales of their stores.
+    #[cfg(feature = "receipts")]
     CompleteJourney {
         /// With `transactions.parquet`.
         folder: PathBuf,
@@ -95,6 +98,7 @@ async fn run(importer: Importer, command: &ImportCommand) -> Result<Imported, Co
             let sales = read_cdnow(folder, StoreId(*store), &zone).map_err(ImportError::Load)?;
             importer.sales(sales.chunks(BATCH).map(|batch| Ok(batch.to_vec())), open).await?
         }
+        #[cfg(feature = "receipts")]
         ImportCommand::CompleteJourney { folder } => {
             importer.sales(Journey::open(folder, BATCH).map_err(ImportError::Load)?, open).await?
         }
