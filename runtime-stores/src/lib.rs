@@ -48,6 +48,7 @@ mod retention;
 mod sqlite;
 #[cfg(feature = "suite")]
 pub mod suite;
+mod tokens;
 
 /// What one degree of priority is worth in due time when nothing else is said: see [`runtime_core::flow::rank`].
 pub const PRIORITY_STEP: std::time::Duration = std::time::Duration::from_mins(1);

@@ -3,11 +3,13 @@
 //! It keeps every promise that needs no disk. What is lost with the process: everything. What it lacks: the app's own rows.
 
 mod attempt;
+mod audit;
 mod enqueue;
 mod lanes;
 mod line;
 mod look;
 mod operator;
+mod principals;
 mod schedules;
 mod state;
 mod sweep;

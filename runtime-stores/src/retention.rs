@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runtime_core::audit::AuditKind;
 use runtime_core::task::TaskState;
 
 /// What a store keeps of finished tasks.
@@ -17,7 +18,14 @@ pub struct Retention {
     pub keep_dead_at_most: u64,
     /// An idempotency key is remembered as long as its task, live or in history, and at least so long after the task finished.
     pub keep_keys_for: Duration,
+    /// The audit log keeps an entry so long.
+    pub keep_audit_for: Duration,
+    /// The audit log keeps at most so many mutations, and so many denials; the oldest go first, and neither push the other out.
+    pub keep_audit_at_most: u64,
 }
+
+/// Kinds of audit entries that are counted apart.
+pub(crate) const AUDIT_KINDS: [AuditKind; 2] = [AuditKind::Mutation, AuditKind::Denial];
 
 impl Default for Retention {
     fn default() -> Self {
@@ -27,6 +35,8 @@ impl Default for Retention {
             keep_dead_for: Duration::from_hours(30 * 24),
             keep_dead_at_most: 100_000,
             keep_keys_for: Duration::from_hours(30 * 24),
+            keep_audit_for: Duration::from_hours(365 * 24),
+            keep_audit_at_most: 1_000_000,
         }
     }
 }
@@ -54,6 +64,11 @@ impl Retention {
             Kept::Finished => (millis(self.keep_finished_for), self.keep_finished_at_most),
             Kept::Dead => (millis(self.keep_dead_for), self.keep_dead_at_most),
         }
+    }
+
+    /// For how many milliseconds, and how many entries of each kind.
+    pub(crate) fn keeps_audit(&self) -> (i64, u64) {
+        (millis(self.keep_audit_for), self.keep_audit_at_most)
     }
 
     /// For how many milliseconds after a task finished.

@@ -7,6 +7,7 @@
 //! ```
 
 mod app;
+mod audit;
 mod books;
 mod columns;
 mod conditions;
@@ -23,6 +24,7 @@ mod open;
 mod options;
 mod owner;
 mod policy;
+mod principals;
 mod reader;
 mod room;
 mod schedules;

@@ -7,6 +7,7 @@
 //! runtime_stores::conformance!(memory, MemoryBackend);
 //! ```
 
+mod access;
 mod app_rows;
 mod bounds;
 mod dead;
@@ -292,6 +293,17 @@ cases! {
         a_refused_task_leaves_the_schedule_undecided: [5, 8] [];
         a_decision_and_its_tasks_survive_together: [1, 5] [Durable];
     }
+    access {
+        a_principal_is_made_once_and_replaced_by_whoever_read_it: [1] [];
+        a_deleted_principal_takes_its_tokens_along: [1] [];
+        a_token_is_taken_back_once_and_its_name_is_free_again: [1] [];
+        a_mutation_is_written_before_it_is_done_and_when_it_is: [1] [];
+        a_request_id_stands_for_one_request_of_one_principal: [1] [];
+        a_request_that_did_nothing_may_be_asked_again: [1] [];
+        audit_entries_are_found_by_every_field: [1] [];
+        the_audit_log_keeps_what_retention_says: [1] [];
+        principals_tokens_and_the_audit_log_survive: [1] [Durable];
+    }
     app_rows {
         app_rows_commit_with_the_settlement: [4, 5] [AppWrites];
         a_failing_app_write_undoes_its_member_alone: [5] [AppWrites];
@@ -432,6 +444,15 @@ macro_rules! conformance {
                 a_tick_that_is_fired_twice_makes_one_task
                 a_refused_task_leaves_the_schedule_undecided
                 a_decision_and_its_tasks_survive_together
+                a_principal_is_made_once_and_replaced_by_whoever_read_it
+                a_deleted_principal_takes_its_tokens_along
+                a_token_is_taken_back_once_and_its_name_is_free_again
+                a_mutation_is_written_before_it_is_done_and_when_it_is
+                a_request_id_stands_for_one_request_of_one_principal
+                a_request_that_did_nothing_may_be_asked_again
+                audit_entries_are_found_by_every_field
+                the_audit_log_keeps_what_retention_says
+                principals_tokens_and_the_audit_log_survive
                 app_rows_commit_with_the_settlement
                 a_failing_app_write_undoes_its_member_alone
                 a_panicking_app_write_undoes_its_member_alone

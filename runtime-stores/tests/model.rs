@@ -40,6 +40,8 @@ const RETENTION: Retention = Retention {
     keep_dead_for: Duration::from_secs(60),
     keep_dead_at_most: 2,
     keep_keys_for: Duration::from_secs(90),
+    keep_audit_for: Duration::from_secs(90),
+    keep_audit_at_most: 5,
 };
 const LEASE: Duration = Duration::from_secs(30);
 

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use runtime_core::access::Token;
 use runtime_core::event::StoredEvent;
 use runtime_core::flow::Bucket;
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, Transition, runs_alone, transition};
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{FlowKey, QueueName, ScheduleName, StepName};
+use runtime_core::name::{FlowKey, PrincipalName, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::store::{ContentHash, StateCounts, StoredSchedule};
+use runtime_core::store::{ContentHash, StateCounts, StoredPrincipal, StoredSchedule};
 use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Task, TaskId, TaskState};
 
+use super::audit::Audit;
 use super::enqueue::Known;
 use super::line::Lines;
 use crate::content;
@@ -41,6 +43,10 @@ pub(super) struct State {
     pub(super) buckets: BTreeMap<(QueueName, FlowKey), Bucket>,
     pub(super) priority_step: i64,
     pub(super) schedules: BTreeMap<ScheduleName, StoredSchedule>,
+    pub(super) principals: BTreeMap<PrincipalName, StoredPrincipal>,
+    /// Oldest first.
+    pub(super) tokens: Vec<Token>,
+    pub(super) audit: Audit,
     pub(super) counts: BTreeMap<QueueName, StateCounts>,
     pub(super) hold_back: HoldBack,
     pub(super) woken: HashSet<QueueName>,
@@ -73,6 +79,9 @@ impl State {
             buckets: BTreeMap::new(),
             priority_step: content::whole_step(crate::PRIORITY_STEP),
             schedules: BTreeMap::new(),
+            principals: BTreeMap::new(),
+            tokens: Vec::new(),
+            audit: Audit::default(),
             counts: BTreeMap::new(),
             hold_back: HoldBack::default(),
             woken: HashSet::new(),

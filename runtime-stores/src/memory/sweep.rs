@@ -26,6 +26,7 @@ impl State {
         late.into_iter().for_each(|task| self.happen(task, LifecycleEvent::Expired));
 
         let forgotten = self.trim();
+        self.trim_audit();
         if self.hold_back.ran_out(now.as_millisecond()) {
             self.wake_everybody();
         }

@@ -83,10 +83,10 @@ impl Reader {
     }
 }
 
-fn number(revision: Revision) -> i64 {
+pub(super) fn number(revision: Revision) -> i64 {
     i64::try_from(revision.0).unwrap_or(i64::MAX)
 }
 
-fn json<T: serde::Serialize>(document: &T) -> Result<String, Fault> {
+pub(super) fn json<T: serde::Serialize>(document: &T) -> Result<String, Fault> {
     serde_json::to_string(document).map_err(|error| Fault::corrupt(error.to_string()))
 }

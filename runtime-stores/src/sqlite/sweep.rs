@@ -34,6 +34,7 @@ impl Writer<'_> {
         let past_deadline = self.end_past_deadline()?;
         let (forgotten, trimming) = self.trim_history()?;
         let forgotten_keys = self.sql.forget_keys.execute((self.now, STEP_ROWS))?;
+        let trimming_audit = self.trim_audit()?;
         self.sql.forget_buckets.execute([self.now.saturating_mul(1_000_000)])?;
         if self.hold_back.ran_out(self.now) {
             self.wake_everybody();
@@ -50,7 +51,7 @@ impl Writer<'_> {
                 forgotten,
                 next_due: next_due.map(moment).transpose()?,
             },
-            more: full || trimming,
+            more: full || trimming || trimming_audit,
         })
     }
 

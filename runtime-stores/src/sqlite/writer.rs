@@ -135,6 +135,8 @@ pub(super) struct Writer<'c> {
     pub(super) walks: [i64; 2],
     /// History keeps nothing but dead tasks up to this row.
     pub(super) trim_floor: i64,
+    /// Audit entries written since they were counted; the first sweep counts them.
+    pub(super) audited: u64,
     clock: Arc<dyn Clock>,
     /// Whether commits are to wait for the disk at all, and whether the next one would.
     durable: bool,
@@ -175,6 +177,7 @@ impl<'c> Writer<'c> {
             hold_back: HoldBack::default(),
             walks: [0; 2],
             trim_floor: 0,
+            audited: u64::MAX,
             clock: Arc::clone(&options.clock),
             durable: options.synchronous == Synchronous::Full,
             waits_for_disk: true,

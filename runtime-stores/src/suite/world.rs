@@ -36,6 +36,8 @@ impl World {
                 keep_dead_for: Duration::from_secs(7_000),
                 keep_dead_at_most: 20,
                 keep_keys_for: Duration::from_secs(7_200),
+                keep_audit_for: Duration::from_hours(48),
+                keep_audit_at_most: 5,
             },
             instance: instance("one"),
         };

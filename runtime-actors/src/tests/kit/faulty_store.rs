@@ -6,18 +6,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use runtime_core::access::{Principal, Token, TokenId};
+use runtime_core::audit::{AuditEntry, AuditOutcome, AuditSubject};
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, QueueName, ScheduleName, Scope, StepName};
+use runtime_core::name::{AppName, PrincipalName, QueueName, ScheduleName, Scope, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
-    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OrderingHead,
-    Outbox, PausedScope, PutSchedule, QueueFlow, QueuePolicy, QueueStats, Revision, Schedules, SqlRow,
-    SqlValue, SteerError, Store, StoreError, StoredSchedule, Swept, TaskCommand, TaskFilter, TaskPage,
-    TaskReader, TaskStore,
+    AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, Begun, Capability, ContentHash, DeadGroup,
+    DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
+    Firing, LeaseAsk, OrderingHead, Outbox, PausedScope, Principals, PutPrincipal, PutSchedule, PutToken,
+    QueueFlow, QueuePolicy, QueueStats, Remembered, Revision, Schedules, SqlRow, SqlValue, SteerError, Store,
+    StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader,
+    TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, watch};
@@ -341,6 +345,66 @@ impl Schedules for FaultyStore {
         let fired = self.inner.fire(firing).await?;
         self.pass(StoreCall::FireAnswer).await?;
         Ok(fired)
+    }
+}
+
+#[async_trait]
+impl Principals for FaultyStore {
+    async fn principals(&self) -> Result<Vec<StoredPrincipal>, StoreError> {
+        self.inner.principals().await
+    }
+
+    async fn put_principal(
+        &self,
+        principal: Principal,
+        expected: Option<Revision>,
+    ) -> Result<PutPrincipal, StoreError> {
+        self.inner.put_principal(principal, expected).await
+    }
+
+    async fn delete_principal(&self, name: PrincipalName, expected: Revision) -> Result<bool, StoreError> {
+        self.inner.delete_principal(name, expected).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.inner.tokens().await
+    }
+
+    async fn put_token(&self, token: Token) -> Result<PutToken, StoreError> {
+        self.inner.put_token(token).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<Option<Token>, StoreError> {
+        self.inner.revoke_token(id, at).await
+    }
+}
+
+#[async_trait]
+impl AuditLog for FaultyStore {
+    async fn begin_mutation(&self, subject: AuditSubject, content: ContentHash) -> Result<Begun, StoreError> {
+        self.inner.begin_mutation(subject, content).await
+    }
+
+    async fn end_mutation(
+        &self,
+        position: u64,
+        outcome: AuditOutcome,
+        remembered: Remembered,
+    ) -> Result<(), StoreError> {
+        self.inner.end_mutation(position, outcome, remembered).await
+    }
+
+    async fn write_denial(&self, subject: AuditSubject, outcome: AuditOutcome) -> Result<u64, StoreError> {
+        self.inner.write_denial(subject, outcome).await
+    }
+
+    async fn audit_entries(
+        &self,
+        filter: AuditFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.inner.audit_entries(filter, before, limit).await
     }
 }
 

@@ -1,0 +1,102 @@
+//! The port of the audit log, and of the requests that are remembered by their ids.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{ContentHash, StoreError};
+use crate::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
+use crate::name::{PrincipalName, RequestId};
+
+/// How long a request id stands for its request.
+pub const REQUEST_ID_FOR: Duration = Duration::from_hours(24);
+
+/// What became of a mutation that is about to be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Its entry is written, at this position: it may be carried out.
+    Written(u64),
+    /// The request id stands for the same request, which was carried out: this is its answer.
+    Answered(Vec<u8>),
+    /// The request id stands for another request.
+    Conflict,
+    /// The request id stands for the same request, of which nobody knows how it ended: it is under way, or its process died, or what it
+    /// answered is not kept. Carrying it out again might do it twice.
+    Undecided,
+}
+
+/// What a request id stands for, once the mutation has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remembered {
+    /// This answer.
+    Answer(Vec<u8>),
+    /// Nothing: nothing was done, so it may be asked again.
+    Nothing,
+    /// Something may have been done, and there is no answer to give again.
+    Undecided,
+}
+
+/// Which entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Of this kind.
+    pub kind: Option<AuditKind>,
+    /// Of this principal.
+    pub principal: Option<PrincipalName>,
+    /// Of methods that begin so.
+    pub method_prefix: Option<String>,
+    /// About resources whose names begin so.
+    pub resource_prefix: Option<String>,
+    /// With this request id.
+    pub request_id: Option<RequestId>,
+    /// With this canonical code.
+    pub canonical: Option<String>,
+    /// Written at this time or later.
+    pub since: Option<Timestamp>,
+    /// Written before this time.
+    pub until: Option<Timestamp>,
+}
+
+impl AuditFilter {
+    /// Whether an entry fits.
+    pub fn fits(&self, entry: &AuditEntry) -> bool {
+        let AuditSubject { kind, principal, method, resource, request_id, .. } = &entry.subject;
+        let canonical = entry.outcome.as_ref().map(|(outcome, _)| &outcome.canonical);
+        self.kind.is_none_or(|wanted| wanted == *kind)
+            && self.principal.as_ref().is_none_or(|wanted| Some(wanted) == principal.as_ref())
+            && self.method_prefix.as_ref().is_none_or(|prefix| method.starts_with(prefix))
+            && self.resource_prefix.as_ref().is_none_or(|prefix| resource.starts_with(prefix))
+            && self.request_id.as_ref().is_none_or(|wanted| Some(wanted) == request_id.as_ref())
+            && self.canonical.as_ref().is_none_or(|wanted| Some(wanted) == canonical)
+            && self.since.is_none_or(|since| entry.at >= since)
+            && self.until.is_none_or(|until| entry.at < until)
+    }
+}
+
+/// The audit log. What was written is never changed but by the outcome of its own mutation, and forgotten by retention alone.
+#[async_trait]
+pub trait AuditLog: Send + Sync {
+    /// Writes that a mutation is about to be carried out. `content` is what its request id stands for, if it has one; an id stands for the
+    /// request of one principal, for [`REQUEST_ID_FOR`]. Nothing is written unless the answer is [`Begun::Written`].
+    async fn begin_mutation(&self, subject: AuditSubject, content: ContentHash) -> Result<Begun, StoreError>;
+
+    /// Writes how the mutation at this position ended, and what its request id stands for from now on.
+    async fn end_mutation(
+        &self,
+        position: u64,
+        outcome: AuditOutcome,
+        remembered: Remembered,
+    ) -> Result<(), StoreError>;
+
+    /// Writes a denial, with its outcome.
+    async fn write_denial(&self, subject: AuditSubject, outcome: AuditOutcome) -> Result<u64, StoreError>;
+
+    /// Entries that fit, newest first, before this position; at most `limit`.
+    async fn audit_entries(
+        &self,
+        filter: AuditFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError>;
+}
