@@ -46,6 +46,7 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::NodeFaulted, Code::Unavailable),
     (ErrorCode::NoAnswer, Code::DeadlineExceeded),
     (ErrorCode::UndeclaredEffect, Code::FailedPrecondition),
+    (ErrorCode::TooHeavy, Code::InvalidArgument),
     (ErrorCode::Unauthenticated, Code::Unauthenticated),
     (ErrorCode::PermissionDenied, Code::PermissionDenied),
     (ErrorCode::RateLimited, Code::ResourceExhausted),
@@ -101,7 +102,11 @@ pub(crate) fn refusal(error: &CommandError, about: &Resource) -> Status {
             details.add_quota_failure_violation(about.name.clone(), error.message.clone());
         }
         Code::InvalidArgument => {
-            let field = if error.code == ErrorCode::TooLarge { "payload" } else { about.kind };
+            let field = match error.code {
+                ErrorCode::TooLarge => "payload",
+                ErrorCode::TooHeavy => "weight",
+                _ => about.kind,
+            };
             details.add_bad_request_violation(field, error.message.clone());
         }
         _ => {}

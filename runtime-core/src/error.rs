@@ -139,6 +139,8 @@ error_codes! {
     NoAnswer = "RT0033", "no_answer", Retryable;
     /// The handler has an effect that its worker did not declare, or declared with another class.
     UndeclaredEffect = "RT0034", "undeclared_effect", Permanent;
+    /// The task weighs more than the rate of its lane ever gives at once.
+    TooHeavy = "RT0035", "too_heavy", InvalidRequest;
     /// The caller did not say who it is, or its token is not valid.
     Unauthenticated = "RT0040", "unauthenticated", InvalidRequest;
     /// The caller may not do this, or not to this.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use aging::rank;
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, BreakerView, Permit, Recorded, Verdict};
 pub use rate::{Bucket, RateLimit};
-pub use share::{FlowLimits, Grant, LaneView, Share, share};
+pub use share::{FlowLimits, Grant, LaneLimits, LaneView, Share, share};
 
 /// Not now: asking again before this time is in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

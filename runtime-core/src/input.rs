@@ -24,6 +24,7 @@
 //! }
 //! ```
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -42,6 +43,10 @@ pub trait TaskInput: Serialize + DeserializeOwned + JsonSchema + Send + 'static 
 
     /// What the idempotency key is made of, in words: `store and period`.
     const KEY: &'static str;
+
+    /// The most that [`TaskInput::weight`] answers, where that is known. An app whose worker has a rate that never gives so much at once does
+    /// not start, and an input that weighs more becomes no task.
+    const HEAVIEST: Option<NonZeroU32> = None;
 
     /// Same key, same task. An input whose tasks are each a new one carries an id of its own, made by whoever asks.
     ///
@@ -77,6 +82,11 @@ pub trait TaskInput: Serialize + DeserializeOwned + JsonSchema + Send + 'static 
     fn ordering_key(&self) -> Result<Option<OrderingKey>, InvalidName> {
         Ok(None)
     }
+
+    /// How much of its lane's rate it takes: ten rows to send may weigh ten times as much as one.
+    fn weight(&self) -> NonZeroU32 {
+        NonZeroU32::MIN
+    }
 }
 
 /// An input that cannot become a task.
@@ -88,6 +98,14 @@ pub enum InputError {
     /// A key or a scope that follows from it is none.
     #[error("the input gives no task: {0}")]
     NoName(#[from] InvalidName),
+    /// It weighs more than its type says it can.
+    #[error("the input weighs {weight}, more than {heaviest}, which its type says is the most")]
+    AboveHeaviest {
+        /// What it weighs.
+        weight: u32,
+        /// [`TaskInput::HEAVIEST`].
+        heaviest: u32,
+    },
 }
 
 impl From<InputError> for TaskError {
@@ -97,11 +115,16 @@ impl From<InputError> for TaskError {
 }
 
 impl NewTask {
-    /// The task of this input: payload, schema version, idempotency key with what it promises, scope, tenant and ordering key all follow from it.
+    /// The task of this input: payload, schema version, idempotency key with what it promises, scope, tenant, ordering key and
+    /// weight all follow from it.
     ///
     /// # Errors
     /// [`InputError`] when one of them cannot be had.
     pub fn of<I: TaskInput>(route: Arc<Route>, input: &I) -> Result<Self, InputError> {
+        let weight = input.weight();
+        if let Some(heaviest) = I::HEAVIEST.filter(|heaviest| weight > *heaviest) {
+            return Err(InputError::AboveHeaviest { weight: weight.get(), heaviest: heaviest.get() });
+        }
         Ok(Self {
             schema_version: I::SCHEMA_VERSION,
             idempotency_key: Some(input.idempotency_key()?),
@@ -109,6 +132,7 @@ impl NewTask {
             scope: input.scope()?,
             tenant: input.tenant()?,
             ordering_key: input.ordering_key()?,
+            weight,
             ..Self::new(route, serde_json::to_vec(input)?)
         })
     }
@@ -179,8 +203,12 @@ mod tests {
         fn unique(&self) -> Unique {
             Unique { within: UniqueWithin::WhileLive, ..Unique::default() }
         }
+        const HEAVIEST: Option<NonZeroU32> = NonZeroU32::new(50);
         fn tenant(&self) -> Result<Option<Tenant>, InvalidName> {
             Tenant::new("north").map(Some)
+        }
+        fn weight(&self) -> NonZeroU32 {
+            NonZeroU32::MIN.saturating_add(self.store)
         }
         fn ordering_key(&self) -> Result<Option<OrderingKey>, InvalidName> {
             OrderingKey::new(self.store.to_string()).map(Some)
@@ -202,12 +230,19 @@ mod tests {
         assert_eq!(task.scope.unwrap().as_str(), "store=42");
         assert_eq!(task.tenant.unwrap().as_str(), "north");
         assert_eq!(task.ordering_key.unwrap().as_str(), "42");
+        assert_eq!(task.weight.get(), 43);
     }
 
     #[test]
     fn an_input_without_a_key_becomes_no_task() {
         let refused = NewTask::of(route(), &Settle { store: 42, period: "a\nb".into() }).unwrap_err();
         assert!(matches!(refused, InputError::NoName(_)), "{refused}");
+    }
+
+    #[test]
+    fn an_input_that_weighs_more_than_its_type_says_becomes_no_task() {
+        let refused = NewTask::of(route(), &Settle { store: 50, period: "2026-10".into() }).unwrap_err();
+        assert!(matches!(refused, InputError::AboveHeaviest { weight: 51, heaviest: 50 }), "{refused}");
     }
 
     #[test]

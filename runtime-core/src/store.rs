@@ -15,6 +15,7 @@ mod error;
 mod filter;
 mod principals;
 mod queue_flow;
+mod queue_override;
 mod schedules;
 mod transaction;
 
@@ -32,6 +33,7 @@ pub use error::{EnqueueError, SteerError, StoreError};
 pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
 pub use principals::{Principals, PutPrincipal, PutToken, StoredPrincipal};
 pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
+pub use queue_override::{Change, Limit, LimitOverride, OverriddenQueue, QueueChange, QueueOverride};
 pub use schedules::{Fired, Firing, PutSchedule, Revision, Schedules, StoredSchedule};
 pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
 

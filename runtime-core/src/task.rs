@@ -200,6 +200,9 @@ pub struct NewTask {
     pub scope: Option<Scope>,
     /// Lower goes first.
     pub priority: Priority,
+    /// Tokens it takes from the rate of its lane when it starts. Heavier than the lane's burst is refused from outside; where a limit has
+    /// shrunk since, it takes the whole burst.
+    pub weight: NonZeroU32,
     /// Same key, same task.
     pub idempotency_key: Option<IdempotencyKey>,
     /// For how long the key stands for one task, and what a second one under it does.
@@ -233,6 +236,7 @@ impl NewTask {
             tenant: None,
             scope: None,
             priority: Priority::default(),
+            weight: NonZeroU32::MIN,
             idempotency_key: None,
             unique: Unique::default(),
             ordering_key: None,
@@ -243,6 +247,13 @@ impl NewTask {
             correlation_id: None,
             causation_id: None,
         }
+    }
+
+    /// The same task with this weight.
+    #[must_use]
+    pub fn weighing(mut self, weight: NonZeroU32) -> Self {
+        self.weight = weight;
+        self
     }
 
     /// The same task under an idempotency key.
@@ -312,6 +323,8 @@ pub struct Task {
     pub scope: Option<Scope>,
     /// Lower goes first.
     pub priority: Priority,
+    /// Tokens it takes from the rate of its lane each time it starts.
+    pub weight: NonZeroU32,
     /// Its idempotency key, when it has one.
     pub idempotency_key: Option<IdempotencyKey>,
     /// Its ordering key, when it has one.

@@ -45,6 +45,7 @@ mod hold_back;
 mod lanes;
 mod memory;
 mod retention;
+mod rules;
 mod sqlite;
 #[cfg(feature = "suite")]
 pub mod suite;

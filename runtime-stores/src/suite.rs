@@ -24,6 +24,7 @@ mod steering;
 mod suspects;
 mod time;
 mod unique;
+mod weights;
 mod world;
 
 use std::future::Future;
@@ -234,6 +235,18 @@ cases! {
         lanes_keep_order_pauses_and_replays: [2] [OrderingKeys];
         a_tenant_with_a_hundred_times_the_load_does_not_keep_others_waiting: [2] [];
     }
+    weights {
+        a_task_takes_as_many_tokens_as_it_weighs: [2] [];
+        a_named_task_takes_what_it_weighs: [2] [];
+        a_weight_stays_with_its_task: [2] [Durable];
+        a_task_that_replaces_another_brings_its_weight: [2] [];
+        a_task_heavier_than_its_lane_ever_takes_is_refused: [2] [];
+        who_lowers_a_limit_for_a_while_turns_no_producer_away: [2] [];
+        each_lane_keeps_to_limits_of_its_own: [2] [Durable];
+        operators_say_other_limits_which_the_code_does_not_wipe: [2] [Durable];
+        operators_may_say_something_before_a_queue_has_a_task_or_a_policy: [2] [];
+        no_lane_gets_more_tokens_than_its_rate_in_any_time: [2] [];
+    }
     steering {
         a_dead_task_is_replayed_under_its_id: [4] [];
         a_parked_task_goes_on_when_approved_and_ends_when_rejected: [4] [];
@@ -399,6 +412,16 @@ macro_rules! conformance {
                 without_fairness_the_first_go_first_within_their_limit
                 lanes_keep_order_pauses_and_replays
                 a_tenant_with_a_hundred_times_the_load_does_not_keep_others_waiting
+                a_task_takes_as_many_tokens_as_it_weighs
+                a_named_task_takes_what_it_weighs
+                a_weight_stays_with_its_task
+                a_task_that_replaces_another_brings_its_weight
+                a_task_heavier_than_its_lane_ever_takes_is_refused
+                who_lowers_a_limit_for_a_while_turns_no_producer_away
+                each_lane_keeps_to_limits_of_its_own
+                operators_say_other_limits_which_the_code_does_not_wipe
+                operators_may_say_something_before_a_queue_has_a_task_or_a_policy
+                no_lane_gets_more_tokens_than_its_rate_in_any_time
                 a_dead_task_is_replayed_under_its_id
                 a_parked_task_goes_on_when_approved_and_ends_when_rejected
                 an_unknown_effect_is_resolved_by_a_person

@@ -17,9 +17,9 @@ use runtime_core::clock::Clock;
 use runtime_core::error::TaskError;
 use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, HandlerName, InstanceName, QueueName, Route, Scope, Tenant};
+use runtime_core::name::{AppName, FlowKey, HandlerName, InstanceName, QueueName, Route, Scope, Tenant};
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, Settled, Settlement};
-use runtime_core::store::{LaneBy, LeaseAsk, QueuePolicy, Store, TaskCommand};
+use runtime_core::store::{LaneBy, LeaseAsk, Limit, LimitOverride, QueuePolicy, Store, TaskCommand};
 use runtime_core::task::{Lease, LeasedTask, NewTask, Task, TaskId, TaskState};
 use runtime_stores::suite::ManualClock;
 use runtime_stores::{MemoryStore, SqliteOptions, SqliteStore, Synchronous};
@@ -33,6 +33,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 struct New {
     key: Option<u8>,
     tenant: u8,
+    weight: u32,
     scope: Option<u8>,
     delay: u8,
     deadline: Option<u8>,
@@ -64,12 +65,19 @@ enum Call {
 fn call() -> impl Strategy<Value = Call> {
     let new = (
         option::of(0..3_u8),
-        0..3_u8,
+        (0..3_u8, 1..=TOKENS),
         option::weighted(0.3, 0..2_u8),
         0..6_u8,
         option::weighted(0.1, 1..40_u8),
     )
-        .prop_map(|(key, tenant, scope, delay, deadline)| New { key, tenant, scope, delay, deadline });
+        .prop_map(|(key, (tenant, weight), scope, delay, deadline)| New {
+            key,
+            tenant,
+            weight,
+            scope,
+            delay,
+            deadline,
+        });
     let end = prop_oneof![
         5 => Just(End::Done), 2 => Just(End::Retry), 1 => Just(End::Reject), 1 => Just(End::Park), 1 => Just(End::Release),
     ];
@@ -102,7 +110,21 @@ fn policy(lanes: bool) -> QueuePolicy {
         rate_per_key: Some(rate()),
         ..FlowLimits::default()
     };
-    QueuePolicy { lanes: lanes.then_some(LaneBy::Tenant), limits, dead_head_blocks: false }
+    let own =
+        LimitOverride { concurrency: Some(Limit::To(NonZeroU32::MIN)), rate: Some(Limit::To(own_rate())) };
+    QueuePolicy {
+        lanes: lanes.then_some(LaneBy::Tenant),
+        limits,
+        overrides: BTreeMap::from([(FlowKey::new(OWN_LIMITS).unwrap(), own)]),
+        dead_head_blocks: false,
+    }
+}
+
+/// The tenant whose limits are its own, and its rate: slower, with more at a time.
+const OWN_LIMITS: &str = "tenant-2";
+
+fn own_rate() -> RateLimit {
+    RateLimit::new(NonZeroU32::MIN, Duration::from_secs(4), NonZeroU32::new(TOKENS + 2).unwrap()).unwrap()
 }
 
 /// A store, and what is known of its tasks from outside.
@@ -113,8 +135,8 @@ struct World {
     /// Tasks that an operator ran again: they have lost their place.
     replayed: BTreeSet<TaskId>,
     leased: Vec<LeasedTask>,
-    /// When tasks of each tenant started, since the lanes came.
-    starts: BTreeMap<String, Vec<Timestamp>>,
+    /// When tasks of each tenant started, and what they weigh, since the lanes came.
+    starts: BTreeMap<String, Vec<(Timestamp, u32)>>,
     lanes: bool,
 }
 
@@ -175,6 +197,7 @@ impl World {
             ordering_key: new.key.map(|key| format!("key-{key}").parse().unwrap()),
             tenant: Some(Tenant::new(format!("tenant-{}", new.tenant)).unwrap()),
             scope: new.scope.map(scope),
+            weight: NonZeroU32::new(new.weight).unwrap(),
             run_at: (new.delay > 3).then(|| later(new.delay)),
             deadline: new.deadline.map(later),
             max_attempts: NonZeroU32::new(3).unwrap(),
@@ -244,10 +267,12 @@ impl World {
             if self.lanes {
                 let tenant = task.tenant.as_ref().unwrap().to_string();
                 let beside = self.leased.iter().filter(|other| other.task.tenant == task.tenant).count();
-                assert!(beside < AT_ONCE as usize, "{tenant}: {beside} beside {id}");
+                let own = tenant == OWN_LIMITS;
+                let at_once = if own { 1 } else { AT_ONCE as usize };
+                assert!(beside < at_once, "{tenant}: {beside} beside {id}");
                 let starts = self.starts.entry(tenant).or_default();
-                starts.push(now);
-                check_rate(starts);
+                starts.push((now, task.weight.get()));
+                check_rate(starts, if own { own_rate() } else { rate() });
             }
             self.leased.push(leased);
         }
@@ -294,12 +319,14 @@ impl World {
 }
 
 /// Between any two starts no more than a full bucket, and what came back meanwhile.
-fn check_rate(starts: &[Timestamp]) {
-    let last = *starts.last().expect("one has just started");
-    for (index, first) in starts.iter().enumerate() {
-        let came_back = last.duration_since(*first).as_secs_f64() * f64::from(TOKENS) / PERIOD.as_secs_f64();
-        let started = (starts.len() - index) as f64;
-        assert!(started <= f64::from(TOKENS) + came_back + 1e-6, "{started} in {}", last - *first);
+fn check_rate(starts: &[(Timestamp, u32)], rate: RateLimit) {
+    let (last, _) = *starts.last().expect("one has just started");
+    let mut taken = 0.0;
+    for (first, weight) in starts.iter().rev() {
+        taken += f64::from(*weight);
+        let came_back = last.duration_since(*first).as_secs_f64() * f64::from(rate.tokens().get());
+        let most = f64::from(rate.burst().get()) + came_back / rate.per().as_secs_f64();
+        assert!(taken <= most + 1e-6, "{taken} tokens in {}", last - *first);
     }
 }
 

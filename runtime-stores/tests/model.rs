@@ -4,7 +4,7 @@
 #[path = "chance/cases.rs"]
 mod chance;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,16 @@ use runtime_core::error::TaskError;
 use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{
-    AppName, HandlerName, IdempotencyKey, InstanceName, OrderingKey, QueueName, Route, Scope, StepName,
+    AppName, FlowKey, HandlerName, IdempotencyKey, InstanceName, OrderingKey, QueueName, Route, Scope,
+    StepName,
 };
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Settled, Settlement};
 use runtime_core::schedule::{
     CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, ScheduleState, Timing, decide,
 };
 use runtime_core::store::{
-    BulkReplay, EffectClass, EnqueueError, Enqueued, Fired, Firing, LaneBy, LeaseAsk, QueuePolicy, Revision,
-    Store, StoredSchedule, TaskCommand, TaskFilter,
+    BulkReplay, Change, EffectClass, EnqueueError, Enqueued, Fired, Firing, LaneBy, LeaseAsk, Limit,
+    LimitOverride, QueueChange, QueuePolicy, Revision, Store, StoredSchedule, TaskCommand, TaskFilter,
 };
 use runtime_core::task::{
     AttemptRecord, Held, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
@@ -53,6 +54,7 @@ struct New {
     delay: u8,
     deadline: Option<u8>,
     priority: i16,
+    weight: u32,
     max_attempts: u32,
     unique: Unique,
     ordering: Option<u8>,
@@ -86,7 +88,8 @@ enum Call {
     RecordEffect(usize),
     Steer { task: usize, command: u8 },
     PauseScope { queue: u8, scope: u8, paused: bool },
-    SetPolicy { queue: u8, dead_head_blocks: bool, lanes: bool, fair: bool },
+    SetPolicy { queue: u8, dead_head_blocks: bool, lanes: bool, fair: bool, own_limits: bool },
+    Override { queue: u8, change: QueueChange },
     Heads(u8),
     ReplayWhere { queue: u8, limit: usize, rate: u32 },
     PutSchedule { name: u8, every: u32, stale: bool },
@@ -105,26 +108,63 @@ fn new_task() -> impl Strategy<Value = New> {
         0..2_u8,
         prop_oneof![3 => Just(0), 1 => 1..20_u8],
         option::weighted(0.2, 1..60_u8),
-        -1..2_i16,
+        (-1..2_i16, prop_oneof![3 => Just(1), 1 => 2..5_u32]),
         1..4_u32,
         unique(),
         option::of(0..2_u8),
         option::weighted(0.3, 0..2_u8),
     )
         .prop_map(
-            |(queue, key, content, delay, deadline, priority, max_attempts, unique, ordering, scope)| New {
+            |(
+                queue,
+                key,
+                content,
+                delay,
+                deadline,
+                (priority, weight),
+                max_attempts,
+                unique,
+                ordering,
+                scope,
+            )| New {
                 queue,
                 key,
                 content,
                 delay,
                 deadline,
                 priority,
+                weight,
                 max_attempts,
                 unique,
                 ordering,
                 scope,
             },
         )
+}
+
+fn change() -> impl Strategy<Value = QueueChange> {
+    let concurrency = prop_oneof![
+        1 => Just(Change::Keep),
+        1 => Just(Change::Clear),
+        1 => Just(Change::Say(Limit::Unlimited)),
+        2 => (1..4_u32).prop_map(|most| Change::Say(Limit::To(NonZeroU32::new(most).unwrap()))),
+    ];
+    let rate = prop_oneof![
+        1 => Just(Change::Keep),
+        1 => Just(Change::Clear),
+        1 => Just(Change::Say(Limit::Unlimited)),
+        2 => (1..6_u32).prop_map(|burst| Change::Say(Limit::To(in_ten_seconds(2, burst)))),
+    ];
+    let fair = prop_oneof![2 => Just(Change::Keep), 1 => Just(Change::Clear), 1 => any::<bool>().prop_map(Change::Say)];
+    (option::of(0..2_u8), weighted(0.1), concurrency, rate, fair).prop_map(
+        |(lane, clear_all, concurrency, rate, fair)| QueueChange {
+            lane: lane.map(lane_of_scope),
+            clear_all,
+            concurrency,
+            rate,
+            fair,
+        },
+    )
 }
 
 fn unique() -> impl Strategy<Value = Unique> {
@@ -178,7 +218,9 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::DeleteSchedule { name, stale }),
         4 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::FireSchedule { name, stale }),
         1 => (0..2_u8, 0..2_u8, any::<bool>()).prop_map(|(queue, scope, paused)| Call::PauseScope { queue, scope, paused }),
-        1 => (0..2_u8, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(queue, dead_head_blocks, lanes, fair)| Call::SetPolicy { queue, dead_head_blocks, lanes, fair }),
+        1 => (0..2_u8, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(queue, dead_head_blocks, lanes, fair, own_limits)| Call::SetPolicy { queue, dead_head_blocks, lanes, fair, own_limits }),
+        1 => (0..2_u8, change()).prop_map(|(queue, change)| Call::Override { queue, change }),
         1 => (0..2_u8).prop_map(Call::Heads),
         4 => Just(Call::Sweep),
         4 => (1..40_u8).prop_map(Call::Advance),
@@ -297,16 +339,23 @@ impl Side {
                 self.store.pause_scope(queue(*of), scope(*number), *paused, "why".into()).await.unwrap();
                 format!("{:?}", self.store.paused_scopes().await.unwrap())
             }
-            Call::SetPolicy { queue: of, dead_head_blocks, lanes, fair } => {
+            Call::SetPolicy { queue: of, dead_head_blocks, lanes, fair, own_limits } => {
                 let limits = FlowLimits {
                     concurrency_per_key: NonZeroU32::new(2),
-                    rate_per_key: Some(three_in_ten_seconds()),
+                    rate_per_key: Some(in_ten_seconds(3, 3)),
                     fair: *fair,
                 };
                 let lanes = lanes.then_some(LaneBy::Scope);
-                let policy = QueuePolicy { lanes, limits, dead_head_blocks: *dead_head_blocks };
+                let own = LimitOverride { concurrency: None, rate: Some(Limit::To(in_ten_seconds(1, 4))) };
+                let overrides =
+                    own_limits.then(|| (lane_of_scope(1), own)).into_iter().collect::<BTreeMap<_, _>>();
+                let policy = QueuePolicy { lanes, limits, overrides, dead_head_blocks: *dead_head_blocks };
                 self.store.set_queue_policy(queue(*of), policy).await.unwrap();
                 format!("{:?}", self.store.queue_policies().await.unwrap())
+            }
+            Call::Override { queue: of, change } => {
+                let said = self.store.override_queue(queue(*of), change.clone(), "why".into()).await.unwrap();
+                format!("{said:?}; {:?}", self.store.overridden_queues().await.unwrap())
             }
             Call::Heads(of) => {
                 let heads = self.store.ordering_heads(queue(*of)).await.unwrap();
@@ -473,9 +522,14 @@ fn revision(found: &StoredSchedule, stale: bool) -> Revision {
     if stale { Revision(found.revision.0 - 1) } else { found.revision }
 }
 
-fn three_in_ten_seconds() -> RateLimit {
-    let three = NonZeroU32::new(3).unwrap();
-    RateLimit::new(three, Duration::from_secs(10), three).unwrap()
+fn in_ten_seconds(tokens: u32, burst: u32) -> RateLimit {
+    let of = |number| NonZeroU32::new(number).unwrap();
+    RateLimit::new(of(tokens), Duration::from_secs(10), of(burst)).unwrap()
+}
+
+/// The lane of [`LaneBy::Scope`].
+fn lane_of_scope(number: u8) -> FlowKey {
+    FlowKey::new(scope(number).as_str()).unwrap()
 }
 
 fn step() -> StepName {
@@ -498,6 +552,7 @@ fn build(new: &New, now: jiff::Timestamp) -> NewTask {
         run_at: (new.delay > 0).then(|| in_seconds(new.delay)),
         deadline: new.deadline.map(in_seconds),
         priority: Priority(new.priority),
+        weight: NonZeroU32::new(new.weight).unwrap(),
         unique: new.unique,
         max_attempts: NonZeroU32::new(new.max_attempts).unwrap(),
         ordering_key: new.ordering.map(ordering_key),

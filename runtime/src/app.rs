@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use runtime_actors::{AppPlan, EndpointPlan, HealthPlan, Serve, SourcePlan};
 use runtime_core::event::EventSubscriber;
-use runtime_core::flow::BreakerPolicy;
+use runtime_core::flow::{BreakerPolicy, FlowError};
 use runtime_core::name::{AppName, DependencyName, HandlerName, InvalidName, QueueName, Route, SourceName};
 use runtime_core::source::Source;
 use runtime_core::store::{AppMigration, Store};
@@ -81,6 +81,15 @@ pub enum SetupError {
         keep: Duration,
         /// The workers that may ask later, each with the time from its first to its last attempt.
         late: Vec<LateWorker>,
+    },
+    /// A worker's tasks may weigh more than its rate ever gives at once.
+    #[error("the input of worker {worker} may be too heavy for its flow")]
+    TooHeavy {
+        /// The worker.
+        worker: String,
+        /// How heavy, and for what.
+        #[source]
+        cause: FlowError,
     },
     /// What the module itself found.
     #[error("{0}")]

@@ -89,7 +89,7 @@ pub mod prelude {
     pub use runtime_core::schedule::{CatchUpPolicy, OverlapPolicy};
     pub use runtime_core::source::{Finished, Found, Source};
     pub use runtime_core::store::{
-        AppMigration, AppWrite, EffectClass, LaneBy, QueuePolicy, SqlValue, StoreTx,
+        AppMigration, AppWrite, EffectClass, LaneBy, Limit, LimitOverride, QueuePolicy, SqlValue, StoreTx,
     };
     pub use runtime_core::task::{NewTask, OnConflict, Unique, UniqueWithin};
     pub use runtime_core::worker::{EntryPoint, Home};

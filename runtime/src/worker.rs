@@ -1,6 +1,6 @@
 //! How a module describes a worker.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub struct Worker {
 pub(crate) struct Typed {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) key: &'static str,
+    heaviest: Option<NonZeroU32>,
     schema_version: u32,
 }
 
@@ -107,7 +108,8 @@ impl Worker {
         Fut: Future<Output = HandlerResult<O>> + Send + 'static,
     {
         let handler = Arc::new(TypedHandler::new(function));
-        self.handler = Some(Typed { handler, key: I::KEY, schema_version: I::SCHEMA_VERSION });
+        self.handler =
+            Some(Typed { handler, key: I::KEY, heaviest: I::HEAVIEST, schema_version: I::SCHEMA_VERSION });
         self
     }
 
@@ -176,8 +178,9 @@ impl Worker {
         self
     }
 
-    /// How its queue gives its tasks away: lanes by tenant, scope or a part of the payload, with limits for each and a fair share; whether
-    /// a dead task holds up those behind it in its ordering key.
+    /// How its queue gives its tasks away: lanes by tenant, scope or a part of the payload, with limits for each, others for single ones,
+    /// and a fair share; whether a dead task holds up those behind it in its ordering key. What operators say of limits at run time
+    /// comes first.
     #[must_use]
     pub fn flow(mut self, policy: QueuePolicy) -> Self {
         self.flow = policy;
@@ -201,6 +204,10 @@ impl Worker {
         else {
             return Err(SetupError::MissingDuty { missing });
         };
+        if let Some(heaviest) = typed.heaviest {
+            let accepts = self.flow.accepts(heaviest);
+            accepts.map_err(|cause| SetupError::TooHeavy { worker: name.clone(), cause })?;
+        }
         let effects: Result<Vec<_>, InvalidName> =
             effects.iter().map(|(step, class)| Ok((StepName::new(step)?, *class))).collect();
         let dependencies: Result<Vec<_>, InvalidName> =

@@ -178,3 +178,34 @@ fn a_store_that_forgets_keys_before_a_worker_gives_up_is_refused() {
     assert!(assemble(with_deadline, 3).is_ok(), "its tasks are dead by then");
     assert!(matches!(assemble(with_deadline, 2), Err(SetupError::ForgetsTooEarly { .. })));
 }
+
+#[test]
+fn a_worker_whose_rate_never_gives_what_its_input_may_weigh_is_refused() {
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Rows {
+        rows: u32,
+    }
+    impl TaskInput for Rows {
+        const KEY: &'static str = "number of rows";
+        const HEAVIEST: Option<NonZeroU32> = NonZeroU32::new(100);
+        fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+            IdempotencyKey::new(self.rows.to_string())
+        }
+        fn weight(&self) -> NonZeroU32 {
+            NonZeroU32::new(self.rows).unwrap_or(NonZeroU32::MIN)
+        }
+    }
+    fn sends(burst: u32) -> Worker {
+        let of = |number| NonZeroU32::new(number).unwrap();
+        let rate = RateLimit::new(of(10), Duration::from_secs(1), of(burst)).unwrap();
+        let limits = FlowLimits { rate_per_key: Some(rate), ..FlowLimits::default() };
+        let flow = QueuePolicy { lanes: Some(LaneBy::Tenant), limits, ..QueuePolicy::default() };
+        whole().handler(async |_ctx: Context, _input: Rows| Ok(1)).flow(flow)
+    }
+    let assemble = |worker: fn() -> Worker| {
+        App::named("shop").module(Of(vec![worker])).assemble(&RuntimeConfig::default()).map(drop)
+    };
+    assert!(assemble(|| sends(100)).is_ok());
+    let refused = assemble(|| sends(99)).expect_err("100 never fit 99");
+    assert!(matches!(&refused, SetupError::TooHeavy { worker, .. } if worker == "settle"), "{refused}");
+}

@@ -42,7 +42,7 @@ fn by_tenant(slots: usize, takes: Duration, limits: FlowLimits) -> (WorkerPlan, 
     });
     let mut plan = worker("greet", slots, handler);
     Arc::make_mut(&mut plan.descriptor).flow =
-        QueuePolicy { lanes: Some(LaneBy::Tenant), limits, dead_head_blocks: false };
+        QueuePolicy { lanes: Some(LaneBy::Tenant), limits, ..QueuePolicy::default() };
     (plan, ran, most)
 }
 

@@ -119,6 +119,7 @@ async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_
             tenant: text(args.tenant),
             scope: text(args.scope),
             priority: args.priority.into(),
+            weight: args.weight.get(),
             idempotency_key: text(args.key),
             ordering_key: String::new(),
             run_at: args.run_at.map(timestamp),
@@ -280,6 +281,7 @@ fn sheet(task: &v1::Task, now: Timestamp) -> Sheet {
         sheet.line("Finished", moment(task.finished_at.as_ref(), now));
     }
     sheet.line("Priority", task.priority.to_string());
+    sheet.line("Weight", task.weight.to_string());
     optional(&mut sheet, "Tenant", &task.tenant);
     optional(&mut sheet, "Scope", &task.scope);
     optional(&mut sheet, "Idempotency", &task.idempotency_key);

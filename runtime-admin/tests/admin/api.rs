@@ -163,6 +163,7 @@ async fn a_task_from_outside_arrives_whole() {
         tenant: "acme".into(),
         scope: "store=42".into(),
         priority: -3,
+        weight: 12,
         idempotency_key: "k1".into(),
         run_at: Some(prost_types::Timestamp { seconds: 1_790_000_100, nanos: 5 }),
         max_attempts: 2,
@@ -177,8 +178,8 @@ async fn a_task_from_outside_arrives_whole() {
         let task = &world.enqueued[0];
         assert_eq!((task.route.app.as_str(), task.route.queue.as_str()), ("shop", "mail"));
         assert_eq!(
-            (task.payload.as_slice(), task.priority.0, task.schema_version),
-            (&br#"{"uid":7}"#[..], -3, 4)
+            (task.payload.as_slice(), task.priority.0, task.weight.get(), task.schema_version),
+            (&br#"{"uid":7}"#[..], -3, 12, 4)
         );
         assert_eq!((task.max_attempts.get(), task.run_at.unwrap().as_second()), (2, 1_790_000_100));
         assert_eq!(task.correlation_id.as_ref().unwrap().as_str(), "order-7");
@@ -197,6 +198,8 @@ async fn a_task_from_outside_arrives_whole() {
     assert_eq!(refused(conflict), (Code::AlreadyExists, Some(ErrorCode::IdempotencyConflict), vec![]));
     let large = served.client.enqueue(keyed("large")).await.unwrap_err();
     assert_eq!(refused(large), (Code::InvalidArgument, Some(ErrorCode::TooLarge), vec!["payload".into()]));
+    let heavy = served.client.enqueue(keyed("heavy")).await.unwrap_err();
+    assert_eq!(refused(heavy), (Code::InvalidArgument, Some(ErrorCode::TooHeavy), vec!["weight".into()]));
 }
 
 #[tokio::test]

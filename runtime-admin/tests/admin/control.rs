@@ -1,7 +1,7 @@
 //! A `Control` that answers from memory: enough tree to prove conversion, errors, limits and output. The real tree is tested
 //! elsewhere, through the same client.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -235,6 +235,7 @@ impl World {
             }),
             Some("conflict") => Err(CommandError::new(ErrorCode::IdempotencyConflict, "other content")),
             Some("large") => Err(CommandError::new(ErrorCode::TooLarge, "2 MiB, at most 1 MiB")),
+            Some("heavy") => Err(CommandError::new(ErrorCode::TooHeavy, "11 tokens, at most 10 at once")),
             _ => Ok(Enqueued::Accepted { id: id(9) }),
         };
         let answers = tasks.iter().map(answer).collect();
@@ -478,6 +479,7 @@ fn task(row: u64, state: TaskState) -> Task {
         tenant: None,
         scope: None,
         priority: Priority::default(),
+        weight: NonZeroU32::MIN,
         idempotency_key: None,
         ordering_key: None,
         run_at: at(600),

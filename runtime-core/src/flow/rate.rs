@@ -120,9 +120,27 @@ impl RateLimit {
     /// [`RetryAt`], when too few are there: the earliest time at which they are if nobody takes any before, rounded up to the microsecond.
     pub fn take(&self, bucket: Bucket, now: Timestamp, weight: NonZeroU32) -> Result<Bucket, RetryAt> {
         let now = nanos(now);
-        let full_at = self.full_at(bucket, now) + self.interval() * i64::from(weight.min(self.burst).get());
+        let full_at = self.full_at(bucket, now) + self.interval() * i64::from(self.charge(weight).get());
         let allowed_at = full_at - self.fill();
         if allowed_at <= now { Ok(Bucket(full_at)) } else { Err(RetryAt(timestamp(allowed_at))) }
+    }
+
+    /// What a task of this weight is charged: its weight, or the whole burst if it weighs more.
+    pub fn charge(&self, weight: NonZeroU32) -> NonZeroU32 {
+        weight.min(self.burst)
+    }
+
+    /// Takes what each of these weights is charged, as far as there is enough: the bucket as it is afterwards.
+    pub fn take_all(
+        &self,
+        bucket: Bucket,
+        now: Timestamp,
+        weights: impl IntoIterator<Item = NonZeroU32>,
+    ) -> Bucket {
+        let mut weights = weights.into_iter();
+        weights
+            .try_fold(bucket, |bucket, weight| self.take(bucket, now, weight).map_err(|_| bucket))
+            .unwrap_or_else(|left| left)
     }
 
     /// Whole tokens in the bucket.

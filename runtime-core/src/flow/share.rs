@@ -27,10 +27,10 @@ use crate::name::FlowKey;
 pub struct FlowLimits {
     /// Most tasks of one lane under way at once.
     pub concurrency_per_key: Option<NonZeroU32>,
-    /// How many tasks of one lane may start in a time.
+    /// How many tokens the tasks of one lane may take in a time. A task takes as many as it weighs.
     pub rate_per_key: Option<RateLimit>,
     /// Whether the lanes share the slots fairly ([`share`]). Else the ready task of the lowest rank goes first, whatever its lane,
-    /// and the asker holds each lane to its [`FlowLimits::room`] and charges its bucket itself.
+    /// and the asker holds each lane to its [`LaneView::room`] and charges its bucket itself.
     pub fair: bool,
 }
 
@@ -40,17 +40,41 @@ impl Default for FlowLimits {
     }
 }
 
+impl FlowLimits {
+    /// The limits of a lane of which nothing else is said.
+    pub fn of_each(&self) -> LaneLimits {
+        LaneLimits { concurrency: self.concurrency_per_key, rate: self.rate_per_key }
+    }
+}
+
+/// The limits of one lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LaneLimits {
+    /// Most of its tasks under way at once.
+    pub concurrency: Option<NonZeroU32>,
+    /// How many tokens its tasks may take in a time.
+    pub rate: Option<RateLimit>,
+}
+
+impl LaneLimits {
+    /// How many more tasks its concurrency lets start while so many are under way.
+    pub fn free(&self, leased: usize) -> usize {
+        self.concurrency.map_or(usize::MAX, |most| (most.get() as usize).saturating_sub(leased))
+    }
+}
+
 /// What a lane wants and has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneView {
     /// Its key.
     pub key: FlowKey,
-    /// Tasks that could start now. The asker may stop counting at the number of leases it can use.
-    pub ready: usize,
+    /// Its limits.
+    pub limits: LaneLimits,
+    /// The weights of its tasks that could start now, in the order in which they will: none of them goes before a heavier one that is due
+    /// earlier. The asker may leave out those beyond the number of leases it can use.
+    pub ready: Vec<NonZeroU32>,
     /// Tasks under way, on all instances.
     pub leased: usize,
-    /// Tokens that each of its ready tasks takes; where they differ, those of the heaviest counted in `ready`.
-    pub weight: NonZeroU32,
     /// Its bucket, [`Bucket::FULL`] when none is kept.
     pub bucket: Bucket,
 }
@@ -78,59 +102,52 @@ pub struct Grant {
     pub count: NonZeroUsize,
 }
 
-impl FlowLimits {
-    /// How many of its ready tasks a lane may start now.
-    pub fn room(&self, lane: &LaneView, now: Timestamp) -> usize {
-        let by_rate = self.rate_per_key.map_or(usize::MAX, |rate| {
-            (rate.available(lane.bucket, now) / lane.weight.min(rate.burst())) as usize
-        });
-        self.wanted(lane).min(by_rate)
+impl LaneView {
+    /// How many of its ready tasks it may start now.
+    pub fn room(&self, now: Timestamp) -> usize {
+        let wanted = self.wanted();
+        let Some(rate) = self.limits.rate else { return wanted };
+        let mut left = rate.available(self.bucket, now);
+        let mut fits = |weight: &NonZeroU32| {
+            let rest = left.checked_sub(rate.charge(*weight).get());
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        };
+        self.ready.iter().take(wanted).take_while(|weight| fits(weight)).count()
     }
 
     /// How many it may start as far as its rate is not concerned.
-    fn wanted(&self, lane: &LaneView) -> usize {
-        let by_concurrency = self
-            .concurrency_per_key
-            .map_or(usize::MAX, |most| (most.get() as usize).saturating_sub(lane.leased));
-        lane.ready.min(by_concurrency)
+    fn wanted(&self) -> usize {
+        self.ready.len().min(self.limits.free(self.leased))
     }
 
-    /// The bucket of a lane after `count` of its tasks, at most its room, have started.
-    fn charged(&self, lane: &LaneView, count: usize, now: Timestamp) -> Bucket {
-        let Some(rate) = self.rate_per_key else { return lane.bucket };
-        let bucket = rate.anchored(lane.bucket, now);
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let tokens = NonZeroU32::new(count.saturating_mul(lane.weight.min(rate.burst()).get()));
-        tokens.and_then(|tokens| rate.take(bucket, now, tokens).ok()).unwrap_or(bucket)
+    /// Its bucket after the first `count` of its tasks, at most its room, have started.
+    fn charged(&self, count: usize, now: Timestamp) -> Bucket {
+        let Some(rate) = self.limits.rate else { return self.bucket };
+        rate.take_all(rate.anchored(self.bucket, now), now, self.ready.iter().take(count).copied())
     }
 
-    /// When the rate lets the next task of a lane start, if it is the rate that holds it back.
-    fn held_until(&self, lane: &LaneView, bucket: Bucket, now: Timestamp) -> Option<Timestamp> {
-        self.rate_per_key?.take(bucket, now, lane.weight).err().map(|RetryAt(at)| at)
+    /// When the rate lets the task behind the first `count` start, if it is the rate that holds it back.
+    fn held_until(&self, count: usize, bucket: Bucket, now: Timestamp) -> Option<Timestamp> {
+        self.limits.rate?.take(bucket, now, *self.ready.get(count)?).err().map(|RetryAt(at)| at)
     }
 }
 
 /// Shares up to `up_to` leases among `lanes`, which are sorted by key, each key once. `after` is the key of the lane that was
 /// served last, `None` at the first call.
 ///
-/// - No lane gets more than its [`FlowLimits::room`].
+/// - No lane gets more than its [`LaneView::room`].
 /// - While a lane has room, leases are left only if all `up_to` are given.
 /// - A lane that gets one has at most one more under way than any lane that is left with room.
 /// - The same input gives the same answer; ties go to the next key after the last one served.
 ///
-/// Takes `n log n + up_to log n` steps.
-pub fn share(
-    lanes: &[LaneView],
-    limits: &FlowLimits,
-    up_to: usize,
-    after: Option<&FlowKey>,
-    now: Timestamp,
-) -> Share {
+/// Takes `n log n + up_to log n` steps, and one for each ready task.
+pub fn share(lanes: &[LaneView], up_to: usize, after: Option<&FlowKey>, now: Timestamp) -> Share {
     debug_assert!(lanes.is_sorted_by(|a, b| a.key < b.key), "lanes are sorted by key, each key once");
     let first = after.map_or(0, |after| lanes.partition_point(|lane| lane.key <= *after));
     let turn_of = |lane: usize| if lane < first { lane + lanes.len() } else { lane };
     let candidate = |(lane, view): (usize, &LaneView)| {
-        let room = limits.room(view, now);
+        let room = view.room(now);
         (room > 0).then(|| Reverse(Candidate { load: view.leased, turn: turn_of(lane), lane, room }))
     };
     let mut candidates: BinaryHeap<_> = lanes.iter().enumerate().filter_map(candidate).collect();
@@ -151,15 +168,15 @@ pub fn share(
 
     let mut share = Share { last, ..Share::default() };
     for (lane, (view, &count)) in lanes.iter().zip(&granted).enumerate() {
-        let bucket = limits.charged(view, count, now);
+        let bucket = view.charged(count, now);
         if let Some(count) = NonZeroUsize::new(count) {
             share.grants.push(Grant { lane, count });
         }
         if bucket != view.bucket {
             share.buckets.push((lane, bucket));
         }
-        if limits.wanted(view) > count {
-            let held_until = limits.held_until(view, bucket, now);
+        if view.wanted() > count {
+            let held_until = view.held_until(count, bucket, now);
             share.next_at = share.next_at.into_iter().chain(held_until).min();
         }
     }

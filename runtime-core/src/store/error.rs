@@ -1,7 +1,7 @@
 //! What can go wrong at a store.
 
 use crate::error::{ErrorCode, TaskError};
-use crate::name::QueueName;
+use crate::name::{FlowKey, QueueName};
 use crate::store::Capability;
 use crate::task::TaskId;
 
@@ -114,6 +114,20 @@ pub enum EnqueueError {
         /// Largest allowed.
         limit: usize,
     },
+    /// No bucket of its lane ever holds what the task weighs.
+    #[error(
+        "a task of weight {weight} never fits lane {lane} of queue {queue}, whose rate gives {burst} tokens at a time"
+    )]
+    WeightAboveBurst {
+        /// The queue.
+        queue: QueueName,
+        /// The lane.
+        lane: FlowKey,
+        /// The weight asked for.
+        weight: u32,
+        /// Tokens of a full bucket.
+        burst: u32,
+    },
     /// An ordering key was given and the store keeps none.
     #[error("this store lacks the capability {0:?}")]
     CapabilityMissing(Capability),
@@ -132,6 +146,7 @@ impl EnqueueError {
             Self::QueueFull { .. } => ErrorCode::QueueFull,
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
             Self::PayloadTooLarge { .. } => ErrorCode::TooLarge,
+            Self::WeightAboveBurst { .. } => ErrorCode::TooHeavy,
             Self::CapabilityMissing(_) => ErrorCode::CapabilityMissing,
             Self::AppWrite(_) => ErrorCode::AppWriteFailed,
             Self::Store(error) => error.code(),

@@ -1,5 +1,6 @@
 //! Who has to wait although it is due: what workers and operators say of whole queues and scopes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::StoreError;
+use super::{LimitOverride, OverriddenQueue, QueueChange, StoreError};
 use crate::flow::FlowLimits;
 use crate::name::{FlowKey, OrderingKey, QueueName, Scope, Tenant};
 use crate::task::{TaskId, TaskState};
@@ -56,6 +57,9 @@ pub struct QueuePolicy {
     pub lanes: Option<LaneBy>,
     /// The limits of every lane.
     pub limits: FlowLimits,
+    /// What is said of single lanes, in place of `limits`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<FlowKey, LimitOverride>,
     /// Whether a dead head of an ordering key blocks its key until it is replayed or discarded. Else the next goes on.
     pub dead_head_blocks: bool,
 }
@@ -82,6 +86,11 @@ impl fmt::Display for QueuePolicy {
                     rate.per().as_secs_f64(),
                     rate.burst()
                 )?;
+            }
+            match self.overrides.len() {
+                0 => {}
+                1 => f.write_str(", 1 lane with limits of its own")?,
+                several => write!(f, ", {several} lanes with limits of their own")?,
             }
         }
         if self.dead_head_blocks { f.write_str(", a dead head blocks its ordering key") } else { Ok(()) }
@@ -124,7 +133,20 @@ pub trait QueueFlow: Send + Sync {
     /// already granted stay and are counted in their new lanes. Setting what is set already costs nothing.
     async fn set_queue_policy(&self, queue: QueueName, policy: QueuePolicy) -> Result<(), StoreError>;
 
-    /// Policies that are not the default, by queue.
+    /// Changes what operators say of a queue in place of its policy, from the next lease on, and returns what they say now. It is stored
+    /// apart from the policy: setting that leaves it as it is, and what is cleared leaves what the policy declares. The reason is kept
+    /// while something is said.
+    async fn override_queue(
+        &self,
+        queue: QueueName,
+        change: QueueChange,
+        reason: String,
+    ) -> Result<Option<OverriddenQueue>, StoreError>;
+
+    /// Queues of which operators say something, by queue.
+    async fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, StoreError>;
+
+    /// Policies that are not the default, by queue, as declared: without what operators say.
     async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError>;
 
     /// Heads that block others, by key. Reads every live task of the queue that has an ordering key.

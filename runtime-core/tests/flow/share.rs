@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use runtime_core::flow::{Bucket, FlowLimits, Grant, LaneView, RateLimit, RetryAt, Share, share};
+use runtime_core::flow::{Bucket, FlowLimits, Grant, LaneLimits, LaneView, RateLimit, RetryAt, Share, share};
 use runtime_core::name::FlowKey;
 use serde_json::json;
 
@@ -16,7 +16,12 @@ fn key(number: usize) -> FlowKey {
 }
 
 fn lane(number: usize, ready: usize, leased: usize) -> LaneView {
-    LaneView { key: key(number), ready, leased, weight: count(1), bucket: Bucket::FULL }
+    let limits = LaneLimits::default();
+    LaneView { key: key(number), limits, ready: vec![count(1); ready], leased, bucket: Bucket::FULL }
+}
+
+fn limited(lanes: &[LaneView], limits: LaneLimits) -> Vec<LaneView> {
+    lanes.iter().cloned().map(|lane| LaneView { limits, ..lane }).collect()
 }
 
 fn rate(tokens: u32, per_ms: u64, burst: u32) -> RateLimit {
@@ -30,15 +35,15 @@ fn granted(lanes: &[LaneView], share: &Share) -> Vec<usize> {
     granted
 }
 
-fn counts(lanes: &[LaneView], limits: &FlowLimits, up_to: usize, after: Option<&FlowKey>) -> Vec<usize> {
-    granted(lanes, &share(lanes, limits, up_to, after, at(0)))
+fn counts(lanes: &[LaneView], up_to: usize, after: Option<&FlowKey>) -> Vec<usize> {
+    granted(lanes, &share(lanes, up_to, after, at(0)))
 }
 
 #[test]
 fn shares_follow_the_table() {
-    let open = FlowLimits::default();
-    let two_each = FlowLimits { concurrency_per_key: Some(count(2)), ..open };
-    let three_now = FlowLimits { rate_per_key: Some(rate(1, 1_000, 3)), ..open };
+    let open = LaneLimits::default();
+    let two_each = LaneLimits { concurrency: Some(count(2)), ..open };
+    let three_now = LaneLimits { rate: Some(rate(1, 1_000, 3)), ..open };
     let lanes = |views: &[(usize, usize)]| -> Vec<_> {
         views.iter().enumerate().map(|(number, &(ready, leased))| lane(number, ready, leased)).collect()
     };
@@ -58,43 +63,79 @@ fn shares_follow_the_table() {
         ("also where it was exceeded before", vec![(9, 5), (9, 0)], two_each, 9, None, vec![0, 2]),
         ("the rate holds", vec![(9, 0), (2, 0)], three_now, 9, None, vec![3, 2]),
     ] {
-        assert_eq!(counts(&lanes(&views), &limits, up_to, after), expected, "{what}");
+        assert_eq!(counts(&limited(&lanes(&views), limits), up_to, after), expected, "{what}");
     }
 }
 
 #[test]
 fn a_million_tasks_of_one_lane_do_not_hold_up_the_ten_of_the_others() {
     let mut lanes: Vec<_> = (0..10).map(|number| lane(number, 10, 0)).collect();
-    lanes[0].ready = 1_000_000;
-    assert_eq!(counts(&lanes, &FlowLimits::default(), 100, None), vec![10; 10]);
+    lanes[0].ready = vec![count(1); 1_000_000];
+    assert_eq!(counts(&lanes, 100, None), vec![10; 10]);
     let mut expected = vec![10; 10];
     expected[0] = 910;
-    assert_eq!(counts(&lanes, &FlowLimits::default(), 1_000, None), expected);
+    assert_eq!(counts(&lanes, 1_000, None), expected);
 }
 
 #[test]
 fn a_lane_that_only_its_rate_holds_back_says_when_it_goes_on() {
-    let limits = FlowLimits { rate_per_key: Some(rate(1, 1_000, 2)), ..FlowLimits::default() };
-    let next_at =
-        |lanes: &[LaneView], limits: &FlowLimits, up_to| share(lanes, limits, up_to, None, at(0)).next_at;
+    let limits = LaneLimits { rate: Some(rate(1, 1_000, 2)), concurrency: None };
+    let next_at = |lanes: &[LaneView], limits: &LaneLimits, up_to| {
+        share(&limited(lanes, *limits), up_to, None, at(0)).next_at
+    };
     assert_eq!(next_at(&[lane(0, 5, 0)], &limits, 9), Some(at(1_000_000)));
     assert_eq!(next_at(&[lane(0, 2, 0)], &limits, 9), None, "nothing is left to wait for");
     assert_eq!(next_at(&[lane(0, 5, 0)], &limits, 1), None, "it waits for a slot, not for its rate");
-    let two_each = FlowLimits { concurrency_per_key: Some(count(2)), ..limits };
+    let two_each = LaneLimits { concurrency: Some(count(2)), ..limits };
     assert_eq!(next_at(&[lane(0, 5, 0)], &two_each, 9), None, "it waits for a task to end");
-    let heavy = LaneView { weight: count(2), ..lane(1, 5, 0) };
+    let heavy = LaneView { ready: vec![count(2); 5], ..lane(1, 0, 0) };
     assert_eq!(next_at(std::slice::from_ref(&heavy), &limits, 9), Some(at(2_000_000)));
     assert_eq!(next_at(&[lane(0, 5, 0), heavy], &limits, 9), Some(at(1_000_000)), "the earliest counts");
 }
 
 #[test]
+fn a_lane_is_charged_what_each_of_its_tasks_weighs() {
+    let five_now = rate(1, 1_000, 5);
+    let limits = LaneLimits { rate: Some(five_now), concurrency: None };
+    let weighing = |weights: &[u32]| LaneView {
+        limits,
+        ready: weights.iter().copied().map(count).collect(),
+        ..lane(0, 0, 0)
+    };
+    for (what, weights, expected, left) in [
+        ("all that fit", &[1, 3, 1, 1][..], 3, 0),
+        ("what is left stays", &[2, 1, 9], 2, 2),
+        ("who is light does not pass who is heavy", &[3, 4, 1], 1, 2),
+        ("heavier than the burst takes the burst", &[9, 1], 1, 0),
+        ("and waits for all of it", &[1, 9], 1, 4),
+    ] {
+        let view = weighing(weights);
+        let share = share(std::slice::from_ref(&view), 9, None, at(0));
+        assert_eq!(granted(std::slice::from_ref(&view), &share), [expected], "{what}");
+        assert_eq!(five_now.available(share.buckets[0].1, at(0)), left, "{what}");
+    }
+    let next_at = |weights| share(&[weighing(weights)], 9, None, at(0)).next_at;
+    assert_eq!(next_at(&[3, 4, 1]), Some(at(2_000_000)), "it is the heavy one that is waited for");
+    assert_eq!(next_at(&[1, 9]), Some(at(1_000_000)));
+}
+
+#[test]
+fn each_lane_has_its_own_limits() {
+    let one = LaneLimits { concurrency: Some(count(1)), rate: None };
+    let slow = LaneLimits { concurrency: None, rate: Some(rate(1, 1_000, 2)) };
+    let mut lanes = vec![lane(0, 9, 0), lane(1, 9, 0), lane(2, 9, 0)];
+    (lanes[0].limits, lanes[1].limits) = (one, slow);
+    assert_eq!(counts(&lanes, 12, None), [1, 2, 9]);
+}
+
+#[test]
 fn after_a_clock_jumped_back_a_lane_goes_on_at_its_rate() {
-    let limits = FlowLimits { rate_per_key: Some(rate(1, 1_000, 2)), ..FlowLimits::default() };
-    let mut lanes = [lane(0, 100, 0)];
+    let limits = LaneLimits { rate: Some(rate(1, 1_000, 2)), concurrency: None };
+    let mut lanes = limited(&[lane(0, 100, 0)], limits);
     let mut given_in_ten_looks = |mut now: i64| {
         let mut given = 0;
         for _ in 0..10 {
-            let share = share(&lanes, &limits, 9, None, at(now));
+            let share = share(&lanes, 9, None, at(now));
             given += share.grants.iter().map(|grant| grant.count.get()).sum::<usize>();
             share.buckets.iter().for_each(|&(lane, bucket)| lanes[lane].bucket = bucket);
             now = share.next_at.map_or(now, |next| next.as_microsecond() - at(0).as_microsecond());
@@ -125,7 +166,6 @@ fn limits_are_written_as_they_are_read() {
 #[derive(Debug, Clone)]
 struct Ask {
     lanes: Vec<LaneView>,
-    limits: FlowLimits,
     up_to: usize,
     after: Option<FlowKey>,
 }
@@ -134,43 +174,43 @@ fn asks() -> impl Strategy<Value = Ask> {
     let rates =
         (1_u32..50, 1_u64..2_000, 1_u32..30).prop_map(|(tokens, per, burst)| rate(tokens, per, burst));
     let concurrencies = (1_u32..12).prop_map(count);
-    let limits = (proptest::option::of(concurrencies), proptest::option::of(rates)).prop_map(
-        |(concurrency_per_key, rate_per_key)| FlowLimits { concurrency_per_key, rate_per_key, fair: true },
-    );
-    let ready = prop_oneof![Just(0_usize), 1..20_usize, Just(1_000_000)];
+    let limits = (proptest::option::of(concurrencies), proptest::option::of(rates))
+        .prop_map(|(concurrency, rate)| LaneLimits { concurrency, rate });
+    let ready = proptest::collection::vec((1_u32..40).prop_map(count), 0..20);
+    let many = Just(vec![count(1); 1_000]);
     let buckets = prop_oneof![
         Just(Bucket::FULL),
         (-3_000_000_i64..3_000_000)
             .prop_map(|micros| Bucket::from_nanos(at(micros).as_microsecond() * 1_000)),
     ];
-    let views = proptest::collection::btree_map(0..40_usize, (ready, 0..12_usize, 1_u32..4, buckets), 0..20);
-    (views, limits, 0..120_usize, proptest::option::of(0..40_usize)).prop_map(
-        |(views, limits, up_to, after)| {
-            let view = |(number, (ready, leased, weight, bucket))| LaneView {
-                weight: count(weight),
-                bucket,
-                ..lane(number, ready, leased)
-            };
-            Ask { lanes: views.into_iter().map(view).collect(), limits, up_to, after: after.map(key) }
-        },
-    )
+    let ready = prop_oneof![9 => ready, 1 => many];
+    let views = proptest::collection::btree_map(0..40_usize, (limits, ready, 0..12_usize, buckets), 0..20);
+    (views, 0..120_usize, proptest::option::of(0..40_usize)).prop_map(|(views, up_to, after)| {
+        let view = |(number, (limits, ready, leased, bucket))| LaneView {
+            key: key(number),
+            limits,
+            ready,
+            leased,
+            bucket,
+        };
+        Ask { lanes: views.into_iter().map(view).collect(), up_to, after: after.map(key) }
+    })
 }
 
 impl Ask {
     fn answer(&self) -> Share {
-        share(&self.lanes, &self.limits, self.up_to, self.after.as_ref(), at(0))
+        share(&self.lanes, self.up_to, self.after.as_ref(), at(0))
     }
 
     /// The lane after the grants, its bucket emptied task by task.
     fn left(&self, lane: usize, given: usize) -> Result<LaneView, RetryAt> {
         let mut view = self.lanes[lane].clone();
-        view.bucket = self.limits.rate_per_key.map_or(view.bucket, |rate| rate.anchored(view.bucket, at(0)));
-        for _ in 0..given {
-            if let Some(rate) = self.limits.rate_per_key {
-                view.bucket = rate.take(view.bucket, at(0), view.weight)?;
+        view.bucket = view.limits.rate.map_or(view.bucket, |rate| rate.anchored(view.bucket, at(0)));
+        for weight in view.ready.drain(..given) {
+            if let Some(rate) = view.limits.rate {
+                view.bucket = rate.take(view.bucket, at(0), weight)?;
             }
         }
-        view.ready = view.ready.saturating_sub(given);
         view.leased += given;
         Ok(view)
     }
@@ -180,13 +220,11 @@ impl Ask {
         let given = granted(&self.lanes, answer);
         let mut left = Vec::new();
         for (lane, &given) in given.iter().enumerate() {
-            if given > self.lanes[lane].ready {
+            if given > self.lanes[lane].ready.len() {
                 return Err("more than is ready");
             }
             let view = self.left(lane, given).map_err(|_| "more than the rate")?;
-            if given > 0
-                && self.limits.concurrency_per_key.is_some_and(|most| view.leased > most.get() as usize)
-            {
+            if given > 0 && view.limits.concurrency.is_some_and(|most| view.leased > most.get() as usize) {
                 return Err("more than the concurrency");
             }
             left.push(view);
@@ -195,7 +233,7 @@ impl Ask {
         if total > self.up_to {
             return Err("more than was asked");
         }
-        let with_room: Vec<_> = left.iter().filter(|view| self.limits.room(view, at(0)) > 0).collect();
+        let with_room: Vec<_> = left.iter().filter(|view| view.room(at(0)) > 0).collect();
         if total < self.up_to && !with_room.is_empty() {
             return Err("not work-conserving");
         }
@@ -218,14 +256,14 @@ impl Ask {
         let given = granted(&self.lanes, answer);
         let waits = |lane: usize| {
             let view = self.left(lane, given[lane]).expect("within the rate");
-            let unlimited = FlowLimits { rate_per_key: None, ..self.limits };
-            let by_rate = self.limits.room(&view, at(0)) == 0 && unlimited.room(&view, at(0)) > 0;
+            let unlimited = LaneView { limits: LaneLimits { rate: None, ..view.limits }, ..view.clone() };
+            let by_rate = view.room(at(0)) == 0 && unlimited.room(at(0)) > 0;
             // The first microsecond with room, by bisection: room only grows while nobody takes.
             by_rate.then(|| {
                 let (mut no, mut yes) = (0, 1_000_000_000_i64);
                 while yes - no > 1 {
                     let middle = no + (yes - no) / 2;
-                    *(if self.limits.room(&view, at(middle)) > 0 { &mut yes } else { &mut no }) = middle;
+                    *(if view.room(at(middle)) > 0 { &mut yes } else { &mut no }) = middle;
                 }
                 at(yes)
             })
@@ -247,20 +285,17 @@ fn greedy(ask: &Ask, most: impl Fn(&LaneView) -> usize) -> Share {
 
 #[test]
 fn a_share_that_is_broken_on_purpose_is_found_out() {
-    let limits = FlowLimits {
-        concurrency_per_key: Some(count(4)),
-        rate_per_key: Some(rate(1, 1_000, 3)),
-        ..FlowLimits::default()
-    };
-    let ask = Ask { lanes: vec![lane(0, 9, 2), lane(1, 9, 0), lane(2, 1, 0)], limits, up_to: 3, after: None };
+    let limits = LaneLimits { concurrency: Some(count(4)), rate: Some(rate(1, 1_000, 3)) };
+    let lanes = limited(&[lane(0, 9, 2), lane(1, 9, 0), lane(2, 1, 0)], limits);
+    let ask = Ask { lanes, up_to: 3, after: None };
     let wide = Ask { up_to: 100, ..ask.clone() };
     assert_eq!(ask.judge(&ask.answer()), Ok(()));
-    assert_eq!(ask.judge(&greedy(&ask, |view| limits.room(view, at(0)))), Err("not fair"));
+    assert_eq!(ask.judge(&greedy(&ask, |view| view.room(at(0)))), Err("not fair"));
     assert_eq!(ask.judge(&Share::default()), Err("not work-conserving"));
-    assert_eq!(wide.judge(&greedy(&wide, |view| view.ready)), Err("more than the rate"));
+    assert_eq!(wide.judge(&greedy(&wide, |view| view.ready.len())), Err("more than the rate"));
     assert_eq!(wide.judge(&greedy(&wide, |_| 3)), Err("more than the concurrency"));
     assert_eq!(wide.judge(&greedy(&wide, |_| 2)), Err("more than is ready"));
-    assert_eq!(ask.judge(&greedy(&wide, |view| limits.room(view, at(0)))), Err("more than was asked"));
+    assert_eq!(ask.judge(&greedy(&wide, |view| view.room(at(0)))), Err("more than was asked"));
     let mut uncharged = ask.answer();
     uncharged.buckets.clear();
     assert_eq!(ask.judge(&uncharged), Err("not charged"));
@@ -299,17 +334,17 @@ proptest! {
 
     #[test]
     fn with_one_slot_every_lane_is_served_in_each_round(
-        ready in proptest::collection::vec(prop_oneof![1..5_usize, Just(1_000_000)], 1..30),
+        ready in proptest::collection::vec(prop_oneof![1..5_usize, Just(1_000)], 1..30),
         start in 0..40_usize,
     ) {
         let mut lanes: Vec<_> = ready.iter().enumerate().map(|(number, &ready)| lane(number, ready, 0)).collect();
         let (mut after, mut waited) = (Some(key(start)), vec![0; lanes.len()]);
         for _ in 0..lanes.len() * 6 {
-            let Some(last) = share(&lanes, &FlowLimits::default(), 1, after.as_ref(), at(0)).last else { break };
-            lanes[last].ready -= 1;
+            let Some(last) = share(&lanes, 1, after.as_ref(), at(0)).last else { break };
+            lanes[last].ready.pop();
             after = Some(lanes[last].key.clone());
             for (lane, view) in lanes.iter().enumerate() {
-                waited[lane] = if lane == last || view.ready == 0 { 0 } else { waited[lane] + 1 };
+                waited[lane] = if lane == last || view.ready.is_empty() { 0 } else { waited[lane] + 1 };
             }
             prop_assert!(waited.iter().all(|waited| *waited < lanes.len()), "{waited:?}");
         }

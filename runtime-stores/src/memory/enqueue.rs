@@ -102,6 +102,9 @@ impl State {
     ) -> Result<Enqueued, EnqueueError> {
         content::check(&new, &self.limits)?;
         let queue = new.route.queue.clone();
+        if let (Origin::Outside, Some(rules)) = (origin, self.lines.rules.get(&queue)) {
+            rules.check(&new)?;
+        }
         let key =
             new.idempotency_key.as_ref().map(|key| (content::key_hash(&queue, key), content::hash(&new)));
         let known = key.and_then(|(hash, _)| self.known(&hash));
@@ -198,6 +201,7 @@ impl State {
             payload: new.payload.clone(),
             schema_version: new.schema_version,
             priority: new.priority,
+            weight: new.weight,
             deadline: new.deadline.map(content::whole_millis),
             run_at,
             ..task

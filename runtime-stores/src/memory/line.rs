@@ -3,15 +3,19 @@
 //! Invariant: a live task with an ordering key is its key's head, or waits behind another live one or behind a dead one that blocks.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::name::{OrderingKey, QueueName, Scope};
-use runtime_core::store::{OrderingHead, PausedScope, QueueFlow, QueuePolicy, StoreError};
+use runtime_core::store::{
+    OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueuePolicy, StoreError,
+};
 use runtime_core::task::{Held, Task, TaskState};
 
 use super::MemoryStore;
 use super::state::State;
+use crate::rules::Rules;
 
 /// What is common to the tasks of one ordering key.
 type Line = (QueueName, OrderingKey);
@@ -24,7 +28,8 @@ pub(super) struct Lines {
     /// Rows of dead tasks that block.
     blockers: BTreeMap<Line, u64>,
     paused: BTreeMap<(QueueName, Scope), (String, Timestamp)>,
-    pub(super) policies: BTreeMap<QueueName, QueuePolicy>,
+    /// Of queues that have any.
+    pub(super) rules: BTreeMap<QueueName, Rules>,
 }
 
 fn line_of(task: &Task) -> Option<Line> {
@@ -80,8 +85,10 @@ impl State {
         line_of(task).is_some_and(|line| self.lines.blockers.get(&line) == Some(&task.id.row()))
     }
 
-    pub(super) fn policy(&self, queue: &QueueName) -> QueuePolicy {
-        self.lines.policies.get(queue).cloned().unwrap_or_default()
+    /// What leases of a queue go by.
+    pub(super) fn policy(&self, queue: &QueueName) -> &QueuePolicy {
+        static DEFAULT: LazyLock<QueuePolicy> = LazyLock::new(QueuePolicy::default);
+        self.lines.rules.get(queue).map_or(&DEFAULT, Rules::policy)
     }
 
     /// Why a live task has to wait although it may be due.
@@ -116,12 +123,18 @@ impl State {
                 }
             }
         }
-        if policy == QueuePolicy::default() {
-            self.lines.policies.remove(&queue);
-        } else {
-            self.lines.policies.insert(queue.clone(), policy);
+        self.change_rules(queue, |rules| rules.declare(policy));
+    }
+
+    /// Changes what holds for a queue, and keeps no rules of one that has none.
+    fn change_rules<T>(&mut self, queue: QueueName, change: impl FnOnce(&mut Rules) -> T) -> T {
+        let rules = self.lines.rules.entry(queue.clone()).or_default();
+        let changed = change(rules);
+        if rules.are_default() {
+            self.lines.rules.remove(&queue);
         }
         self.woken.insert(queue);
+        changed
     }
 
     fn ordering_heads(&self, queue: &QueueName) -> Vec<OrderingHead> {
@@ -158,7 +171,28 @@ impl QueueFlow for MemoryStore {
 
     async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError> {
         let state = self.look()?;
-        Ok(state.lines.policies.iter().map(|(queue, policy)| (queue.clone(), policy.clone())).collect())
+        let declared = state.lines.rules.iter().map(|(queue, rules)| (queue, rules.declared()));
+        let declared = declared.filter(|(_, policy)| **policy != QueuePolicy::default());
+        Ok(declared.map(|(queue, policy)| (queue.clone(), policy.clone())).collect())
+    }
+
+    async fn override_queue(
+        &self,
+        queue: QueueName,
+        change: QueueChange,
+        reason: String,
+    ) -> Result<Option<OverriddenQueue>, StoreError> {
+        self.change(|state| {
+            let now = state.now;
+            let name = queue.clone();
+            state.change_rules(queue, |rules| rules.change(&change, &reason, now).map(|said| said.of(&name)))
+        })
+    }
+
+    async fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, StoreError> {
+        let state = self.look()?;
+        let said = state.lines.rules.iter().filter_map(|(queue, rules)| Some(rules.said()?.of(queue)));
+        Ok(said.collect())
     }
 
     async fn ordering_heads(&self, queue: QueueName) -> Result<Vec<OrderingHead>, StoreError> {

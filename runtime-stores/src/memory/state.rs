@@ -119,6 +119,7 @@ impl State {
             tenant: new.tenant,
             scope: new.scope,
             priority: new.priority,
+            weight: new.weight,
             idempotency_key: new.idempotency_key,
             ordering_key: new.ordering_key,
             run_at: run_at.unwrap_or(self.now),

@@ -1,6 +1,7 @@
 //! Rows to tasks and back.
 
 use std::fmt::Display;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -18,13 +19,13 @@ macro_rules! shared_columns {
     () => {
         "row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, schema_version, \
          created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-         causation_id, checkpoint, progress, error, ordering_key, edited"
+         causation_id, checkpoint, progress, error, ordering_key, edited, weight"
     };
 }
 pub(super) use shared_columns;
 
 /// Position of `output`, which only finished tasks have.
-pub(super) const OUTPUT: usize = 28;
+pub(super) const OUTPUT: usize = 29;
 
 /// Position of `held`, behind the shared columns of a live task. See [`super::line`].
 pub(super) const HELD: usize = OUTPUT;
@@ -48,6 +49,7 @@ pub(super) fn task(row: &Row<'_>, names: &Names, salt: u64) -> Result<Task, Faul
         tenant: name::<Tenant>(row, 17)?,
         scope: name::<Scope>(row, 18)?,
         priority: Priority(row.get(3)?),
+        weight: weight(row.get(28)?)?,
         idempotency_key: name::<IdempotencyKey>(row, 19)?,
         ordering_key: name::<OrderingKey>(row, 26)?,
         run_at: optional(row, 14)?.map_or(Ok(created_at), moment)?,
@@ -77,6 +79,10 @@ pub(super) fn task(row: &Row<'_>, names: &Names, salt: u64) -> Result<Task, Faul
 
 pub(super) fn state(number: u8) -> Result<TaskState, Fault> {
     TaskState::from_number(number).ok_or_else(|| Fault::corrupt(format!("no state {number}")))
+}
+
+pub(super) fn weight(number: u32) -> Result<NonZeroU32, Fault> {
+    NonZeroU32::new(number).ok_or_else(|| Fault::corrupt("a task of no weight".to_owned()))
 }
 
 pub(super) fn moment(millis: i64) -> Result<Timestamp, Fault> {

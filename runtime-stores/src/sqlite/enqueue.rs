@@ -53,6 +53,11 @@ impl Writer<'_> {
             return Ok(Err(refused));
         }
         let ids = self.route(&task.route)?;
+        if origin == Origin::Outside
+            && let Err(refused) = self.policies.check(ids.queue, task)
+        {
+            return Ok(Err(refused));
+        }
         let key = task
             .idempotency_key
             .as_ref()
@@ -92,6 +97,7 @@ impl Writer<'_> {
         let rare = run_at.is_some()
             || ordering_key.is_some()
             || lane.is_some()
+            || task.weight.get() != 1
             || task.deadline.is_some()
             || task.tenant.is_some()
             || scope.is_some()
@@ -123,6 +129,7 @@ impl Writer<'_> {
             insert.raw_bind_parameter(20, ordering_key)?;
             insert.raw_bind_parameter(21, held)?;
             insert.raw_bind_parameter(22, lane.as_ref().map(FlowKey::as_str))?;
+            insert.raw_bind_parameter(23, task.weight.get())?;
         }
         insert.raw_execute()?;
         self.books.enter(ids.queue, state);

@@ -139,6 +139,7 @@ impl Writer<'_> {
             new.deadline.map(content::millis_up),
             content::rank(run_at, new.priority, self.priority_step),
             lane.as_ref().map(FlowKey::as_str),
+            new.weight.get(),
         ))?;
         self.books.leave(standing.queue, standing.view.state);
         self.books.enter(standing.queue, next.state);

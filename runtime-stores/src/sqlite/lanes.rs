@@ -4,8 +4,10 @@
 //! How many of a lane are under way is in the books, since nobody else grants; its bucket is in the file and written in the
 //! transaction that grants, so that no crash gives a token twice.
 
+use std::num::NonZeroU32;
+
 use jiff::Timestamp;
-use runtime_core::flow::{Bucket, FlowLimits};
+use runtime_core::flow::{Bucket, LaneLimits};
 use runtime_core::name::{FlowKey, Scope, Tenant};
 use runtime_core::store::LaneBy;
 use runtime_core::task::LeasedTask;
@@ -15,36 +17,37 @@ use super::columns;
 use super::fault::Fault;
 use super::lease::Terms;
 use super::writer::Writer;
-use crate::lanes::{self, LANES_PER_ASK, Lane, NEXT_LOOK};
+use crate::lanes::{self, InLine, LANES_PER_ASK, Lane, NEXT_LOOK};
 
 /// Rows of one step when tasks get their lanes anew.
 const STEP: usize = 1_000;
 
 impl Writer<'_> {
     pub(super) fn lease_lanes(&mut self, up_to: usize, terms: Terms) -> Result<Vec<LeasedTask>, Fault> {
-        let limits = self.policies.of(terms.queue).limits;
+        let fair = self.policies.of(terms.queue).limits.fair;
         let now = self.timestamp()?;
         let after = self.turns.entry(terms.queue).or_default().after.clone();
         let (looked_at, complete) = self.lanes_after(terms.queue, after.as_ref())?;
         let looked_to = looked_at.last().cloned();
         let mut lanes = Vec::with_capacity(looked_at.len());
         for key in looked_at {
-            lanes.push(self.look_at_lane(&limits, terms.queue, key, up_to, now)?);
+            lanes.push(self.look_at_lane(terms.queue, key, up_to, now)?);
         }
         lanes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
 
-        let (counts, last) = lanes::decide(&limits, &lanes, up_to, after.as_ref(), now);
+        let (counts, last) = lanes::decide(fair, &lanes, up_to, after.as_ref(), now);
         let mut granted = Vec::with_capacity(lanes.len());
         let mut next_at = None;
         for (lane, count) in lanes.iter().zip(counts) {
             let mut tasks = Vec::with_capacity(count);
-            for (_, row) in lane.first.iter().take(count) {
-                if let Some((task, _)) = self.read_ready(*row, terms.queue)? {
+            for in_line in lane.first.iter().take(count) {
+                if let Some((task, _)) = self.read_ready(in_line.row, terms.queue)? {
                     tasks.extend(self.grant(task, Some(&lane.key), terms)?);
                 }
             }
-            next_at =
-                next_at.into_iter().chain(self.charge(&limits, terms.queue, lane, tasks.len(), now)?).min();
+            let weights: Vec<NonZeroU32> = tasks.iter().map(|leased| leased.task.weight).collect();
+            let told = self.charge(terms.queue, lane, count, &weights, now)?;
+            next_at = next_at.into_iter().chain(told).min();
             granted.push(tasks);
         }
         let granted = lanes::interleave(granted);
@@ -61,21 +64,26 @@ impl Writer<'_> {
         Ok(granted)
     }
 
-    /// Whether the limits of its lane, if it has one, let one more task start. Who waits for a rate is told when to come again.
-    pub(super) fn has_room(&mut self, queue: i64, key: Option<&FlowKey>) -> Result<bool, Fault> {
+    /// Whether the limits of its lane, if it has one, let a task of this weight start. Who waits for a rate is told when to come again.
+    pub(super) fn has_room(
+        &mut self,
+        queue: i64,
+        key: Option<&FlowKey>,
+        weight: NonZeroU32,
+    ) -> Result<bool, Fault> {
         let Some(key) = key else { return Ok(true) };
-        let (limits, now) = (self.policies.of(queue).limits, self.timestamp()?);
-        let lane = self.look_at_lane(&limits, queue, key.clone(), 1, now)?;
-        let (room, next_at) = lanes::room_for_one(&limits, &lane, now);
+        let now = self.timestamp()?;
+        let lane = self.look_at_lane(queue, key.clone(), 0, now)?;
+        let (room, next_at) = lanes::room_for(&lane, weight, now);
         self.books.due_changed |= self.turns.entry(queue).or_default().come_at(next_at);
         Ok(room)
     }
 
     /// One task of a lane was granted past the others.
-    pub(super) fn charge_one(&mut self, queue: i64, key: &FlowKey) -> Result<(), Fault> {
-        let (limits, now) = (self.policies.of(queue).limits, self.timestamp()?);
-        let lane = self.look_at_lane(&limits, queue, key.clone(), 1, now)?;
-        self.charge(&limits, queue, &lane, 1, now).map(drop)
+    pub(super) fn charge_one(&mut self, queue: i64, key: &FlowKey, weight: NonZeroU32) -> Result<(), Fault> {
+        let now = self.timestamp()?;
+        let lane = self.look_at_lane(queue, key.clone(), 0, now)?;
+        self.charge(queue, &lane, 0, &[weight], now).map(drop)
     }
 
     /// Lanes with ready tasks, from the one after `after` on and round, and whether these are all.
@@ -107,13 +115,13 @@ impl Writer<'_> {
 
     fn look_at_lane(
         &mut self,
-        limits: &FlowLimits,
         queue: i64,
         key: FlowKey,
         up_to: usize,
         now: Timestamp,
     ) -> Result<Lane, Fault> {
-        let bucket = match limits.rate_per_key {
+        let limits = self.policies.of(queue).limits_of(&key);
+        let bucket = match limits.rate {
             Some(rate) => {
                 let kept: Option<i64> =
                     self.sql.find_bucket.query_row((queue, key.as_str()), |row| row.get(0)).optional()?;
@@ -127,31 +135,44 @@ impl Writer<'_> {
             None => Bucket::FULL,
         };
         let leased = self.books.in_lane(queue, &key);
-        let useful = lanes::most_useful(limits, leased, bucket, up_to, now);
+        let useful = lanes::most_useful(&limits, leased, bucket, up_to, now);
+        let first = if useful > 0 { self.first_of_lane(&limits, queue, &key, useful)? } else { Vec::new() };
+        Ok(Lane { key, limits, first, leased, bucket })
+    }
+
+    /// The first ready tasks of a lane that may run beside others.
+    fn first_of_lane(
+        &mut self,
+        limits: &LaneLimits,
+        queue: i64,
+        key: &FlowKey,
+        useful: usize,
+    ) -> Result<Vec<InLine>, Fault> {
+        let suspects: Vec<i64> = self.books.suspects(queue).collect();
+        let limit = i64::try_from(useful.saturating_add(suspects.len())).unwrap_or(i64::MAX);
+        let weighed = limits.rate.is_some();
+        let select = if weighed { &mut self.sql.first_of_lane_weighed } else { &mut self.sql.first_of_lane };
         let mut first = Vec::new();
-        if useful > 0 {
-            let suspects: Vec<i64> = self.books.suspects(queue).collect();
-            let limit = i64::try_from(useful.saturating_add(suspects.len())).unwrap_or(i64::MAX);
-            let mut rows = self.sql.first_of_lane.query((queue, key.as_str(), limit))?;
-            while let Some(row) = rows.next()? {
-                let (rank, row) = (row.get(0)?, row.get(1)?);
-                if first.len() < useful && !suspects.contains(&row) {
-                    first.push((rank, row));
-                }
+        let mut rows = select.query((queue, key.as_str(), limit))?;
+        while let Some(row) = rows.next()? {
+            let weight = if weighed { columns::weight(row.get(2)?)? } else { NonZeroU32::MIN };
+            let in_line = InLine { rank: row.get(0)?, row: row.get(1)?, weight };
+            if first.len() < useful && !suspects.contains(&in_line.row) {
+                first.push(in_line);
             }
         }
-        Ok(Lane { key, first, leased, bucket })
+        Ok(first)
     }
 
     fn charge(
         &mut self,
-        limits: &FlowLimits,
         queue: i64,
         lane: &Lane,
-        granted: usize,
+        tried: usize,
+        granted: &[NonZeroU32],
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Fault> {
-        let (bucket, next_at) = lanes::charge(limits, lane, granted, now);
+        let (bucket, next_at) = lanes::charge(lane, tried, granted, now);
         if bucket != lane.bucket {
             self.keep_bucket(queue, &lane.key, bucket)?;
         }

@@ -30,7 +30,7 @@ impl Writer<'_> {
             if self.books.holds(instance, self.now) == 0 {
                 self.hold_back = HoldBack::default();
                 match self.read_ready(suspect, queue)? {
-                    Some((task, lane)) if self.has_room(queue, lane.as_ref())? => {
+                    Some((task, lane)) if self.has_room(queue, lane.as_ref(), task.weight)? => {
                         return self.grant_past_others(task, lane, Terms { alone: true, ..terms });
                     }
                     // Its lane is at a limit: others go on meanwhile.
@@ -83,7 +83,7 @@ impl Writer<'_> {
         if alone && self.books.holds(terms.instance, self.now) > 0 {
             return Ok(Vec::new());
         }
-        if !self.has_room(terms.queue, lane.as_ref())? {
+        if !self.has_room(terms.queue, lane.as_ref(), task.weight)? {
             return Ok(Vec::new());
         }
         self.grant_past_others(task, lane, Terms { alone, ..terms })
@@ -96,9 +96,10 @@ impl Writer<'_> {
         lane: Option<FlowKey>,
         terms: Terms,
     ) -> Result<Vec<LeasedTask>, Fault> {
+        let weight = task.weight;
         let granted = self.grant(task, lane.as_ref(), terms)?;
         if let (Some(lane), true) = (&lane, granted.is_some()) {
-            self.charge_one(terms.queue, lane)?;
+            self.charge_one(terms.queue, lane, weight)?;
         }
         Ok(granted.into_iter().collect())
     }

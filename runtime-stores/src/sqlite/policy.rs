@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use runtime_core::name::{FlowKey, QueueName, Scope};
-use runtime_core::store::{OrderingHead, PausedScope, QueueFlow, QueuePolicy, StoreError};
+use runtime_core::store::{
+    EnqueueError, OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueuePolicy, StoreError,
+};
 use runtime_core::task::NewTask;
 use rusqlite::Connection;
 
@@ -13,14 +15,15 @@ use super::SqliteStore;
 use super::columns::json;
 use super::fault::Fault;
 use super::writer::Writer;
+use crate::rules::{Rules, Said};
 
 /// Most queues have it.
 static DEFAULT: LazyLock<QueuePolicy> = LazyLock::new(QueuePolicy::default);
 
-/// The policies of one file, by queue number.
+/// The policies of one file, by queue number, with what operators say in their place.
 #[derive(Debug, Default)]
 pub(super) struct Policies {
-    by_queue: HashMap<i64, QueuePolicy>,
+    by_queue: HashMap<i64, Rules>,
     /// Since the last commit.
     changed: bool,
 }
@@ -28,23 +31,37 @@ pub(super) struct Policies {
 impl Policies {
     pub(super) fn load(conn: &Connection) -> Result<Self, Fault> {
         let mut by_queue = HashMap::new();
-        let mut statement =
-            conn.prepare_cached("SELECT id, policy FROM rt_queue WHERE policy IS NOT NULL")?;
+        let mut statement = conn.prepare_cached(
+            "SELECT id, policy, said FROM rt_queue WHERE policy IS NOT NULL OR said IS NOT NULL",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            by_queue.insert(row.get(0)?, parse(&row.get::<_, String>(1)?)?);
+            let declared =
+                row.get::<_, Option<String>>(1)?.map_or(Ok(QueuePolicy::default()), |text| parse(&text))?;
+            let said = row.get::<_, Option<String>>(2)?.map(|text| parse_said(&text)).transpose()?;
+            by_queue.insert(row.get(0)?, Rules::new(declared, said));
         }
         Ok(Self { by_queue, changed: false })
     }
 
+    /// What leases of a queue go by.
     pub(super) fn of(&self, queue: i64) -> &QueuePolicy {
-        // Hardly anybody sets one: then there is nothing to look up.
-        if self.by_queue.is_empty() { &DEFAULT } else { self.by_queue.get(&queue).unwrap_or(&DEFAULT) }
+        self.rules(queue).map_or(&DEFAULT, Rules::policy)
     }
 
-    fn set(&mut self, queue: i64, policy: QueuePolicy) {
+    /// Refuses a task that is heavier than its lane ever takes.
+    pub(super) fn check(&self, queue: i64, task: &NewTask) -> Result<(), EnqueueError> {
+        self.rules(queue).map_or(Ok(()), |rules| rules.check(task))
+    }
+
+    fn rules(&self, queue: i64) -> Option<&Rules> {
+        // Hardly anybody sets one: then there is nothing to look up.
+        if self.by_queue.is_empty() { None } else { self.by_queue.get(&queue) }
+    }
+
+    fn change(&mut self, queue: i64) -> &mut Rules {
         self.changed = true;
-        self.by_queue.insert(queue, policy);
+        self.by_queue.entry(queue).or_default()
     }
 
     pub(super) fn commit(&mut self) {
@@ -66,6 +83,11 @@ fn parse(text: &str) -> Result<QueuePolicy, Fault> {
     serde_json::from_str(text).map_err(|error| Fault::corrupt(format!("the policy of a queue: {error}")))
 }
 
+/// What operators say, as it is stored.
+pub(super) fn parse_said(text: &str) -> Result<Said, Fault> {
+    serde_json::from_str(text).map_err(|error| Fault::corrupt(format!("what is said of a queue: {error}")))
+}
+
 impl Writer<'_> {
     /// The lane a new task belongs to, where its queue has any.
     pub(super) fn lane_of(&self, queue: i64, task: &NewTask) -> Option<FlowKey> {
@@ -78,13 +100,13 @@ impl Writer<'_> {
         (queue, policy): &(QueueName, QueuePolicy),
     ) -> Result<(), Fault> {
         let queue = self.queue(queue)?;
-        let before = self.policies.of(queue).clone();
+        let before = self.policies.rules(queue).map(Rules::declared).unwrap_or(&DEFAULT).clone();
         if before == *policy {
             return Ok(());
         }
         let text = (*policy != *DEFAULT).then(|| json(policy)).transpose()?;
         self.conn.prepare_cached("UPDATE rt_queue SET policy = ?2 WHERE id = ?1")?.execute((queue, text))?;
-        self.policies.set(queue, policy.clone());
+        self.policies.change(queue).declare(policy.clone());
         if before.dead_head_blocks && !policy.dead_head_blocks {
             self.unblock_all(queue)?;
         }
@@ -94,12 +116,38 @@ impl Writer<'_> {
         self.books.wake(queue);
         Ok(())
     }
+
+    /// Lanes stay as they are: only the code says what makes them.
+    fn override_queue(
+        &mut self,
+        (name, change, reason): &(QueueName, QueueChange, String),
+    ) -> Result<Option<OverriddenQueue>, Fault> {
+        let (queue, now) = (self.queue(name)?, self.timestamp()?);
+        let said = self.policies.change(queue).change(change, reason, now).cloned();
+        let text = said.as_ref().map(json).transpose()?;
+        self.conn.prepare_cached("UPDATE rt_queue SET said = ?2 WHERE id = ?1")?.execute((queue, text))?;
+        self.books.wake(queue);
+        Ok(said.map(|said| said.of(name)))
+    }
 }
 
 #[async_trait]
 impl QueueFlow for SqliteStore {
     async fn set_queue_policy(&self, queue: QueueName, policy: QueuePolicy) -> Result<(), StoreError> {
         self.write((queue, policy), |writer, asked| writer.set_queue_policy(asked)).await
+    }
+
+    async fn override_queue(
+        &self,
+        queue: QueueName,
+        change: QueueChange,
+        reason: String,
+    ) -> Result<Option<OverriddenQueue>, StoreError> {
+        self.write((queue, change, reason), |writer, asked| writer.override_queue(asked)).await
+    }
+
+    async fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, StoreError> {
+        self.0.readers.read(|reader, _| reader.overridden_queues()).await
     }
 
     async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError> {

@@ -37,8 +37,8 @@ statements! {
     insert_plain = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, rank) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     insert_full = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, rank, \
-        run_at, deadline, tenant, scope, idempotency_key, trace, correlation_id, causation_id, ordering_key, held, lane) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
+        run_at, deadline, tenant, scope, idempotency_key, trace, correlation_id, causation_id, ordering_key, held, lane, weight) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
 
     find_key = "SELECT content, row, created_at, state, expires_at, keep_until FROM rt_key WHERE hash = ?1";
     /// What stood under the key before no longer does.
@@ -47,7 +47,7 @@ statements! {
     /// The larger of NULL and a number is NULL: an end that is not known yet stays so.
     keep_key = "UPDATE rt_key SET keep_until = ?2, expires_at = max(expires_at, ?2) WHERE hash = ?1";
     /// A task that was never leased takes what another one says.
-    replace = "UPDATE rt_task SET state = ?2, priority = ?3, run_at = ?4, at = ?4, schema_version = ?5, payload = ?6, deadline = ?7, rank = ?8, lane = ?9 \
+    replace = "UPDATE rt_task SET state = ?2, priority = ?3, run_at = ?4, at = ?4, schema_version = ?5, payload = ?6, deadline = ?7, rank = ?8, lane = ?9, weight = ?10 \
         WHERE row = ?1 AND epoch = 0";
 
     /// In claim order. Never through another index, whatever the statistics say.
@@ -65,19 +65,19 @@ statements! {
         ordering_key IS NOT NULL FROM rt_history WHERE row = ?1";
     finish = "INSERT INTO rt_history (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-        causation_id, checkpoint, progress, error, ordering_key, edited, output, started_at, took_us, \
+        causation_id, checkpoint, progress, error, ordering_key, edited, weight, output, started_at, took_us, \
         attempt_trace, attempt_node) \
         SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, run_at, \
         deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, \
-        coalesce(?6, error), ordering_key, edited, ?7, ?8, ?9, ?10, ?11 FROM rt_task WHERE row = ?1";
+        coalesce(?6, error), ordering_key, edited, weight, ?7, ?8, ?9, ?10, ?11 FROM rt_task WHERE row = ?1";
     delete_task = "DELETE FROM rt_task WHERE row = ?1";
     /// ?6: how it is held. ?7: milliseconds of one degree of priority.
     revive = "INSERT INTO rt_task (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-        causation_id, checkpoint, progress, error, ordering_key, edited, held, rank) \
+        causation_id, checkpoint, progress, error, ordering_key, edited, weight, held, rank) \
         SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, ?3, \
         CASE WHEN deadline > ?3 THEN deadline END, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, \
-        progress, error, ordering_key, edited, ?6, ?3 + priority * ?7 \
+        progress, error, ordering_key, edited, weight, ?6, ?3 + priority * ?7 \
         FROM rt_history WHERE row = ?1";
     delete_finished = "DELETE FROM rt_history WHERE row = ?1";
     edit = "UPDATE rt_task SET payload = ?2, edited = 1, checkpoint = NULL, progress = NULL WHERE row = ?1";
@@ -120,6 +120,9 @@ statements! {
     /// The next lane with ready tasks.
     next_lane = "SELECT lane FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND lane > ?2 AND state = 1 AND held = 0 ORDER BY lane LIMIT 1";
     first_of_lane = "SELECT rank, row FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND lane = ?2 AND state = 1 AND held = 0 \
+        ORDER BY rank, row LIMIT ?3";
+    /// The weight is in the row alone: for lanes that have a rate.
+    first_of_lane_weighed = "SELECT rank, row, weight FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND lane = ?2 AND state = 1 AND held = 0 \
         ORDER BY rank, row LIMIT ?3";
     set_lane = "UPDATE rt_task SET lane = ?2 WHERE row = ?1";
     find_bucket = "SELECT full_at FROM rt_bucket WHERE queue = ?1 AND lane = ?2";

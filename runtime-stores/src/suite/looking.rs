@@ -20,6 +20,7 @@ pub(super) async fn a_task_reads_back_as_it_was_asked_for(w: World) {
         tenant: Some("tenant ü".parse().unwrap()),
         scope: Some("store=42".parse().unwrap()),
         priority: Priority(-7),
+        weight: attempts(5),
         idempotency_key: Some("key 1".parse().unwrap()),
         unique: Unique::default(),
         ordering_key: None,
@@ -37,6 +38,7 @@ pub(super) async fn a_task_reads_back_as_it_was_asked_for(w: World) {
     assert_eq!((got.attempt, got.max_attempts, got.crash_count, got.epoch.0), (0, 9, 0, 0));
     assert_eq!((&got.route, &got.payload, got.schema_version), (&asked.route, &asked.payload, 3));
     assert_eq!((&got.tenant, &got.scope, got.priority), (&asked.tenant, &asked.scope, asked.priority));
+    assert_eq!(got.weight, asked.weight);
     assert_eq!((&got.idempotency_key, &got.trace), (&asked.idempotency_key, &asked.trace));
     assert_eq!((&got.correlation_id, got.causation_id), (&asked.correlation_id, Some(cause)));
 
@@ -51,6 +53,7 @@ pub(super) async fn a_task_reads_back_as_it_was_asked_for(w: World) {
         (&asked.payload, &asked.tenant, &asked.trace)
     );
     assert_eq!((finished.run_at, finished.priority), (asked.run_at.unwrap(), asked.priority));
+    assert_eq!(finished.weight, asked.weight);
 }
 
 pub(super) async fn lists_are_newest_first_and_paged(w: World) {

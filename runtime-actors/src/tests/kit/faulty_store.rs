@@ -18,8 +18,8 @@ use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, Begun, Capability, ContentHash, DeadGroup,
     DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
-    Firing, LeaseAsk, OrderingHead, Outbox, PausedScope, Principals, PutPrincipal, PutSchedule, PutToken,
-    QueueFlow, QueuePolicy, QueueStats, Remembered, Revision, Schedules, SqlRow, SqlValue, SteerError, Store,
+    Firing, LeaseAsk, OrderingHead, Outbox, OverriddenQueue, PausedScope, Principals, PutPrincipal, PutSchedule, PutToken,
+    QueueChange, QueueFlow, QueuePolicy, QueueStats, Remembered, Revision, Schedules, SqlRow, SqlValue, SteerError, Store,
     StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader,
     TaskStore,
 };
@@ -236,6 +236,19 @@ impl TaskReader for FaultyStore {
 impl QueueFlow for FaultyStore {
     async fn set_queue_policy(&self, queue: QueueName, policy: QueuePolicy) -> Result<(), StoreError> {
         self.inner.set_queue_policy(queue, policy).await
+    }
+
+    async fn override_queue(
+        &self,
+        queue: QueueName,
+        change: QueueChange,
+        reason: String,
+    ) -> Result<Option<OverriddenQueue>, StoreError> {
+        self.inner.override_queue(queue, change, reason).await
+    }
+
+    async fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, StoreError> {
+        self.inner.overridden_queues().await
     }
 
     async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError> {

@@ -1,7 +1,7 @@
 //! Looks at what holds tasks: heads of ordering keys, paused scopes, policies.
 
 use runtime_core::name::{OrderingKey, QueueName};
-use runtime_core::store::{OrderingHead, PausedScope, QueuePolicy};
+use runtime_core::store::{OrderingHead, OverriddenQueue, PausedScope, QueuePolicy};
 use runtime_core::task::{Held, TaskId};
 use rusqlite::types::FromSql;
 use rusqlite::{OptionalExtension, Row};
@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::super::columns::{moment, state};
 use super::super::fault::Fault;
 use super::super::line::{BEHIND, PAUSED};
+use super::super::policy::parse_said;
 use super::{Look, Reader};
 
 impl Reader {
@@ -108,6 +109,17 @@ impl Reader {
             policies.push((text(row, 0)?, policy));
         }
         Ok(policies)
+    }
+
+    pub(in super::super) fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, Fault> {
+        let sql = "SELECT name, said FROM rt_queue WHERE said IS NOT NULL ORDER BY name";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        let mut queues = Vec::new();
+        while let Some(row) = rows.next()? {
+            queues.push(parse_said(&row.get::<_, String>(1)?)?.of(&text(row, 0)?));
+        }
+        Ok(queues)
     }
 }
 
