@@ -18,10 +18,10 @@ use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, Begun, Capability, ContentHash, DeadGroup,
     DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
-    Firing, LeaseAsk, OrderingHead, Outbox, OverriddenQueue, PausedScope, Principals, PutPrincipal, PutSchedule, PutToken,
-    QueueChange, QueueFlow, QueuePolicy, QueueStats, Remembered, Revision, Schedules, SqlRow, SqlValue, SteerError, Store,
-    StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskFilter, TaskPage, TaskReader,
-    TaskStore,
+    Firing, LeaseAsk, OrderingHead, Outbox, OverriddenQueue, PausedScope, Principals, PutPrincipal,
+    PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats, Remembered, Revision, Schedules,
+    SqlRow, SqlValue, SteerError, Store, StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand,
+    TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, watch};

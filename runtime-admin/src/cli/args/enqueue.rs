@@ -32,7 +32,7 @@ pub(in crate::cli) struct EnqueueArgs {
     /// Lower goes first
     #[arg(long, default_value = "0", allow_negative_numbers = true)]
     pub(in crate::cli) priority: i16,
-    /// Tokens it takes from the rate of its lane
+    /// Tokens of its lane's rate that it takes
     #[arg(long, value_name = "TOKENS", default_value = "1")]
     pub(in crate::cli) weight: NonZeroU32,
     /// Idempotency key: same key, same task
