@@ -6,8 +6,8 @@
 //!                └────────┴────────┴──────────┴─────────┴───────┴─────────┴────────┴──┴────────┴───────┘
 //! ```
 //!
-//! [`ALL`] is the list. A place is marked with [`failpoint!`](crate::failpoint!), which checks at compile time that its name is on
-//! the list. Without the feature `faults` nothing of it is left in the program. With it, the environment variable `RUNTIME_FAILPOINT`, written
+//! [`ALL`] is the list, and [`OPERATION`] that of operations. A place is marked with [`failpoint!`](crate::failpoint!), which checks at
+//! compile time that its name is on one of them. Without the feature `faults` nothing of it is left in the program. With it, the environment variable `RUNTIME_FAILPOINT`, written
 //! `name:count`, aborts the process when the place is reached for the `count`-th time: no destructor runs, nothing is flushed.
 
 /// Every place, in the order in which a task meets them, with what is on disk there.
@@ -26,11 +26,22 @@ pub const ALL: &[(&str, &str)] = &[
     ("marked", "the outside is marked, the pump does not know it yet"),
 ];
 
-/// Whether a name is on the list.
+/// Every place of an operation, in the order of a batch, with what is on disk there.
+pub const OPERATION: &[(&str, &str)] = &[
+    ("operation_started", "the operation is on disk, nobody has been told"),
+    ("operation_uncommitted", "a batch is written in the open transaction"),
+    ("operation_committed", "a batch is on disk with how far the operation is, nobody has been told"),
+];
+
+/// Whether a name is on a list.
 pub const fn is_listed(name: &str) -> bool {
+    is_in(ALL, name) || is_in(OPERATION, name)
+}
+
+const fn is_in(list: &[(&str, &str)], name: &str) -> bool {
     let mut index = 0;
-    while index < ALL.len() {
-        if is_same(ALL[index].0.as_bytes(), name.as_bytes()) {
+    while index < list.len() {
+        if is_same(list[index].0.as_bytes(), name.as_bytes()) {
             return true;
         }
         index += 1;

@@ -31,6 +31,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod name;
 pub mod node;
+pub mod operation;
 pub mod outcome;
 pub mod rebuild;
 pub mod retry;

@@ -63,6 +63,13 @@ pub enum LifecycleEvent<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// An operator wants a task that waits to be due so long from now.
+    RescheduleAsked {
+        /// How long; zero is at once.
+        wait: Duration,
+    },
+    /// An operator wants it forgotten.
+    DeleteAsked,
     /// An operator, or an outside completion, lets a parked task go on.
     Resolved,
     /// An operator wants it not to run.
@@ -155,6 +162,16 @@ pub fn transition(view: LifecycleView, event: LifecycleEvent<'_>) -> Result<Tran
             ..to(Cancelled)
         }),
         (_, LifecycleEvent::DiscardAsked { .. }) => refuse("be discarded"),
+
+        (Scheduled | Ready, LifecycleEvent::RescheduleAsked { wait }) => {
+            Ok(Transition { wait: Some(wait), ..to(Scheduled) })
+        }
+        (_, LifecycleEvent::RescheduleAsked { .. }) => refuse("be rescheduled"),
+
+        // What waits ends before it is forgotten, so that whoever stands behind it goes on.
+        (Scheduled | Ready | Parked, LifecycleEvent::DeleteAsked) => Ok(to(Cancelled)),
+        (Done | Dead | Cancelled, LifecycleEvent::DeleteAsked) => Ok(to(view.state)),
+        (Leased, LifecycleEvent::DeleteAsked) => refuse("be deleted"),
 
         (Parked, LifecycleEvent::Resolved) => {
             Ok(Transition { attempt: view.attempt.saturating_sub(1), ..to(Ready) })
@@ -310,6 +327,8 @@ mod tests {
         assert_eq!(allowed(LifecycleEvent::Replaced { due: true }), [Scheduled, Ready]);
         assert_eq!(allowed(LifecycleEvent::ReplayAsked { due: true }), [Dead, Cancelled]);
         assert_eq!(allowed(LifecycleEvent::DiscardAsked { reason: "" }), [Dead]);
+        assert_eq!(allowed(LifecycleEvent::RescheduleAsked { wait: Duration::ZERO }), [Scheduled, Ready]);
+        assert_eq!(allowed(LifecycleEvent::DeleteAsked), [Scheduled, Ready, Parked, Done, Dead, Cancelled]);
     }
 
     #[test]

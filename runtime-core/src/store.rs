@@ -13,6 +13,7 @@ mod audit;
 mod dead;
 mod error;
 mod filter;
+mod operations;
 mod principals;
 mod queue_flow;
 mod queue_override;
@@ -30,7 +31,8 @@ use tokio::sync::Notify;
 pub use audit::{AuditFilter, AuditLog, Begun, REQUEST_ID_FOR, Remembered};
 pub use dead::{BulkReplay, DeadGroup, DeadLetters, Replayed, spread};
 pub use error::{EnqueueError, SteerError, StoreError};
-pub use filter::{QueueStats, StateCounts, TaskFilter, TaskPage};
+pub use filter::{QueueStats, StateCounts, TaskCount, TaskFilter, TaskPage};
+pub use operations::{KEPT_OPERATIONS, OperationStep, Operations, Stepped};
 pub use principals::{Principals, PutPrincipal, PutToken, StoredPrincipal};
 pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
 pub use queue_override::{Change, Limit, LimitOverride, OverriddenQueue, QueueChange, QueueOverride};
@@ -155,6 +157,14 @@ pub enum TaskCommand {
         /// Why. It becomes part of the task's error.
         reason: String,
     },
+    /// Give a task that waits for its time, or is ready, another one.
+    Reschedule {
+        /// When; now when past.
+        at: Timestamp,
+    },
+    /// Forget a task that is not under way, as if retention were over: its idempotency key stays known as long as after that. One that
+    /// waits is cancelled first.
+    Delete,
 }
 
 impl TaskCommand {
@@ -167,6 +177,8 @@ impl TaskCommand {
             Self::Cancel => "cancel",
             Self::Replay { .. } => "replay",
             Self::Discard { .. } => "discard",
+            Self::Reschedule { .. } => "reschedule",
+            Self::Delete => "delete",
         }
     }
 }
@@ -251,6 +263,17 @@ pub trait TaskReader: Send + Sync {
         after: Option<TaskId>,
         page_size: usize,
     ) -> Result<TaskPage, StoreError>;
+
+    /// Ids of tasks that fit the filter, oldest first: those made after `after`, at most `up_to`.
+    async fn walk(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        up_to: usize,
+    ) -> Result<Vec<TaskId>, StoreError>;
+
+    /// How many tasks fit the filter, by state. Stops counting live ones, and finished ones, at `at_most` each, and says so.
+    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError>;
 
     /// Depth by state and age of every queue that ever held a task. Cheap at any depth.
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError>;
@@ -370,6 +393,7 @@ pub trait Store:
     + TaskReader
     + QueueFlow
     + DeadLetters
+    + Operations
     + EffectLedger
     + Outbox
     + DesiredStates
@@ -385,6 +409,7 @@ impl<
         + TaskReader
         + QueueFlow
         + DeadLetters
+        + Operations
         + EffectLedger
         + Outbox
         + DesiredStates

@@ -8,6 +8,7 @@ mod enqueue;
 mod lanes;
 mod line;
 mod look;
+mod operations;
 mod operator;
 mod principals;
 mod schedules;
@@ -25,13 +26,14 @@ use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::operation::{Operation, OperationId, OperationSpec};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
-    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, Outbox,
-    PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, StoreError, StoredSchedule,
-    Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
+    Operations, Outbox, PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped,
+    StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::Notify;
@@ -224,6 +226,20 @@ impl TaskReader for MemoryStore {
         Ok(self.look()?.list(&filter, after, page_size))
     }
 
+    async fn walk(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        up_to: usize,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.check_batch(up_to)?;
+        Ok(self.look()?.walk(&filter, after, up_to))
+    }
+
+    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError> {
+        Ok(self.look()?.count(&filter, at_most))
+    }
+
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
         Ok(self.look()?.queue_stats())
     }
@@ -233,6 +249,35 @@ impl TaskReader for MemoryStore {
 impl DeadLetters for MemoryStore {
     async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
         Ok(self.look()?.dead_groups(filter))
+    }
+}
+
+#[async_trait]
+impl Operations for MemoryStore {
+    async fn start_operation(&self, spec: OperationSpec) -> Result<Operation, StoreError> {
+        self.change(|state| state.start_operation(spec))
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        Ok(self.look()?.operations.get(&id).cloned())
+    }
+
+    async fn operations(
+        &self,
+        before: Option<OperationId>,
+        page_size: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.check_batch(page_size)?;
+        Ok(self.look()?.operations(before, page_size))
+    }
+
+    async fn running_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        Ok(self.look()?.operations.values().filter(|known| known.is_running()).cloned().collect())
+    }
+
+    async fn step_operation(&self, step: OperationStep) -> Result<Stepped, StoreError> {
+        self.check_batch(step.tasks.len())?;
+        self.change(|state| state.step_operation(step))
     }
 }
 

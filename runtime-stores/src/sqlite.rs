@@ -21,6 +21,7 @@ mod lease;
 mod line;
 mod names;
 mod open;
+mod operations;
 mod options;
 mod owner;
 mod policy;
@@ -45,13 +46,14 @@ use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::operation::{Operation, OperationId, OperationSpec};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
-    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, Outbox,
-    PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, StoreError, StoredSchedule,
-    Swept, TaskCommand, TaskFilter, TaskPage, TaskReader, TaskStore,
+    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
+    Operations, Outbox, PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped,
+    StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -309,6 +311,20 @@ impl TaskReader for SqliteStore {
         self.0.readers.read(move |reader, look| reader.list(look, &filter, after, page_size)).await
     }
 
+    async fn walk(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        up_to: usize,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.check_batch(up_to)?;
+        self.0.readers.read(move |reader, look| reader.walk(look, &filter, after, up_to)).await
+    }
+
+    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError> {
+        self.0.readers.read(move |reader, look| reader.count(look, &filter, at_most)).await
+    }
+
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
         let capacity = self.0.limits.queue_capacity;
         let known = {
@@ -331,6 +347,35 @@ impl TaskReader for SqliteStore {
 impl DeadLetters for SqliteStore {
     async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
         self.0.readers.read(move |reader, look| reader.dead_groups(look, filter)).await
+    }
+}
+
+#[async_trait]
+impl Operations for SqliteStore {
+    async fn start_operation(&self, spec: OperationSpec) -> Result<Operation, StoreError> {
+        self.write(spec, |writer, asked| writer.start_operation(asked)).await
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.0.readers.read(move |reader, _| reader.operation(id)).await
+    }
+
+    async fn operations(
+        &self,
+        before: Option<OperationId>,
+        page_size: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.check_batch(page_size)?;
+        self.0.readers.read(move |reader, _| reader.operations(before, page_size)).await
+    }
+
+    async fn running_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.0.readers.read(|reader, _| reader.running_operations()).await
+    }
+
+    async fn step_operation(&self, step: OperationStep) -> Result<Stepped, StoreError> {
+        self.check_batch(step.tasks.len())?;
+        self.write(step, |writer, asked| writer.step_operation(asked)).await
     }
 }
 

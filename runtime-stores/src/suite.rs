@@ -18,6 +18,7 @@ mod lanes;
 mod leases;
 mod lines;
 mod looking;
+mod operations;
 mod schedules;
 mod settling;
 mod steering;
@@ -264,6 +265,19 @@ cases! {
         dead_tasks_are_replayed_by_filter_at_a_rate: [4, 9] [];
         dead_tasks_are_kept_by_a_rule_of_their_own: [8] [];
     }
+    operations {
+        a_batch_and_how_far_it_is_are_one_write: [4] [];
+        of_two_who_step_on_one_revision_one_alone_acts: [4] [];
+        what_no_longer_fits_is_passed_over: [4] [];
+        each_kind_does_what_it_says: [4] [];
+        operations_are_listed_newest_first_and_known_by_their_request: [9] [];
+        old_operations_are_forgotten_and_running_ones_never: [8] [];
+        an_operation_goes_on_where_a_crash_left_it: [1, 4] [Durable];
+        a_deleted_task_is_gone_and_its_key_stays_known: [6] [];
+        a_deleted_head_lets_the_next_go: [7] [OrderingKeys];
+        a_task_is_rescheduled_while_it_waits: [3] [];
+        walks_and_counts_fit_the_filter: [9] [];
+    }
     effects {
         a_result_is_returned_instead_of_running_again: [4] [];
         an_unkeyed_effect_without_result_is_unknown: [4] [];
@@ -435,6 +449,17 @@ macro_rules! conformance {
                 dead_tasks_are_grouped_by_what_they_died_of
                 dead_tasks_are_replayed_by_filter_at_a_rate
                 dead_tasks_are_kept_by_a_rule_of_their_own
+                a_batch_and_how_far_it_is_are_one_write
+                of_two_who_step_on_one_revision_one_alone_acts
+                what_no_longer_fits_is_passed_over
+                each_kind_does_what_it_says
+                operations_are_listed_newest_first_and_known_by_their_request
+                old_operations_are_forgotten_and_running_ones_never
+                an_operation_goes_on_where_a_crash_left_it
+                a_deleted_task_is_gone_and_its_key_stays_known
+                a_deleted_head_lets_the_next_go
+                a_task_is_rescheduled_while_it_waits
+                walks_and_counts_fit_the_filter
                 a_result_is_returned_instead_of_running_again
                 an_unkeyed_effect_without_result_is_unknown
                 the_same_step_with_other_content_is_a_conflict

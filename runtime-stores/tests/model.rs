@@ -13,6 +13,7 @@ use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 use runtime_core::error::TaskError;
 use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::limits::StoreLimits;
@@ -20,13 +21,15 @@ use runtime_core::name::{
     AppName, FlowKey, HandlerName, IdempotencyKey, InstanceName, OrderingKey, QueueName, Route, Scope,
     StepName,
 };
+use runtime_core::operation::{Operation, OperationKind, OperationSpec, OperationState};
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, SettleWith, Settled, Settlement};
 use runtime_core::schedule::{
     CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, ScheduleState, Timing, decide,
 };
 use runtime_core::store::{
-    BulkReplay, Change, EffectClass, EnqueueError, Enqueued, Fired, Firing, LaneBy, LeaseAsk, Limit,
-    LimitOverride, QueueChange, QueuePolicy, Revision, Store, StoredSchedule, TaskCommand, TaskFilter,
+    Change, EffectClass, EnqueueError, Enqueued, Fired, Firing, LaneBy, LeaseAsk, Limit, LimitOverride,
+    OperationStep, QueueChange, QueuePolicy, Revision, Stepped, Store, StoredSchedule, TaskCommand,
+    TaskFilter,
 };
 use runtime_core::task::{
     AttemptRecord, Held, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
@@ -91,7 +94,9 @@ enum Call {
     SetPolicy { queue: u8, dead_head_blocks: bool, lanes: bool, fair: bool, own_limits: bool },
     Override { queue: u8, change: QueueChange },
     Heads(u8),
-    ReplayWhere { queue: u8, limit: usize, rate: u32 },
+    StartOperation { queue: u8, kind: OperationKind },
+    StepOperation { operation: usize, up_to: usize, stale: bool },
+    WalkAndCount { queue: u8, from: usize },
     PutSchedule { name: u8, every: u32, stale: bool },
     DeleteSchedule { name: u8, stale: bool },
     FireSchedule { name: u8, stale: bool },
@@ -211,8 +216,10 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0..12_usize).prop_map(Call::Checkpoint),
         2 => (0..12_usize, 0..2_u8).prop_map(|(lease, content)| Call::BeginEffect { lease, content }),
         1 => (0..12_usize).prop_map(Call::RecordEffect),
-        3 => (0..40_usize, 0..8_u8).prop_map(|(task, command)| Call::Steer { task, command }),
-        1 => (0..2_u8, 1..3_usize, 0..3_u32).prop_map(|(queue, limit, rate)| Call::ReplayWhere { queue, limit, rate }),
+        3 => (0..40_usize, 0..10_u8).prop_map(|(task, command)| Call::Steer { task, command }),
+        1 => (0..2_u8, select(OperationKind::ALL.to_vec())).prop_map(|(queue, kind)| Call::StartOperation { queue, kind }),
+        3 => (0..3_usize, 1..4_usize, weighted(0.1)).prop_map(|(operation, up_to, stale)| Call::StepOperation { operation, up_to, stale }),
+        1 => (0..2_u8, 0..40_usize).prop_map(|(queue, from)| Call::WalkAndCount { queue, from }),
         1 => Just(Call::DeadGroups),
         1 => (0..2_u8, 5..30_u32, any::<bool>()).prop_map(|(name, every, stale)| Call::PutSchedule { name, every, stale }),
         1 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::DeleteSchedule { name, stale }),
@@ -328,6 +335,8 @@ impl Side {
                         payload: None,
                     },
                     6 => TaskCommand::Replay { at: None, payload: Some(b"7".to_vec()) },
+                    7 => TaskCommand::Delete,
+                    8 => TaskCommand::Reschedule { at: now + jiff::SignedDuration::from_secs(9) },
                     _ => TaskCommand::Discard { reason: "no".into() },
                 };
                 match self.store.steer(vec![(id, command)]).await.unwrap().remove(0) {
@@ -364,10 +373,21 @@ impl Side {
                 });
                 words.collect::<Vec<_>>().join("; ")
             }
-            Call::ReplayWhere { queue: number, limit, rate } => {
+            Call::StartOperation { queue: number, kind } => self.start_operation(*number, *kind, now).await,
+            Call::StepOperation { operation, up_to, stale } => {
+                // The newest ones, ended or not.
+                let found = self.store.operations(None, 3).await.unwrap();
+                match found.into_iter().nth(*operation) {
+                    Some(found) => self.step_operation(found, *up_to, *stale).await,
+                    None => String::new(),
+                }
+            }
+            Call::WalkAndCount { queue: number, from } => {
                 let filter = TaskFilter { queue: Some(queue(*number)), ..TaskFilter::default() };
-                let replay = BulkReplay { limit: *limit, rate: NonZeroU32::new(*rate), from: now };
-                format!("{:?}", self.store.replay_where(filter, replay).await.unwrap())
+                let after = self.tasks.get(*from).copied();
+                let walked = self.store.walk(filter.clone(), after, 100).await.unwrap();
+                let walked: Vec<usize> = walked.into_iter().map(|id| self.number(id)).collect();
+                format!("{walked:?} {:?}", self.store.count(filter, 5).await.unwrap().whole)
             }
             Call::DeadGroups => {
                 let groups = self.store.dead_groups(TaskFilter::default()).await.unwrap();
@@ -401,6 +421,44 @@ impl Side {
             },
             Call::Sweep => format!("{:?}", self.store.sweep().await.unwrap()),
             Call::Advance(_) | Call::Reopen => String::new(),
+        }
+    }
+
+    async fn start_operation(&self, number: u8, kind: OperationKind, now: jiff::Timestamp) -> String {
+        let filter = TaskFilter { queue: Some(queue(number)), ..TaskFilter::default() };
+        let spec = OperationSpec {
+            kind,
+            filter: kind.select(filter, now).unwrap(),
+            asked: String::new(),
+            rate: None,
+            reason: "no".into(),
+            by: None,
+            request_id: None,
+            matched: 0,
+        };
+        format!("{:?}", self.store.start_operation(spec).await.unwrap())
+    }
+
+    /// The next batch; the end, when nothing is left.
+    async fn step_operation(&mut self, found: Operation, up_to: usize, stale: bool) -> String {
+        let tasks = self.store.walk(found.spec.filter.clone(), found.cursor, up_to).await.unwrap();
+        let walked: Vec<usize> = tasks.iter().map(|id| self.number(*id)).collect();
+        let step = OperationStep {
+            id: found.id,
+            revision: if stale { Revision(found.revision.0 - 1) } else { found.revision },
+            cursor: tasks.last().copied().or(found.cursor),
+            state: if tasks.is_empty() { OperationState::Done } else { OperationState::Running },
+            tasks,
+            wait: Duration::from_secs(1),
+            error: None,
+        };
+        match self.store.step_operation(step).await.unwrap() {
+            Stepped::Conflict => format!("{walked:?} conflict"),
+            Stepped::Done { mut operation, under_way } => {
+                let under_way: Vec<usize> = under_way.into_iter().map(|id| self.number(id)).collect();
+                operation.cursor = operation.cursor.map(|id| self.plain_id(id));
+                format!("{walked:?} {operation:?} {under_way:?}")
+            }
         }
     }
 

@@ -8,7 +8,8 @@ use crate::name::{AppName, HandlerName, QueueName, Scope, Tenant};
 use crate::task::{Task, TaskId, TaskState};
 
 /// Which tasks to list: every given field must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TaskFilter {
     /// One of these states; empty means any.
     pub states: Vec<TaskState>,
@@ -34,6 +35,28 @@ pub struct TaskFilter {
     pub finished_since: Option<Timestamp>,
     /// Finished before this time; what is not finished does not fit.
     pub finished_until: Option<Timestamp>,
+}
+
+impl TaskFilter {
+    /// Whether a task fits.
+    pub fn fits(&self, task: &Task) -> bool {
+        fn same<T: PartialEq>(wanted: &Option<T>, got: Option<&T>) -> bool {
+            wanted.as_ref().is_none_or(|wanted| Some(wanted) == got)
+        }
+        let error = task.last_error.as_ref();
+        (self.states.is_empty() || self.states.contains(&task.state))
+            && same(&self.app, Some(&task.route.app))
+            && same(&self.queue, Some(&task.route.queue))
+            && same(&self.handler, Some(&task.route.handler))
+            && same(&self.tenant, task.tenant.as_ref())
+            && same(&self.scope, task.scope.as_ref())
+            && same(&self.code, error.map(|error| &error.code))
+            && same(&self.error_class, error.map(|error| error.code.class()).as_ref())
+            && self.created_since.is_none_or(|since| task.created_at >= since)
+            && self.created_until.is_none_or(|until| task.created_at < until)
+            && self.finished_since.is_none_or(|since| task.finished_at.is_some_and(|at| at >= since))
+            && self.finished_until.is_none_or(|until| task.finished_at.is_some_and(|at| at < until))
+    }
 }
 
 /// One page of a list.
@@ -63,6 +86,22 @@ impl StateCounts {
     /// Tasks that are not finished.
     pub fn live(&self) -> u64 {
         TaskState::ALL.into_iter().filter(|state| !state.is_finished()).map(|state| self.of(state)).sum()
+    }
+}
+
+/// How many tasks fit a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskCount {
+    /// By state.
+    pub counts: StateCounts,
+    /// Whether all were counted; else there are at least so many.
+    pub whole: bool,
+}
+
+impl TaskCount {
+    /// Tasks of all states.
+    pub fn total(&self) -> u64 {
+        TaskState::ALL.into_iter().map(|state| self.counts.of(state)).sum()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use runtime_core::name::Route;
-use runtime_core::store::{DeadGroup, QueueStats, TaskFilter, TaskPage};
+use runtime_core::store::{DeadGroup, QueueStats, StateCounts, TaskCount, TaskFilter, TaskPage};
 use runtime_core::task::{AttemptRecord, Task, TaskId};
 
 use super::state::State;
@@ -21,7 +21,7 @@ impl State {
             .live
             .values()
             .chain(self.finished.values())
-            .filter(|task| after.is_none_or(|after| task.id.row() < after.row()) && fits(filter, task))
+            .filter(|task| after.is_none_or(|after| task.id.row() < after.row()) && filter.fits(task))
             .collect();
         fitting.sort_by_key(|task| std::cmp::Reverse(task.id.row()));
         let more = fitting.len() > page_size;
@@ -30,11 +30,35 @@ impl State {
         TaskPage { tasks: fitting.into_iter().map(|task| self.shown(task)).collect(), next }
     }
 
+    pub(super) fn walk(&self, filter: &TaskFilter, after: Option<TaskId>, up_to: usize) -> Vec<TaskId> {
+        let mut fitting: Vec<TaskId> = self
+            .live
+            .values()
+            .chain(self.finished.values())
+            .filter(|task| after.is_none_or(|after| task.id.row() > after.row()) && filter.fits(task))
+            .map(|task| task.id)
+            .collect();
+        fitting.sort_by_key(|id| id.row());
+        fitting.truncate(up_to);
+        fitting
+    }
+
+    pub(super) fn count(&self, filter: &TaskFilter, at_most: u64) -> TaskCount {
+        let mut counted = TaskCount { counts: StateCounts::default(), whole: true };
+        for tasks in [&self.live, &self.finished] {
+            let mut fitting = tasks.values().filter(|task| filter.fits(task));
+            let most = usize::try_from(at_most).unwrap_or(usize::MAX);
+            fitting.by_ref().take(most).for_each(|task| *counted.counts.of_mut(task.state) += 1);
+            counted.whole &= fitting.next().is_none();
+        }
+        counted
+    }
+
     pub(super) fn dead_groups(&self, filter: TaskFilter) -> Vec<DeadGroup> {
         let Some(filter) = filter.of_the_dead() else { return Vec::new() };
         let mut groups: BTreeMap<_, DeadGroup> = BTreeMap::new();
         // In the order of their rows: the last one is the example.
-        for task in self.finished.values().filter(|task| fits(&filter, task)) {
+        for task in self.finished.values().filter(|task| filter.fits(task)) {
             let (Some(error), Some(at)) = (&task.last_error, task.finished_at) else { continue };
             let Route { app, queue, handler } = &*task.route;
             let key = (app.clone(), queue.clone(), handler.clone(), error.code.as_str());
@@ -69,22 +93,4 @@ impl State {
             })
             .collect()
     }
-}
-
-fn fits(filter: &TaskFilter, task: &Task) -> bool {
-    fn same<T: PartialEq>(wanted: &Option<T>, got: Option<&T>) -> bool {
-        wanted.as_ref().is_none_or(|wanted| Some(wanted) == got)
-    }
-    (filter.states.is_empty() || filter.states.contains(&task.state))
-        && same(&filter.app, Some(&task.route.app))
-        && same(&filter.queue, Some(&task.route.queue))
-        && same(&filter.handler, Some(&task.route.handler))
-        && same(&filter.tenant, task.tenant.as_ref())
-        && same(&filter.scope, task.scope.as_ref())
-        && same(&filter.code, task.last_error.as_ref().map(|error| &error.code))
-        && same(&filter.error_class, task.last_error.as_ref().map(|error| error.code.class()).as_ref())
-        && filter.created_since.is_none_or(|since| task.created_at >= since)
-        && filter.created_until.is_none_or(|until| task.created_at < until)
-        && filter.finished_since.is_none_or(|since| task.finished_at.is_some_and(|at| at >= since))
-        && filter.finished_until.is_none_or(|until| task.finished_at.is_some_and(|at| at < until))
 }

@@ -1,7 +1,7 @@
 //! Operators' commands and the ledger of effects.
 
 use runtime_core::error::ErrorCode;
-use runtime_core::lifecycle::transition;
+use runtime_core::lifecycle::{Transition, transition};
 use runtime_core::name::StepName;
 use runtime_core::store::{ContentHash, EffectBegun, EffectClass, SteerError, TaskCommand};
 use runtime_core::task::{Lease, Task, TaskId, TaskState};
@@ -15,6 +15,9 @@ impl State {
         let mut task = self.find(id).cloned().ok_or(SteerError::NotFound(id))?;
         let unknown_effect = waits_for_effect(&task);
         let next = transition(view(&task), content::event_of(&command, unknown_effect, self.now))?;
+        if command == TaskCommand::Delete {
+            return Ok(self.delete(task, next));
+        }
         let cancelled = next.state.is_finished();
         let row = id.row();
         match (&command, unknown_effect) {
@@ -46,6 +49,19 @@ impl State {
             task.run_at = run_at;
         }
         Ok(self.place(task, next))
+    }
+
+    /// What waits ends first; what blocks its ordering key no longer does.
+    fn delete(&mut self, task: Task, next: Transition) -> TaskState {
+        let (row, state) = (task.id.row(), next.state);
+        if task.state.is_finished() {
+            self.unblock(&task);
+        } else {
+            self.place(task, next);
+        }
+        let finished_at = self.finished.get(&row).and_then(|task| task.finished_at).unwrap_or(self.now);
+        self.forget(row, finished_at.as_millisecond());
+        state
     }
 
     pub(super) fn begin_effect(

@@ -11,6 +11,7 @@ use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, Transition, runs_al
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{FlowKey, PrincipalName, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::operation::{Operation, OperationId};
 use runtime_core::store::{ContentHash, StateCounts, StoredPrincipal, StoredSchedule};
 use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Task, TaskId, TaskState};
 
@@ -47,6 +48,7 @@ pub(super) struct State {
     /// Oldest first.
     pub(super) tokens: Vec<Token>,
     pub(super) audit: Audit,
+    pub(super) operations: BTreeMap<OperationId, Operation>,
     pub(super) counts: BTreeMap<QueueName, StateCounts>,
     pub(super) hold_back: HoldBack,
     pub(super) woken: HashSet<QueueName>,
@@ -58,6 +60,7 @@ pub(super) struct State {
     salt: u64,
     last_row: u64,
     pub(super) last_position: u64,
+    pub(super) last_operation: u64,
 }
 
 impl State {
@@ -82,6 +85,7 @@ impl State {
             principals: BTreeMap::new(),
             tokens: Vec::new(),
             audit: Audit::default(),
+            operations: BTreeMap::new(),
             counts: BTreeMap::new(),
             hold_back: HoldBack::default(),
             woken: HashSet::new(),
@@ -91,6 +95,7 @@ impl State {
             salt,
             last_row: 0,
             last_position: 0,
+            last_operation: 0,
         }
     }
 

@@ -55,18 +55,23 @@ impl State {
         let mut old = self.old(Kept::Finished);
         old.extend(self.old(Kept::Dead));
         for (row, finished_at) in &old {
-            let Some(task) = self.remove(*row) else { continue };
-            self.ended.remove(row);
-            self.effects.retain(|(owner, _), _| owner != row);
-            let until = finished_at.saturating_add(self.retention.keeps_keys());
-            let until = jiff::Timestamp::from_millisecond(until).unwrap_or(jiff::Timestamp::MAX);
-            if let Some(known) = self.keys.values_mut().find(|known| known.id == task.id) {
-                known.outlive(task.state, until);
-            }
+            self.forget(*row, *finished_at);
         }
         let now = self.now;
         self.keys.retain(|_, known| !known.is_over(now));
         old.len()
+    }
+
+    /// Forgets a finished task; its key is known for a while yet.
+    pub(super) fn forget(&mut self, row: u64, finished_at: i64) {
+        let Some(task) = self.remove(row) else { return };
+        self.ended.remove(&row);
+        self.effects.retain(|(owner, _), _| *owner != row);
+        let until = finished_at.saturating_add(self.retention.keeps_keys());
+        let until = jiff::Timestamp::from_millisecond(until).unwrap_or(jiff::Timestamp::MAX);
+        if let Some(known) = self.keys.values_mut().find(|known| known.id == task.id) {
+            known.outlive(task.state, until);
+        }
     }
 
     /// What this rule no longer keeps: rows, and when they finished.

@@ -22,6 +22,8 @@ pub(super) struct Conditions {
     finished: bool,
     /// Where the finished ones are looked up.
     history: &'static str,
+    /// Of the finished ones only those of one state that is not done: their indexes have them in the order of rows.
+    one_bad_state: bool,
 }
 
 impl Conditions {
@@ -36,6 +38,7 @@ impl Conditions {
                 && filter.finished_until.is_none(),
             finished: states.iter().any(|state| state.is_finished()),
             history: history(filter, &states),
+            one_bad_state: one_bad_state(&states),
         };
         if !filter.states.is_empty() {
             let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
@@ -99,6 +102,53 @@ impl Conditions {
         (format!("{select} ORDER BY row DESC LIMIT ?{}", self.values.len()), self.values)
     }
 
+    /// Row and creation of each, oldest first, from after a task on. Always in the order of rows, so that a walk over all of them reads each
+    /// row once, however few fit and however many steps it takes.
+    pub(super) fn walk(mut self, after: Option<TaskId>, up_to: usize) -> (String, Vec<Value>) {
+        self.add("row > ?", Value::Integer(after.map_or(0, row_of)));
+        self.values.push(Value::Integer(i64::try_from(up_to).unwrap_or(i64::MAX)));
+        let limit = self.values.len();
+        let select = |table: &str| format!("SELECT row, created_at FROM {table} {}", self.sql);
+        let live = select("rt_task NOT INDEXED WHERE");
+        let history = select(&format!(
+            "rt_history{}",
+            if self.one_bad_state { self.history } else { " NOT INDEXED WHERE" }
+        ));
+        let select = match (self.live, self.finished) {
+            (true, true) => format!("{live} UNION ALL {history}"),
+            (true, false) => live,
+            (false, _) => history,
+        };
+        (format!("{select} ORDER BY row LIMIT ?{limit}"), self.values)
+    }
+
+    /// Whether the task whose row is bound behind the values fits.
+    pub(super) fn one(self) -> (String, Vec<Value>) {
+        let (sql, row) = (&self.sql, self.values.len() + 1);
+        let of = |table: &str| format!("SELECT 1 FROM {table} NOT INDEXED WHERE row = ?{row} AND {sql}");
+        let select = match (self.live, self.finished) {
+            (true, true) => format!("{} UNION ALL {}", of("rt_task"), of("rt_history")),
+            (true, false) => of("rt_task"),
+            (false, _) => of("rt_history"),
+        };
+        (select, self.values)
+    }
+
+    /// State and number, of at most so many live ones, and of at most so many finished ones.
+    pub(super) fn counts(self, at_most: u64) -> Vec<(String, Vec<Value>)> {
+        let mut values = self.values;
+        values.push(Value::Integer(i64::try_from(at_most).unwrap_or(i64::MAX)));
+        let (sql, limit) = (&self.sql, values.len());
+        let tables =
+            [(self.live, "rt_task WHERE".to_owned()), (self.finished, format!("rt_history{}", self.history))];
+        let tables = tables.into_iter().filter(|(wanted, _)| *wanted);
+        let count = |(_, table): (bool, String)| {
+            let select = format!("SELECT state FROM {table} {sql} LIMIT ?{limit}");
+            (format!("SELECT state, count(*) FROM ({select}) GROUP BY state"), values.clone())
+        };
+        tables.map(count).collect()
+    }
+
     /// Route, code, how many, first and last end, last row of each group.
     pub(super) fn dead_groups(self) -> (String, Vec<Value>) {
         let (sql, history) = (&self.sql, self.history);
@@ -119,18 +169,22 @@ impl Conditions {
 /// SQLite does not see by itself that it fits, and would read history whole.
 fn history(filter: &TaskFilter, states: &[TaskState]) -> &'static str {
     let mut finished = states.iter().filter(|state| state.is_finished());
-    let one_state = finished.clone().count() == 1;
     if finished.any(|state| *state == TaskState::Done) {
         " WHERE"
     } else if filter.scope.is_some() {
         " INDEXED BY rt_history_bad_scope WHERE state <> 4 AND scope IS NOT NULL AND"
     } else if filter.queue.is_some() {
         " INDEXED BY rt_history_bad_queue WHERE state <> 4 AND"
-    } else if one_state {
+    } else if one_bad_state(states) {
         " INDEXED BY rt_history_bad WHERE state <> 4 AND"
     } else {
         " WHERE state <> 4 AND"
     }
+}
+
+fn one_bad_state(states: &[TaskState]) -> bool {
+    let mut finished = states.iter().filter(|state| state.is_finished());
+    matches!((finished.next(), finished.next()), (Some(TaskState::Dead | TaskState::Cancelled), None))
 }
 
 #[cfg(test)]
@@ -173,6 +227,42 @@ mod tests {
                 groups.starts_with("SEARCH rt_history USING INDEX rt_history_bad"),
                 "{filter:?}: {groups}"
             );
+        }
+    }
+
+    #[test]
+    fn a_walk_goes_by_rows_and_never_sorts() {
+        let conn = Connection::open_in_memory().unwrap();
+        MIGRATIONS.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
+        let queue = QueueName::new("work").unwrap();
+        let mut names = Names::default();
+        names.intern_queue(&conn, &queue).unwrap();
+        let scope: Scope = "store=1".parse().unwrap();
+        let any = TaskFilter::default;
+        let filters = [
+            any(),
+            TaskFilter { states: vec![TaskState::Scheduled, TaskState::Ready], ..any() },
+            TaskFilter { states: vec![TaskState::Dead, TaskState::Cancelled], ..any() },
+            TaskFilter { states: vec![TaskState::Done], queue: Some(queue.clone()), ..any() },
+            TaskFilter { states: vec![TaskState::Dead], queue: Some(queue.clone()), ..any() },
+            TaskFilter { states: vec![TaskState::Dead], scope: Some(scope.clone()), ..any() },
+            TaskFilter { states: vec![TaskState::Dead], ..any() },
+            TaskFilter { scope: Some(scope), queue: Some(queue), ..any() },
+        ];
+        for filter in filters {
+            let conditions = || Conditions::of(&filter, None, &names).unwrap();
+            let walk = plan(&conn, conditions().walk(None, 500));
+            assert!(!walk.contains("TEMP B-TREE") && !walk.contains("SCAN"), "{filter:?}: {walk}");
+            let one = {
+                let (sql, mut values) = conditions().one();
+                values.push(Value::Integer(1));
+                plan(&conn, (sql, values))
+            };
+            let by_row = one.matches("USING INTEGER PRIMARY KEY (rowid=?)").count();
+            assert!(by_row >= 1 && !one.contains("SCAN"), "{filter:?}: {one}");
+            for counted in conditions().counts(10) {
+                plan(&conn, counted);
+            }
         }
     }
 }

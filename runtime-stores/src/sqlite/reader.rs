@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runtime_core::event::{NewEvent, StoredEvent};
 use runtime_core::name::{InstanceName, Route};
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::store::{DeadGroup, QueueStats, SqlRow, SqlValue, StoreError, TaskFilter, TaskPage};
+use runtime_core::store::{
+    DeadGroup, QueueStats, SqlRow, SqlValue, StateCounts, StoreError, TaskCount, TaskFilter, TaskPage,
+};
 use runtime_core::task::{AttemptRecord, Epoch, Task, TaskId, TaskState};
 use rusqlite::{Connection, params_from_iter};
 use tokio::sync::Semaphore;
@@ -189,6 +191,51 @@ impl Reader {
         tasks.truncate(page_size);
         let next = if more { tasks.last().map(|task| task.id) } else { None };
         Ok(TaskPage { tasks, next })
+    }
+
+    pub(super) fn walk(
+        &self,
+        look: &Look<'_>,
+        filter: &TaskFilter,
+        after: Option<TaskId>,
+        up_to: usize,
+    ) -> Result<Vec<TaskId>, Fault> {
+        let Some(conditions) = Conditions::of(filter, None, look.names) else { return Ok(Vec::new()) };
+        let (sql, values) = conditions.walk(after, up_to);
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut ids = Vec::new();
+        while let Some(row) = rows.next()? {
+            let number: i64 = row.get(0)?;
+            ids.push(TaskId::new(moment(row.get(1)?)?, look.salt, number.unsigned_abs()));
+        }
+        Ok(ids)
+    }
+
+    pub(super) fn count(
+        &self,
+        look: &Look<'_>,
+        filter: &TaskFilter,
+        at_most: u64,
+    ) -> Result<TaskCount, Fault> {
+        let mut counted = TaskCount { counts: StateCounts::default(), whole: true };
+        let Some(conditions) = Conditions::of(filter, None, look.names) else { return Ok(counted) };
+        // One snapshot: a task that moves to history meanwhile is counted in one of the two.
+        let tx = self.conn.unchecked_transaction()?;
+        for (sql, values) in conditions.counts(at_most.saturating_add(1)) {
+            let mut statement = tx.prepare_cached(&sql)?;
+            let mut rows = statement.query(params_from_iter(values))?;
+            let mut found = 0;
+            while let Some(row) = rows.next()? {
+                let (state, tasks) = (columns::state(row.get(0)?)?, row.get::<_, i64>(1)?.unsigned_abs());
+                found += tasks;
+                // One more than was asked for was looked at, to see whether there is one.
+                let surplus = found.saturating_sub(at_most).min(tasks);
+                counted.whole &= surplus == 0;
+                *counted.counts.of_mut(state) += tasks - surplus;
+            }
+        }
+        Ok(counted)
     }
 
     pub(super) fn dead_groups(&self, look: &Look<'_>, filter: TaskFilter) -> Result<Vec<DeadGroup>, Fault> {

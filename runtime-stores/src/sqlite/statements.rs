@@ -79,6 +79,7 @@ statements! {
         CASE WHEN deadline > ?3 THEN deadline END, 0, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, \
         progress, error, ordering_key, edited, weight, ?6, ?3 + priority * ?7 \
         FROM rt_history WHERE row = ?1";
+    finished_key = "SELECT at, idempotency_key FROM rt_history WHERE row = ?1";
     delete_finished = "DELETE FROM rt_history WHERE row = ?1";
     edit = "UPDATE rt_task SET payload = ?2, edited = 1, checkpoint = NULL, progress = NULL WHERE row = ?1";
     discard = "UPDATE rt_history SET state = ?2, at = ?3, error = ?4 WHERE row = ?1";

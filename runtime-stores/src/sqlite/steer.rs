@@ -19,7 +19,7 @@ impl Writer<'_> {
         commands.iter().map(|(id, command)| self.steer_one(*id, command)).collect()
     }
 
-    fn steer_one(
+    pub(super) fn steer_one(
         &mut self,
         id: TaskId,
         command: &TaskCommand,
@@ -49,6 +49,11 @@ impl Writer<'_> {
             Err(not_allowed) => return Ok(Err(not_allowed.into())),
         };
         match (command, unknown_effect) {
+            (TaskCommand::Delete, _) => {
+                let state = self.place(row, standing, next)?;
+                self.delete_finished(row, standing.queue, state)?;
+                return Ok(Ok(state));
+            }
             (TaskCommand::Approve, true) => drop(self.sql.assume_effects.execute((row, b"null".as_slice()))?),
             (TaskCommand::Reject, true) => drop(self.sql.withdraw_effects.execute([row])?),
             (TaskCommand::Approve, false) => drop(self.sql.approve.execute([row])?),
@@ -69,6 +74,11 @@ impl Writer<'_> {
             Ok(next) => next,
             Err(not_allowed) => return Ok(Err(not_allowed.into())),
         };
+        if *command == TaskCommand::Delete {
+            self.unblock(row, standing.queue)?;
+            self.delete_finished(row, standing.queue, next.state)?;
+            return Ok(Ok(next.state));
+        }
         if next.state.is_finished() {
             let error = next.error.as_ref().map(json).transpose()?;
             self.sql.discard.execute((row, next.state.number(), self.now, error))?;

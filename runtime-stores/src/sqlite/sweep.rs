@@ -217,6 +217,13 @@ impl Writer<'_> {
         Ok((old.len(), more))
     }
 
+    /// Forgets one finished task, whatever retention says.
+    pub(super) fn delete_finished(&mut self, row: i64, queue: i64, state: TaskState) -> Result<(), Fault> {
+        let (at, key): (i64, Option<String>) =
+            self.sql.finished_key.query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.forget(row, at, state, queue, key.as_deref())
+    }
+
     fn forget(
         &mut self,
         row: i64,

@@ -13,15 +13,17 @@ use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, PrincipalName, QueueName, ScheduleName, Scope, StepName};
 use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::operation::{Operation, OperationId, OperationSpec};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, Begun, Capability, ContentHash, DeadGroup,
     DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
-    Firing, LeaseAsk, OrderingHead, Outbox, OverriddenQueue, PausedScope, Principals, PutPrincipal,
-    PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats, Remembered, Revision, Schedules,
-    SqlRow, SqlValue, SteerError, Store, StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand,
-    TaskFilter, TaskPage, TaskReader, TaskStore,
+    Firing, LeaseAsk, OperationStep, Operations, OrderingHead, Outbox, OverriddenQueue, PausedScope,
+    Principals, PutPrincipal, PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats,
+    Remembered, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped, Store, StoreError,
+    StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader,
+    TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, watch};
@@ -47,6 +49,13 @@ pub(crate) enum StoreCall {
     Fire,
     /// The decision is written, and its answer is lost.
     FireAnswer,
+    Walk,
+    StartOperation,
+    RunningOperations,
+    /// Before the batch is written.
+    StepOperation,
+    /// The batch is written, and its answer is lost.
+    StepAnswer,
 }
 
 /// What a call does before it reaches the store.
@@ -226,6 +235,20 @@ impl TaskReader for FaultyStore {
         self.inner.list(filter, after, page_size).await
     }
 
+    async fn walk(
+        &self,
+        filter: TaskFilter,
+        after: Option<TaskId>,
+        up_to: usize,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.pass(StoreCall::Walk).await?;
+        self.inner.walk(filter, after, up_to).await
+    }
+
+    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError> {
+        self.inner.count(filter, at_most).await
+    }
+
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
         self.pass(StoreCall::Stats).await?;
         self.inner.queue_stats().await
@@ -278,6 +301,38 @@ impl QueueFlow for FaultyStore {
 impl DeadLetters for FaultyStore {
     async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
         self.inner.dead_groups(filter).await
+    }
+}
+
+#[async_trait]
+impl Operations for FaultyStore {
+    async fn start_operation(&self, spec: OperationSpec) -> Result<Operation, StoreError> {
+        self.pass(StoreCall::StartOperation).await?;
+        self.inner.start_operation(spec).await
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.inner.operation(id).await
+    }
+
+    async fn operations(
+        &self,
+        before: Option<OperationId>,
+        page_size: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.inner.operations(before, page_size).await
+    }
+
+    async fn running_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.pass(StoreCall::RunningOperations).await?;
+        self.inner.running_operations().await
+    }
+
+    async fn step_operation(&self, step: OperationStep) -> Result<Stepped, StoreError> {
+        self.pass(StoreCall::StepOperation).await?;
+        let stepped = self.inner.step_operation(step).await?;
+        self.pass(StoreCall::StepAnswer).await?;
+        Ok(stepped)
     }
 }
 
