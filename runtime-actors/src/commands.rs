@@ -123,6 +123,9 @@ impl NodeActor for ActorCommandProcessor {
             Command::ListTasks { filter, after, page_size, reply } => {
                 answer(reply, async move { Ok(store.list(filter, after, page_size).await?) });
             }
+            Command::CountTasks { filter, at_most, reply } => {
+                answer(reply, async move { Ok(store.count(filter, at_most).await?) });
+            }
             Command::GetTask { id, reply } => answer(reply, detail(self.platform.clone(), id)),
             Command::SteerTask { id, command, reply } => {
                 hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });

@@ -207,6 +207,18 @@ impl AdminClient {
         Ok(self.task_service().get_task(self.request(request)).await?.into_inner())
     }
 
+    /// How many tasks fit `filter`, by state.
+    pub async fn count_tasks(&self, filter: &str) -> Result<v1::CountTasksResponse, ClientError> {
+        let request = self.request(v1::CountTasksRequest { filter: filter.to_owned() });
+        Ok(self.task_service().count_tasks(request).await?.into_inner())
+    }
+
+    /// What a task was given and what it gave.
+    pub async fn task_payload(&self, id: TaskId) -> Result<v1::GetTaskPayloadResponse, ClientError> {
+        let request = self.request(v1::GetTaskPayloadRequest { name: task_name(id) });
+        Ok(self.task_service().get_task_payload(request).await?.into_inner())
+    }
+
     /// Makes a task.
     pub async fn enqueue(
         &self,
@@ -248,6 +260,14 @@ impl AdminClient {
             TaskCommand::Discard { reason } => {
                 let request = v1::DiscardTaskRequest { name, reason };
                 tasks.discard_task(self.request(request)).await?.into_inner().state()
+            }
+            TaskCommand::Reschedule { at } => {
+                let request = v1::RescheduleTaskRequest { name, at: Some(timestamp(at)) };
+                tasks.reschedule_task(self.request(request)).await?.into_inner().state()
+            }
+            TaskCommand::Delete { reason } => {
+                let request = v1::DeleteTaskRequest { name, reason };
+                tasks.delete_task(self.request(request)).await?.into_inner().state()
             }
         };
         Ok(state)

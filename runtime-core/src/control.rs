@@ -22,7 +22,9 @@ pub use schedules::{Backfilled, MAX_BACKFILL, ScheduleCommand, ScheduleView};
 use crate::error::{ErrorCode, TaskError};
 use crate::name::{AppName, CorrelationId, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
-use crate::store::{Capability, Enqueued, QueueStats, StateCounts, TaskCommand, TaskFilter, TaskPage};
+use crate::store::{
+    Capability, Enqueued, QueueStats, StateCounts, TaskCommand, TaskCount, TaskFilter, TaskPage,
+};
 use crate::task::{AttemptRecord, NewTask, Task, TaskId, TaskState};
 use crate::worker::WorkerDescriptor;
 
@@ -298,6 +300,15 @@ pub enum Command {
         page_size: usize,
         /// The answer.
         reply: Reply<TaskPage>,
+    },
+    /// How many tasks fit a filter.
+    CountTasks {
+        /// Which.
+        filter: TaskFilter,
+        /// Stop counting there.
+        at_most: u64,
+        /// The answer.
+        reply: Reply<TaskCount>,
     },
     /// One task with its attempts.
     GetTask {

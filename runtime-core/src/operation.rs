@@ -97,7 +97,7 @@ impl OperationKind {
             Self::Cancel => TaskCommand::Cancel,
             Self::Replay => TaskCommand::Replay { at: None, payload: None },
             Self::Discard => TaskCommand::Discard { reason: reason.to_owned() },
-            Self::Purge => TaskCommand::Delete,
+            Self::Purge => TaskCommand::Delete { reason: reason.to_owned() },
         }
     }
 

@@ -164,7 +164,10 @@ pub enum TaskCommand {
     },
     /// Forget a task that is not under way, as if retention were over: its idempotency key stays known as long as after that. One that
     /// waits is cancelled first.
-    Delete,
+    Delete {
+        /// Why. It goes into the log: of the task nothing is kept.
+        reason: String,
+    },
 }
 
 impl TaskCommand {
@@ -178,7 +181,7 @@ impl TaskCommand {
             Self::Replay { .. } => "replay",
             Self::Discard { .. } => "discard",
             Self::Reschedule { .. } => "reschedule",
-            Self::Delete => "delete",
+            Self::Delete { .. } => "delete",
         }
     }
 }

@@ -83,7 +83,7 @@ pub(crate) fn event_of(command: &TaskCommand, unknown_effect: bool, now: Timesta
             let wait = whole_millis(*at).duration_since(now);
             LifecycleEvent::RescheduleAsked { wait: Duration::try_from(wait).unwrap_or_default() }
         }
-        TaskCommand::Delete => LifecycleEvent::DeleteAsked,
+        TaskCommand::Delete { .. } => LifecycleEvent::DeleteAsked,
         TaskCommand::Approve => LifecycleEvent::Resolved,
         // "It did not happen" lets the task go on; "no" to a question ends it.
         TaskCommand::Reject if unknown_effect => LifecycleEvent::Resolved,

@@ -335,7 +335,7 @@ impl Side {
                         payload: None,
                     },
                     6 => TaskCommand::Replay { at: None, payload: Some(b"7".to_vec()) },
-                    7 => TaskCommand::Delete,
+                    7 => TaskCommand::Delete { reason: "no".into() },
                     8 => TaskCommand::Reschedule { at: now + jiff::SignedDuration::from_secs(9) },
                     _ => TaskCommand::Discard { reason: "no".into() },
                 };

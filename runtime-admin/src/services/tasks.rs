@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use runtime_core::control::{Command, CommandError};
 use runtime_core::error::ErrorCode;
-use runtime_core::store::{TaskCommand, TaskPage};
+use runtime_core::store::{TaskCommand, TaskFilter, TaskPage};
 use runtime_core::task::TaskId;
 use runtime_proto::v1;
 use runtime_proto::v1::task_service_server::TaskService;
@@ -18,6 +18,9 @@ use crate::status::{Resource, invalid, refusal};
 
 /// Pages of the store that one call looks through at most, when the filter holds what the store cannot select.
 const MAX_LOOKS: usize = 20;
+
+/// Tasks that are counted at most, live ones and finished ones each: a count answers soon, however many there are.
+const MAX_COUNT: u64 = 100_000;
 
 /// Longest reason in bytes: each task that is discarded keeps a copy.
 pub(super) const MAX_REASON_BYTES: usize = 1_024;
@@ -65,6 +68,58 @@ impl TaskService for Tasks {
             task: Some(convert::task(&detail.task)),
             attempts: detail.attempts.iter().map(convert::attempt).collect(),
         }))
+    }
+
+    async fn count_tasks(
+        &self,
+        request: Request<v1::CountTasksRequest>,
+    ) -> Result<Response<v1::CountTasksResponse>, Status> {
+        let filter = selected(&request.get_ref().filter)?;
+        let door = self.0.for_call(request.metadata());
+        let (system, at_most) = (Resource::system(), MAX_COUNT);
+        let count = door.ask(&system, |reply| Command::CountTasks { filter, at_most, reply }).await?;
+        Ok(Response::new(v1::CountTasksResponse {
+            counts: Some(convert::counts(&count.counts)),
+            total: count.total(),
+            at_least: !count.whole,
+        }))
+    }
+
+    async fn get_task_payload(
+        &self,
+        request: Request<v1::GetTaskPayloadRequest>,
+    ) -> Result<Response<v1::GetTaskPayloadResponse>, Status> {
+        let (id, about) = convert::task_from_wire(&request.get_ref().name)?;
+        let door = self.0.for_call(request.metadata());
+        tracing::info!(task = %id, "an operator reads a payload");
+        let task = door.ask(&about, |reply| Command::GetTask { id, reply }).await?.task;
+        Ok(Response::new(v1::GetTaskPayloadResponse {
+            payload: task.payload,
+            schema_version: task.schema_version,
+            output: task.output.unwrap_or_default(),
+        }))
+    }
+
+    async fn reschedule_task(
+        &self,
+        request: Request<v1::RescheduleTaskRequest>,
+    ) -> Result<Response<v1::RescheduleTaskResponse>, Status> {
+        let at = convert::moment("at", request.get_ref().at)?;
+        let at = at.ok_or_else(|| invalid("at", "name the time"))?;
+        let command = TaskCommand::Reschedule { at };
+        let state = self.steer(request.metadata(), &request.get_ref().name, command).await?;
+        Ok(Response::new(v1::RescheduleTaskResponse { state: state.into() }))
+    }
+
+    async fn delete_task(
+        &self,
+        request: Request<v1::DeleteTaskRequest>,
+    ) -> Result<Response<v1::DeleteTaskResponse>, Status> {
+        let v1::DeleteTaskRequest { name, reason: why } = request.get_ref();
+        let command = TaskCommand::Delete { reason: reason(why.clone())? };
+        tracing::info!(task = name, reason = why, "an operator deletes a task");
+        let state = self.steer(request.metadata(), name, command).await?;
+        Ok(Response::new(v1::DeleteTaskResponse { state: state.into() }))
     }
 
     async fn enqueue_task(
@@ -165,10 +220,16 @@ pub(super) async fn listed(
     Ok((tasks, next_page_token))
 }
 
+/// A filter that the store selects by as a whole: nobody looks at each task between count and deed.
+pub(super) fn selected(filter: &str) -> Result<TaskFilter, Status> {
+    let filter: Filter = filter.parse().map_err(|error| invalid("filter", format!("{error}")))?;
+    filter.whole().ok_or_else(|| invalid("filter", "a prefix lists, it does not select: compare by '='"))
+}
+
 /// Why something is discarded.
 pub(super) fn reason(text: String) -> Result<String, Status> {
     match text.trim() {
-        "" => Err(invalid("reason", "nothing is discarded without a reason")),
+        "" => Err(invalid("reason", "nothing is discarded or deleted without a reason")),
         _ if text.len() > MAX_REASON_BYTES => {
             Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")))
         }

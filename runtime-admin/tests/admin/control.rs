@@ -333,6 +333,10 @@ impl World {
             TaskCommand::Cancel => LifecycleEvent::CancelAsked,
             TaskCommand::Replay { ref at, .. } => LifecycleEvent::ReplayAsked { due: at.is_none() },
             TaskCommand::Discard { ref reason } => LifecycleEvent::DiscardAsked { reason },
+            TaskCommand::Reschedule { at: until } => LifecycleEvent::RescheduleAsked {
+                wait: Duration::try_from(until.duration_since(at(0))).unwrap_or_default(),
+            },
+            TaskCommand::Delete { .. } => LifecycleEvent::DeleteAsked,
         };
         let next = transition(view, event).map_err(|error| CommandError::precondition(error.to_string()))?;
         task.state = next.state;

@@ -15,7 +15,7 @@ impl State {
         let mut task = self.find(id).cloned().ok_or(SteerError::NotFound(id))?;
         let unknown_effect = waits_for_effect(&task);
         let next = transition(view(&task), content::event_of(&command, unknown_effect, self.now))?;
-        if command == TaskCommand::Delete {
+        if matches!(command, TaskCommand::Delete { .. }) {
             return Ok(self.delete(task, next));
         }
         let cancelled = next.state.is_finished();

@@ -49,7 +49,7 @@ impl Writer<'_> {
             Err(not_allowed) => return Ok(Err(not_allowed.into())),
         };
         match (command, unknown_effect) {
-            (TaskCommand::Delete, _) => {
+            (TaskCommand::Delete { .. }, _) => {
                 let state = self.place(row, standing, next)?;
                 self.delete_finished(row, standing.queue, state)?;
                 return Ok(Ok(state));
@@ -74,7 +74,7 @@ impl Writer<'_> {
             Ok(next) => next,
             Err(not_allowed) => return Ok(Err(not_allowed.into())),
         };
-        if *command == TaskCommand::Delete {
+        if matches!(command, TaskCommand::Delete { .. }) {
             self.unblock(row, standing.queue)?;
             self.delete_finished(row, standing.queue, next.state)?;
             return Ok(Ok(next.state));

@@ -62,6 +62,10 @@ async fn go_on(w: &World, operation: &Operation, up_to: usize) -> (Operation, Ve
     }
 }
 
+fn delete() -> TaskCommand {
+    TaskCommand::Delete { reason: "no longer wanted".into() }
+}
+
 async fn steer(w: &World, id: TaskId, command: TaskCommand) -> Result<TaskState, SteerError> {
     w.store.steer(vec![(id, command)]).await.unwrap().remove(0)
 }
@@ -277,21 +281,18 @@ pub(super) async fn an_operation_goes_on_where_a_crash_left_it(w: World) {
 
 pub(super) async fn a_deleted_task_is_gone_and_its_key_stays_known(w: World) {
     let id = w.put_new(keyed(1, "a")).await;
-    assert_eq!(steer(&w, id, TaskCommand::Delete).await, Ok(TaskState::Cancelled));
+    assert_eq!(steer(&w, id, delete()).await, Ok(TaskState::Cancelled));
     assert_eq!(w.find(id).await, None);
-    assert_eq!(steer(&w, id, TaskCommand::Delete).await, Err(SteerError::NotFound(id)));
+    assert_eq!(steer(&w, id, delete()).await, Err(SteerError::NotFound(id)));
     assert_eq!(w.lease(10).await, []);
     assert_eq!(w.put(keyed(1, "a")).await, Ok(Enqueued::Duplicate { id, state: TaskState::Cancelled }));
     w.advance(w.setup.retention.keep_keys_for);
     w.store.sweep().await.unwrap();
     let anew = w.put_new(keyed(1, "a")).await;
     let lease = w.lease_one().await.lease;
-    assert!(
-        matches!(steer(&w, anew, TaskCommand::Delete).await, Err(SteerError::NotAllowed(_))),
-        "it is under way"
-    );
+    assert!(matches!(steer(&w, anew, delete()).await, Err(SteerError::NotAllowed(_))), "it is under way");
     w.settle(lease, done()).await;
-    assert_eq!(steer(&w, anew, TaskCommand::Delete).await, Ok(TaskState::Done));
+    assert_eq!(steer(&w, anew, delete()).await, Ok(TaskState::Done));
     assert_eq!((w.find(anew).await, w.store.attempts(anew).await.unwrap()), (None, vec![]));
     assert_eq!(w.count("work", TaskState::Done).await, 0);
 }
@@ -299,7 +300,7 @@ pub(super) async fn a_deleted_task_is_gone_and_its_key_stays_known(w: World) {
 pub(super) async fn a_deleted_head_lets_the_next_go(w: World) {
     let head = w.put_new(ordered(1)).await;
     let next = w.put_new(ordered(2)).await;
-    steer(&w, head, TaskCommand::Delete).await.unwrap();
+    steer(&w, head, delete()).await.unwrap();
     let leased = w.lease(10).await;
     assert_eq!(leased.iter().map(|leased| leased.lease.task).collect::<Vec<_>>(), [next]);
     let policy = runtime_core::store::QueuePolicy { dead_head_blocks: true, ..Default::default() };
@@ -307,7 +308,7 @@ pub(super) async fn a_deleted_head_lets_the_next_go(w: World) {
     let after = w.put_new(ordered(3)).await;
     w.settle(leased[0].lease, Outcome::Reject { error: TaskError::permanent("no") }).await;
     assert_eq!(w.lease(10).await, [], "a dead head blocks");
-    steer(&w, next, TaskCommand::Delete).await.unwrap();
+    steer(&w, next, delete()).await.unwrap();
     assert_eq!(w.lease_one().await.lease.task, after);
 }
 
