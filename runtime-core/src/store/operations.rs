@@ -52,7 +52,7 @@ pub enum Stepped {
     /// The tasks are changed, and the operation is where the step leads.
     Done {
         /// The operation now.
-        operation: Operation,
+        operation: Box<Operation>,
         /// Tasks that fit and are under way: whoever holds them has to be asked. They are in no count.
         under_way: Vec<TaskId>,
     },

@@ -60,7 +60,7 @@ impl State {
         operation.finished_at = (!operation.is_running()).then_some(self.now);
         operation.error = step.error;
         self.operations.insert(operation.id, operation.clone());
-        Stepped::Done { operation, under_way }
+        Stepped::Done { operation: Box::new(operation), under_way }
     }
 
     /// Changes the tasks and counts them. Returns those that are under way.

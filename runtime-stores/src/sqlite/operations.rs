@@ -103,7 +103,7 @@ impl Writer<'_> {
             json(&Progress::of(&operation))?,
         );
         conn.prepare_cached(sql)?.execute(row)?;
-        Ok(Stepped::Done { operation, under_way })
+        Ok(Stepped::Done { operation: Box::new(operation), under_way })
     }
 
     /// Changes the tasks and counts them. Returns those that are under way.

@@ -57,7 +57,7 @@ async fn step(w: &World, step: OperationStep) -> Stepped {
 /// One batch, written.
 async fn go_on(w: &World, operation: &Operation, up_to: usize) -> (Operation, Vec<TaskId>) {
     match step(w, batch(w, operation, up_to).await).await {
-        Stepped::Done { operation, under_way } => (operation, under_way),
+        Stepped::Done { operation, under_way } => (*operation, under_way),
         Stepped::Conflict => panic!("nobody else writes it"),
     }
 }
@@ -96,7 +96,7 @@ pub(super) async fn a_batch_and_how_far_it_is_are_one_write(w: World) {
     assert_eq!(under_way, []);
     assert_eq!(operation.counts, OperationCounts { done: 2, ..OperationCounts::default() });
     assert_eq!((operation.cursor, operation.next_at), (Some(dead[1]), w.later(MINUTE)));
-    assert_eq!(w.store.operation(begun.id).await.unwrap().unwrap(), operation);
+    assert_eq!(w.store.operation(begun.id).await.unwrap().unwrap(), *operation);
     assert_eq!(w.count("work", TaskState::Ready).await, 2);
 
     assert_eq!(step(&w, first).await, Stepped::Conflict, "it was decided on what is past");
@@ -219,7 +219,7 @@ pub(super) async fn operations_are_listed_newest_first_and_known_by_their_reques
     else {
         panic!("a conflict")
     };
-    assert_eq!(w.store.operations(None, 2).await.unwrap(), [third.clone(), second.clone()]);
+    assert_eq!(w.store.operations(None, 2).await.unwrap(), [third.clone(), *second.clone()]);
     assert_eq!(w.store.operations(Some(second.id), 2).await.unwrap(), [first.clone()]);
     assert_eq!(w.store.running_operations().await.unwrap(), [first, third]);
     assert_eq!(w.store.operation(OperationId(77)).await.unwrap(), None);
