@@ -220,7 +220,7 @@ pub(super) async fn operations_are_listed_newest_first_and_known_by_their_reques
         panic!("a conflict")
     };
     assert_eq!(w.store.operations(None, 2).await.unwrap(), [third.clone(), *second.clone()]);
-    assert_eq!(w.store.operations(Some(second.id), 2).await.unwrap(), [first.clone()]);
+    assert_eq!(w.store.operations(Some(second.id), 2).await.unwrap(), vec![first.clone()]);
     assert_eq!(w.store.running_operations().await.unwrap(), [first, third]);
     assert_eq!(w.store.operation(OperationId(77)).await.unwrap(), None);
 }
