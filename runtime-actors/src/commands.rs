@@ -149,8 +149,22 @@ async fn enqueue(
     platform: Arc<Platform>,
     tasks: Vec<NewTask>,
 ) -> Result<Vec<Result<Enqueued, CommandError>>, CommandError> {
-    let answers = platform.store.enqueue(tasks).await?;
-    Ok(answers.into_iter().map(|answer| answer.map_err(CommandError::from)).collect())
+    let mut answers: Vec<Result<Enqueued, CommandError>> = Vec::with_capacity(tasks.len());
+    let (mut complete, mut places) = (Vec::new(), Vec::new());
+    for task in tasks {
+        match platform.intake.complete(task) {
+            Ok(task) => {
+                places.push(answers.len());
+                complete.push(task);
+                answers.push(Err(CommandError::new(ErrorCode::NoAnswer, "the store answered for no task")));
+            }
+            Err(misfits) => answers.push(Err(misfits.into())),
+        }
+    }
+    for (place, answer) in places.into_iter().zip(platform.store.enqueue(complete).await?) {
+        answers[place] = answer.map_err(CommandError::from);
+    }
+    Ok(answers)
 }
 
 async fn detail(platform: Arc<Platform>, id: TaskId) -> Result<TaskDetail, CommandError> {

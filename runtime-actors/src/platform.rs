@@ -17,6 +17,7 @@ use runtime_core::trace::TraceBridge;
 
 use crate::executor::ExecutorMsg;
 use crate::services::completion::CompletionService;
+use crate::services::intake::Intake;
 use crate::services::templates::TemplateCache;
 use crate::table::{NodeAddress, NodeTable};
 use crate::work_pool::WorkPool;
@@ -71,6 +72,8 @@ pub struct Platform {
     pub completion: Arc<CompletionService>,
     /// Serves worker descriptors.
     pub templates: Arc<TemplateCache>,
+    /// Makes tasks of documents.
+    pub intake: Arc<Intake>,
     /// Leases that this instance holds.
     pub leases: LeaseBook,
     /// Set when the process stops: what is closed now is not opened again.

@@ -255,11 +255,9 @@ impl Registry {
 
     fn schedules(&self, path: &NodePath) -> Make {
         let declared = Arc::new(self.apps.iter().flat_map(|app| app.schedules.clone()).collect::<Vec<_>>());
-        let served =
-            Arc::new(self.workers().map(|(_, plan)| plan.descriptor.route.clone()).collect::<Vec<_>>());
         let platform = self.platform.clone();
         self.child(path, NodeKind::Schedules, move || {
-            ScheduleActor::new(platform.clone(), declared.clone(), served.clone())
+            ScheduleActor::new(platform.clone(), declared.clone())
         })
     }
 

@@ -21,6 +21,7 @@ use crate::server::Serve;
 use crate::services::completion::CompletionService;
 use crate::services::status::Identity;
 use crate::services::steering::SteeringService;
+use crate::services::intake::Intake;
 use crate::services::templates::TemplateCache;
 use crate::source_pump::PumpMsg;
 use crate::supervisor::Root;
@@ -112,6 +113,7 @@ impl RuntimeCore {
             table: Arc::new(NodeTable::new(clock.clone())),
             completion: Arc::new(CompletionService::default()),
             templates: Arc::new(TemplateCache::default()),
+            intake: Arc::new(Intake::of(apps.iter().flat_map(|app| &app.workers))),
             leases: LeaseBook::default(),
             stopping: AtomicBool::new(false),
         });

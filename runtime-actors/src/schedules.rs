@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use runtime_core::control::{CommandError, ScheduleCommand, ScheduleView};
 use runtime_core::error::ErrorCode;
-use runtime_core::name::Route;
 use runtime_core::node::Health;
 use runtime_core::schedule::ScheduleSpec;
 use runtime_core::supervision::Fault;
@@ -40,7 +39,6 @@ const INBOX: usize = 64;
 pub(crate) struct ScheduleActor {
     platform: Arc<Platform>,
     declared: Arc<Vec<ScheduleSpec>>,
-    served: Arc<Vec<Arc<Route>>>,
     views: Option<Vec<ScheduleView>>,
     is_ready: bool,
     paused: watch::Sender<bool>,
@@ -49,15 +47,10 @@ pub(crate) struct ScheduleActor {
 }
 
 impl ScheduleActor {
-    pub(crate) fn new(
-        platform: Arc<Platform>,
-        declared: Arc<Vec<ScheduleSpec>>,
-        served: Arc<Vec<Arc<Route>>>,
-    ) -> Self {
+    pub(crate) fn new(platform: Arc<Platform>, declared: Arc<Vec<ScheduleSpec>>) -> Self {
         Self {
             platform,
             declared,
-            served,
             views: None,
             is_ready: false,
             paused: watch::Sender::new(false),
@@ -92,7 +85,8 @@ fn refuse(command: ScheduleCommand) {
         ScheduleCommand::Get { reply, .. }
         | ScheduleCommand::Pause { reply, .. }
         | ScheduleCommand::Resume { reply, .. }
-        | ScheduleCommand::Create { reply, .. } => reply.send(Err(busy())),
+        | ScheduleCommand::Create { reply, .. }
+        | ScheduleCommand::Update { reply, .. } => reply.send(Err(busy())),
         ScheduleCommand::Preview { reply, .. } => reply.send(Err(busy())),
         ScheduleCommand::Trigger { reply, .. } => reply.send(Err(busy())),
         ScheduleCommand::Backfill { reply, .. } => reply.send(Err(busy())),
@@ -106,7 +100,7 @@ impl NodeActor for ScheduleActor {
 
     /// Ready when the store was read, or has failed once: then it is tried again, and the node says why it is not well.
     async fn init(&mut self, node: &NodeContext<ScheduleMsg>) -> Result<Progress, Fault> {
-        let service = ScheduleService::new(self.platform.clone(), self.declared.clone(), self.served.clone());
+        let service = ScheduleService::new(self.platform.clone(), self.declared.clone());
         let (asks, inbox) = mpsc::channel(INBOX);
         self.asks = Some(asks);
         self.tasks.spawn(keep(service, inbox, self.paused.subscribe(), node.myself()));

@@ -5,6 +5,7 @@ pub mod completion;
 pub mod dead_letters;
 pub mod events;
 pub mod executor;
+pub mod intake;
 pub(crate) mod operator_run;
 pub(crate) mod queues;
 pub mod schedules;

@@ -17,9 +17,10 @@ use tokio::sync::{oneshot, watch};
 
 pub use dead_letters::{DeadLetterAction, DeadLetterAsk, DeadLetterCommand, DeadLetterProgress};
 pub use queues::{QueueCommand, QueueDetail};
-pub use schedules::{Backfilled, MAX_BACKFILL, ScheduleCommand, ScheduleView};
+pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
 
 use crate::error::{ErrorCode, TaskError};
+use crate::input::{Misfit, Misfits};
 use crate::name::{AppName, CorrelationId, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
@@ -36,12 +37,14 @@ pub struct CommandError {
     pub code: ErrorCode,
     /// What to know about it.
     pub message: String,
+    /// What of the asked does not fit, place by place; empty where that is not the reason.
+    pub misfits: Vec<Misfit>,
 }
 
 impl CommandError {
     /// An error with this code and text.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), misfits: Vec::new() }
     }
 
     /// No such thing.
@@ -52,6 +55,13 @@ impl CommandError {
     /// The thing is there but not in a state that allows it.
     pub fn precondition(why: impl Into<String>) -> Self {
         Self::new(ErrorCode::FailedPrecondition, why)
+    }
+}
+
+impl From<Misfits> for CommandError {
+    fn from(error: Misfits) -> Self {
+        let message = error.to_string();
+        Self { misfits: error.0, ..Self::new(ErrorCode::InvalidInput, message) }
     }
 }
 

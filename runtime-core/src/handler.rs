@@ -5,11 +5,20 @@
 //!
 //! ```
 //! use runtime_core::handler::{Context, HandlerResult, TypedHandler};
+//! use runtime_core::input::TaskInput;
+//! use runtime_core::name::{IdempotencyKey, InvalidName};
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
-//! #[derive(Deserialize, JsonSchema)]
+//! #[derive(Serialize, Deserialize, JsonSchema)]
 //! struct Greet { name: String }
+//!
+//! impl TaskInput for Greet {
+//!     const KEY: &'static str = "name";
+//!     fn idempotency_key(&self) -> Result<IdempotencyKey, InvalidName> {
+//!         IdempotencyKey::new(&self.name)
+//!     }
+//! }
 //!
 //! #[derive(Serialize, JsonSchema)]
 //! struct Greeting { text: String }
@@ -34,10 +43,11 @@ pub use effect::EffectFailed;
 pub use typed::TypedHandler;
 
 use crate::error::{ErrorClass, ErrorCode, TaskError};
-use crate::input::InputError;
+use crate::input::{InputError, Misfits};
 use crate::name::InvalidName;
 use crate::outcome::ParkReason;
 use crate::store::StoreError;
+use crate::task::NewTask;
 
 /// What a handler returns: its output, or why there is none.
 pub type HandlerResult<O> = Result<O, NotDone>;
@@ -114,6 +124,16 @@ impl From<StoreError> for NotDone {
 pub trait Handler: Send + Sync + 'static {
     /// Runs one attempt. Panics are caught by the executor.
     async fn run(&self, ctx: Context, payload: &[u8]) -> HandlerResult<Vec<u8>>;
+
+    /// A task that was asked for by its document alone, with everything that follows from that document: the way of every door
+    /// through which tasks come from outside the app's own code. What is said beside the document may only confirm what follows from it.
+    /// A handler that knows nothing of its documents takes the task as it is.
+    ///
+    /// # Errors
+    /// Every misfit of the document, and everything beside it that contradicts it.
+    fn complete(&self, task: NewTask) -> Result<NewTask, Misfits> {
+        Ok(task)
+    }
 
     /// JSON schema of the input.
     fn input_schema(&self) -> serde_json::Value;

@@ -24,6 +24,8 @@
 //! }
 //! ```
 
+mod derived;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use self::derived::{Derived, Misfit, Misfits};
 use crate::error::{ErrorCode, TaskError};
 use crate::name::{IdempotencyKey, InvalidName, OrderingKey, Route, Scope, Tenant};
 use crate::task::{NewTask, Unique};
@@ -121,17 +124,15 @@ impl NewTask {
     /// # Errors
     /// [`InputError`] when one of them cannot be had.
     pub fn of<I: TaskInput>(route: Arc<Route>, input: &I) -> Result<Self, InputError> {
-        let weight = input.weight();
-        if let Some(heaviest) = I::HEAVIEST.filter(|heaviest| weight > *heaviest) {
-            return Err(InputError::AboveHeaviest { weight: weight.get(), heaviest: heaviest.get() });
-        }
+        let Derived { schema_version, idempotency_key, unique, scope, tenant, ordering_key, weight } =
+            Derived::of(input)?;
         Ok(Self {
-            schema_version: I::SCHEMA_VERSION,
-            idempotency_key: Some(input.idempotency_key()?),
-            unique: input.unique(),
-            scope: input.scope()?,
-            tenant: input.tenant()?,
-            ordering_key: input.ordering_key()?,
+            schema_version,
+            idempotency_key: Some(idempotency_key),
+            unique,
+            scope,
+            tenant,
+            ordering_key,
             weight,
             ..Self::new(route, serde_json::to_vec(input)?)
         })

@@ -7,8 +7,11 @@
 //! ```
 //!
 //! A **tick** is one time of a schedule, always a whole second. It makes at most one task: a tick is known by the schedule's
-//! name and its time ([`tick_key`]), and [`ScheduleState::last_tick`] only grows, so a crash between two steps or a clock that
+//! name and its time ([`tick_name`]), and [`ScheduleState::last_tick`] only grows, so a crash between two steps or a clock that
 //! jumps back makes nothing twice.
+//!
+//! The input of that task is rendered from the schedule's own ([`render_input`], ADR 0036), and everything that follows from an input
+//! follows from it.
 //!
 //! # Wall time (ADR 0024)
 //!
@@ -27,6 +30,7 @@ mod day;
 mod decision;
 mod error;
 mod field;
+mod input;
 mod spec;
 mod state;
 mod timing;
@@ -35,7 +39,8 @@ mod zone;
 pub use self::cron::Cron;
 pub use self::decision::{Decision, MAX_TICKS_PER_DECISION, ON_TIME, SkipReason, Skipped, decide};
 pub use self::error::InvalidSchedule;
-pub use self::spec::{CatchUpPolicy, OverlapPolicy, ScheduleSpec, Tick, tick_key};
+pub use self::input::{FromTick, follows_the_tick, render_input};
+pub use self::spec::{CatchUpPolicy, OverlapPolicy, ScheduleSpec, Tick, tick_name};
 pub use self::state::{DeclaredBy, Paused, ScheduleState};
 pub use self::timing::{Ticks, Timing, Window};
 pub use self::zone::Zone;

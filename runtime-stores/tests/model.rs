@@ -479,7 +479,7 @@ impl Side {
             name: found.spec.name.clone(),
             revision: revision(&found, stale),
             state: decision.state,
-            tasks: decision.fire.iter().map(|tick| found.spec.task(tick)).collect(),
+            tasks: decision.fire.iter().map(|tick| found.spec.task(tick, Ok).expect("a task")).collect(),
         };
         match self.store.fire(firing).await {
             Ok(Fired::Done { revision, tasks }) => {

@@ -9,10 +9,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_actors::{AppPlan, EndpointPlan, HealthPlan, Serve, SourcePlan};
+use runtime_actors::{AppPlan, EndpointPlan, HealthPlan, Serve, SourcePlan, WorkerPlan};
 use runtime_core::event::EventSubscriber;
 use runtime_core::flow::{BreakerPolicy, FlowError};
 use runtime_core::name::{AppName, DependencyName, HandlerName, InvalidName, QueueName, Route, SourceName};
+use runtime_core::schedule::ScheduleSpec;
 use runtime_core::source::Source;
 use runtime_core::store::{AppMigration, Store};
 use schemars::JsonSchema;
@@ -21,7 +22,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::{NoAppConfig, RuntimeConfig};
 use crate::duties::{LateWorker, MissingDuty, days_over, refuse_forgetting, told};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, ScheduleProblem};
 use crate::worker::Worker;
 
 /// What an app's own section of the configuration must be.
@@ -61,14 +62,11 @@ pub enum SetupError {
         /// All that is missing, worker by worker.
         missing: Vec<MissingDuty>,
     },
-    /// A schedule cannot be.
-    #[error("schedule {schedule:?}")]
-    Schedule {
-        /// Its name.
-        schedule: String,
-        /// Why.
-        #[source]
-        cause: Box<dyn std::error::Error + Send + Sync>,
+    /// Declared schedules cannot be.
+    #[error("these schedules cannot be:{}", told(problems))]
+    Schedules {
+        /// All that is wrong, schedule by schedule.
+        problems: Vec<ScheduleProblem>,
     },
     /// Workers may still try again when the keys of what they asked for are forgotten.
     #[error(
@@ -288,8 +286,7 @@ impl<A: AppConfig> App<A> {
             .collect::<Result<_, _>>()?;
         refuse_forgetting(&workers, config.store.retention().keep_keys_for)?;
         unique("worker", workers.iter().map(|worker| worker.descriptor.name.as_str()))?;
-        let schedules: Vec<_> =
-            schedules.into_iter().map(|schedule| schedule.spec(&workers)).collect::<Result<_, _>>()?;
+        let schedules = declared(schedules, &workers)?;
         unique("schedule", schedules.iter().map(|schedule| schedule.name.as_str()))?;
         let names = sources.iter().map(|source| &source.name).chain(endpoints.iter().map(|plan| &plan.name));
         unique("source", names.map(|name| name.as_str()))?;
@@ -310,6 +307,17 @@ pub struct Assembled {
     pub plan: AppPlan,
     /// The schema of its own tables.
     pub migrations: &'static [AppMigration],
+}
+
+fn declared(schedules: Vec<Schedule>, workers: &[WorkerPlan]) -> Result<Vec<ScheduleSpec>, SetupError> {
+    let (mut sound, mut problems) = (Vec::new(), Vec::new());
+    for schedule in schedules {
+        match schedule.spec(workers) {
+            Ok(spec) => sound.push(spec),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(sound) } else { Err(SetupError::Schedules { problems }) }
 }
 
 fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), SetupError> {

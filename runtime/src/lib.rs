@@ -62,7 +62,7 @@ pub use app::{App, AppConfig, Assembled, Module, Setup, SetupError};
 pub use command_line::{ConfigArgs, ConfigCommand, Words, WorkerCommand, control_runtime};
 pub use duties::{LateWorker, MissingDuty};
 pub use running::{Running, StartError, admin_file};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, ScheduleProblem};
 pub use worker::Worker;
 pub use worker_docs::worker_docs;
 
@@ -86,7 +86,7 @@ pub mod prelude {
     pub use runtime_core::outcome::ParkReason;
     pub use runtime_core::rebuild::{Rebuild, RebuildAsk, RebuildPlan};
     pub use runtime_core::retry::{RetryDelay, RetryPolicy};
-    pub use runtime_core::schedule::{CatchUpPolicy, OverlapPolicy};
+    pub use runtime_core::schedule::{CatchUpPolicy, FromTick, OverlapPolicy};
     pub use runtime_core::source::{Finished, Found, Source};
     pub use runtime_core::store::{
         AppMigration, AppWrite, EffectClass, LaneBy, Limit, LimitOverride, QueuePolicy, SqlValue, StoreTx,

@@ -1,17 +1,16 @@
 //! How a module declares a schedule.
 
-use std::sync::Arc;
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_actors::WorkerPlan;
+use runtime_core::input::Misfit;
 use runtime_core::name::{ScheduleName, Scope, Tenant};
 use runtime_core::schedule::{CatchUpPolicy, InvalidSchedule, OverlapPolicy, ScheduleSpec, Timing};
 use runtime_core::task::Priority;
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::app::SetupError;
 
 /// A schedule under description: at which times it makes which task.
 ///
@@ -21,7 +20,7 @@ use crate::app::SetupError;
 /// setup.schedule(
 ///     Schedule::named("nightly-settlement")
 ///         .cron("0 0 2 * * *", "Europe/Berlin")
-///         .enqueues("settle", &serde_json::json!({ "period": "day" }))
+///         .enqueues("settle", &serde_json::json!({ "store": 42, "date": FromTick::date().minus("P1D") }))
 ///         .overlap(OverlapPolicy::BufferOne)
 ///         .catch_up(CatchUpPolicy::Last),
 /// );
@@ -75,7 +74,9 @@ impl Schedule {
         self
     }
 
-    /// Each tick makes a task of this worker of the same app, with this input.
+    /// Each tick makes a task of this worker of the same app, with this input: a document in which values may follow from the tick, by
+    /// [`FromTick`](runtime_core::schedule::FromTick). It is checked against the worker's input when the app starts, and the task's key,
+    /// scope, tenant and ordering key follow from it.
     #[must_use]
     pub fn enqueues<I: Serialize>(mut self, worker: impl Into<String>, input: &I) -> Self {
         self.worker = Some(worker.into());
@@ -118,14 +119,14 @@ impl Schedule {
         self
     }
 
-    /// Whose work its tasks are.
+    /// Whose work its tasks are, where that does not follow from their input.
     #[must_use]
     pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into());
         self
     }
 
-    /// The part of the world its tasks concern.
+    /// The part of the world its tasks concern, where that does not follow from their input.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
@@ -139,34 +140,81 @@ impl Schedule {
         self
     }
 
-    /// The finished declaration; every problem names the schedule.
-    pub(crate) fn spec(self, workers: &[WorkerPlan]) -> Result<ScheduleSpec, SetupError> {
-        let schedule = self.name.clone();
-        let wrong = |cause: Problem| SetupError::Schedule { schedule: schedule.clone(), cause };
-        let invalid = |error| wrong(Box::new(error));
-        let name = ScheduleName::new(&self.name)?;
-        let timing = self.timing.ok_or_else(|| wrong("it has no times".into()))?.map_err(invalid)?;
-        let (worker, input) = self.worker.zip(self.input).ok_or_else(|| wrong("it makes no tasks".into()))?;
-        let input = input.map_err(|error| wrong(Box::new(error)))?;
-        let route = workers.iter().find(|plan| plan.descriptor.name.as_str() == worker);
-        let route = route.ok_or_else(|| wrong(format!("there is no worker {worker:?}").into()))?;
-        let name_of = |error: runtime_core::name::InvalidName| wrong(Box::new(error));
-        let jitter_secs = u32::try_from(self.jitter.as_secs())
-            .map_err(|_| wrong("its jitter is longer than a schedule can have".into()))?;
+    /// The finished declaration, or all that keeps it from being one.
+    pub(crate) fn spec(self, workers: &[WorkerPlan]) -> Result<ScheduleSpec, Vec<ScheduleProblem>> {
+        let mut problems = Problems { schedule: self.name.clone(), found: Vec::new() };
+        let name = problems.check("name", ScheduleName::new(&self.name));
+        let timing = match self.timing {
+            None => problems.lacks("times", "it has none: say .cron(expression, zone) or .every(interval)"),
+            Some(timing) => problems.check("times", timing),
+        };
+        let input = match self.input {
+            None => problems.lacks("worker", "it makes no tasks: say .enqueues(worker, &input)"),
+            Some(input) => problems.check("input", input),
+        };
+        let worker = self.worker.and_then(|worker| {
+            let known = workers.iter().find(|plan| plan.descriptor.name.as_str() == worker);
+            known.or_else(|| problems.lacks("worker", format!("there is no worker {worker:?}")))
+        });
+        let tenant = problems.check("tenant", self.tenant.map(Tenant::new).transpose());
+        let scope = problems.check("scope", self.scope.map(Scope::new).transpose());
+        let jitter_secs = problems.check("jitter", u32::try_from(self.jitter.as_secs()));
+        let (Some(name), Some(timing), Some(input), Some(worker), Some(tenant), Some(scope), Some(jitter_secs)) =
+            (name, timing, input, worker, tenant, scope, jitter_secs)
+        else {
+            return Err(problems.found);
+        };
+        let route = worker.descriptor.route.as_ref().clone();
         let spec = ScheduleSpec {
             start: self.start,
             end: self.end,
             jitter_secs,
             overlap: self.overlap,
             catch_up: self.catch_up,
-            tenant: self.tenant.map(Tenant::new).transpose().map_err(name_of)?,
-            scope: self.scope.map(Scope::new).transpose().map_err(name_of)?,
+            tenant,
+            scope,
             priority: self.priority,
-            ..ScheduleSpec::new(name, Arc::unwrap_or_clone(route.descriptor.route.clone()), input, timing)
+            ..ScheduleSpec::new(name, route, input, timing)
         };
-        spec.check().map_err(invalid)?;
-        Ok(spec)
+        problems.check("end", spec.check());
+        for Misfit { field, why } in spec.misfits(|task| worker.handler.complete(task)) {
+            problems.lacks::<()>(&field, why);
+        }
+        if problems.found.is_empty() { Ok(spec) } else { Err(problems.found) }
     }
 }
 
-type Problem = Box<dyn std::error::Error + Send + Sync>;
+/// What keeps a declared schedule from being one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleProblem {
+    /// The schedule.
+    pub schedule: String,
+    /// Which part of it: `times`, `worker`, a place in its input (`input/store`), or what was said beside it.
+    pub field: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl fmt::Display for ScheduleProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "schedule {}, {}: {}", self.schedule, self.field, self.why)
+    }
+}
+
+/// Those of one schedule.
+struct Problems {
+    schedule: String,
+    found: Vec<ScheduleProblem>,
+}
+
+impl Problems {
+    fn check<T, E: fmt::Display>(&mut self, field: &str, part: Result<T, E>) -> Option<T> {
+        part.map_err(|error| self.lacks::<T>(field, error.to_string())).ok()
+    }
+
+    fn lacks<T>(&mut self, field: &str, why: impl Into<String>) -> Option<T> {
+        let (schedule, field) = (self.schedule.clone(), field.to_owned());
+        self.found.push(ScheduleProblem { schedule, field, why: why.into() });
+        None
+    }
+}

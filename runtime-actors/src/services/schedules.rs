@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::{CommandError, ScheduleView};
+use runtime_core::input::Misfits;
 use runtime_core::name::{Route, ScheduleName};
 use runtime_core::node::Health;
 use runtime_core::schedule::{
@@ -24,6 +25,7 @@ use runtime_core::schedule::{
 use runtime_core::store::{Fired, Firing, PutSchedule, Revision, StoreError, StoredSchedule, TaskCommand};
 
 use crate::platform::Platform;
+use crate::services::intake::Intake;
 
 mod commands;
 mod reconcile;
@@ -41,8 +43,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 pub struct ScheduleService {
     platform: Arc<Platform>,
     declared: Arc<Vec<ScheduleSpec>>,
-    /// Where workers are registered.
-    served: Arc<Vec<Arc<Route>>>,
     /// `None` until the store was read.
     book: Option<BTreeMap<ScheduleName, Kept>>,
     trouble: Option<String>,
@@ -61,12 +61,26 @@ struct Kept {
     lag: Option<Duration>,
     skipped: Option<Skipped>,
     problem: Option<String>,
+    /// What of its input its worker would refuse. Workers do not change while a process lives, so only a change of the schedule helps;
+    /// until then it is not decided.
+    unfit: Option<String>,
 }
 
 impl Kept {
-    /// Read or changed just now: to be decided at once.
-    fn new(stored: StoredSchedule) -> Self {
-        Self { stored, wake: Some(Timestamp::MIN), next_tick: None, lag: None, skipped: None, problem: None }
+    /// Read or changed just now: to be decided at once, if it can be.
+    fn new(stored: StoredSchedule, intake: &Intake) -> Self {
+        let misfits = intake.misfits(&stored.spec);
+        let unfit = (!misfits.is_empty()).then(|| {
+            let handler = &stored.spec.route.handler;
+            format!("its input does not fit worker {handler}: {}", Misfits(misfits))
+        });
+        let wake = unfit.is_none().then_some(Timestamp::MIN);
+        Self { stored, wake, next_tick: None, lag: None, skipped: None, problem: None, unfit }
+    }
+
+    /// Whether it would make tasks, and cannot.
+    fn lacks_input(&self) -> bool {
+        self.unfit.is_some() && !self.stored.state.orphaned && self.stored.state.paused.is_none()
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -79,22 +93,18 @@ impl Kept {
             next_tick: self.next_tick,
             lag: self.lag,
             skipped: self.skipped,
-            problem: self.problem.clone(),
+            problem: self.unfit.clone().or_else(|| self.problem.clone()),
+            unfit: self.unfit.is_some(),
         }
     }
 }
 
 impl ScheduleService {
     /// Knows what is declared, and nothing of what is stored yet.
-    pub fn new(
-        platform: Arc<Platform>,
-        declared: Arc<Vec<ScheduleSpec>>,
-        served: Arc<Vec<Arc<Route>>>,
-    ) -> Self {
+    pub fn new(platform: Arc<Platform>, declared: Arc<Vec<ScheduleSpec>>) -> Self {
         Self {
             platform,
             declared,
-            served,
             book: None,
             trouble: None,
             retry: RETRY.0,
@@ -185,10 +195,8 @@ impl ScheduleService {
 
     /// Decides one schedule, and writes what was decided with its tasks.
     async fn decide(&mut self, name: &ScheduleName) -> Result<(), CommandError> {
-        let Some(StoredSchedule { spec, state, revision }) = self.kept(name).map(|kept| kept.stored.clone())
-        else {
-            return Ok(());
-        };
+        let sound = self.kept(name).filter(|kept| kept.unfit.is_none()).map(|kept| kept.stored.clone());
+        let Some(StoredSchedule { spec, state, revision }) = sound else { return Ok(()) };
         let running = self.is_running(&spec, &state).await?;
         let now = self.platform.clock.now();
         let decision = decide(&spec, &state, now, running);
@@ -199,7 +207,8 @@ impl ScheduleService {
         let Decision { fire, skipped, state: decided, next_wake, .. } = decision;
         let mut stored = StoredSchedule { spec, state, revision };
         if decided != stored.state || !fire.is_empty() {
-            let tasks = fire.iter().map(|tick| stored.spec.task(tick)).collect();
+            let complete = |task| self.platform.intake.complete(task);
+            let tasks = fire.iter().map(|tick| stored.spec.task(tick, complete)).collect::<Result<_, _>>()?;
             let firing = Firing { name: name.clone(), revision, state: decided.clone(), tasks };
             match self.platform.store.fire(firing).await? {
                 Fired::Done { revision, tasks } => {
@@ -273,16 +282,18 @@ impl ScheduleService {
         self.book.as_ref().map(|book| book.values().map(Kept::view).collect())
     }
 
-    /// How it goes: unhealthy while anything that is due cannot be done.
+    /// How it goes: unhealthy while anything that is due cannot be done, or could not be when it comes due.
     pub fn health(&self) -> Health {
-        match &self.trouble {
-            None => Health::Healthy,
-            Some(text) => Health::Unhealthy(text.clone()),
-        }
+        let unfit = || {
+            let (name, kept) = self.book.iter().flatten().find(|(_, kept)| kept.lacks_input())?;
+            Some(format!("schedule {name}: {}", kept.unfit.as_deref()?))
+        };
+        self.trouble.clone().or_else(unfit).map_or(Health::Healthy, Health::Unhealthy)
     }
 
-    /// Schedules that are due and could not be decided.
+    /// Schedules that could not be decided when they were due, or cannot be.
     pub fn held_up(&self) -> usize {
-        self.book.iter().flat_map(BTreeMap::values).filter(|kept| kept.problem.is_some()).count()
+        let held = |kept: &&Kept| kept.problem.is_some() || kept.lacks_input();
+        self.book.iter().flat_map(BTreeMap::values).filter(held).count()
     }
 }

@@ -14,7 +14,7 @@ use runtime_core::limits::StoreLimits;
 use runtime_core::name::ScheduleName;
 use runtime_core::node::{Health, NodeState};
 use runtime_core::schedule::{
-    CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, SkipReason, Timing, tick_key,
+    CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, SkipReason, Timing, tick_name,
 };
 use runtime_core::store::{Store, TaskCommand, TaskFilter};
 use runtime_core::task::{Task, TaskState};
@@ -175,7 +175,7 @@ async fn a_tick_runs_its_worker_with_the_declared_input() {
     let task = world.until_task(task.id, TaskState::Done).await;
     assert_eq!((task.payload.as_slice(), task.route.as_ref()), (&br#"{"store":42}"#[..], &*route("settle")));
     let at = world.settlement().await.stored.state.last_tick.unwrap();
-    assert_eq!(task.idempotency_key, Some(tick_key(&name("settlement"), at)));
+    assert_eq!(task.idempotency_key, tick_name(&name("settlement"), at).parse().ok());
     let view = world.settlement().await;
     assert_eq!(view.stored.state.last_task, Some(task.id));
     assert_eq!(world.stop().await, StopReport::Clean);
@@ -529,7 +529,7 @@ async fn a_triggered_task_comes_besides_the_ticks() {
     let world = Worlds::new().worker(at_once()).schedule(hourly()).start().await;
     world.pause().await;
     let trigger = || world.schedule(|reply| ScheduleCommand::Trigger { name: name("settlement"), reply });
-    let (one, two) = (trigger().await.unwrap(), trigger().await.unwrap());
+    let (one, two) = (trigger().await.unwrap().id(), trigger().await.unwrap().id());
     assert_ne!(one, two);
     let task = world.until_task(one, TaskState::Done).await;
     assert_eq!((task.idempotency_key, task.payload.as_slice()), (None, &br#"{"store":42}"#[..]));
@@ -560,7 +560,7 @@ async fn a_backfill_makes_the_tasks_of_a_period_once() {
     let again = world.backfill(from, until).await.unwrap();
     assert_eq!((again.made.len(), again.known), (0, 500));
     assert_eq!(world.tasks().await.len(), 602);
-    assert_eq!(world.task(first.made[0]).await.idempotency_key, Some(tick_key(&name("settlement"), from)));
+    assert_eq!(world.task(first.made[0]).await.idempotency_key, tick_name(&name("settlement"), from).parse().ok());
     for (from, until) in [(until, from), (from, world.now() + HOUR)] {
         assert_eq!(world.backfill(from, until).await.unwrap_err().code, ErrorCode::InvalidArgument);
     }
@@ -582,7 +582,8 @@ async fn a_preview_shows_the_ticks_with_their_jitter() {
         })
     };
     let ticks = preview(None, 3).await.unwrap();
-    assert_eq!(ticks, [0, 1, 2].map(|hour| spec.tick(next + HOUR * hour)));
+    assert!(ticks.iter().all(|one| one.input == spec.input), "a plain input stays as it is");
+    assert_eq!(ticks.iter().map(|one| one.tick).collect::<Vec<_>>(), [0, 1, 2].map(|hour| spec.tick(next + HOUR * hour)));
     assert_eq!(preview(Some(next), 1).await.unwrap(), ticks[1..2]);
     world.stop().await;
 }

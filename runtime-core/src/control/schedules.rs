@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Reply;
 use crate::name::ScheduleName;
 use crate::schedule::{ScheduleSpec, Skipped, Tick};
-use crate::store::StoredSchedule;
+use crate::store::{Enqueued, Revision, StoredSchedule};
 use crate::task::TaskId;
 
 /// Most ticks of one call of [`ScheduleCommand::Backfill`].
@@ -26,6 +26,18 @@ pub struct ScheduleView {
     pub skipped: Option<Skipped>,
     /// Why it cannot do what is due.
     pub problem: Option<String>,
+    /// Its input does not fit its worker, as after a release that changed the schema. It makes nothing until it is changed; `problem` says
+    /// what does not fit.
+    pub unfit: bool,
+}
+
+/// A tick to come, and what its task would be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreviewedTick {
+    /// The tick.
+    pub tick: Tick,
+    /// The rendered input.
+    pub input: serde_json::Value,
 }
 
 /// What one call of [`ScheduleCommand::Backfill`] did.
@@ -63,7 +75,7 @@ pub enum ScheduleCommand {
         /// How many.
         count: usize,
         /// The answer, in order.
-        reply: Reply<Vec<Tick>>,
+        reply: Reply<Vec<PreviewedTick>>,
     },
     /// It makes nothing until it is resumed.
     Pause {
@@ -83,12 +95,12 @@ pub enum ScheduleCommand {
         /// The schedule afterwards.
         reply: Reply<ScheduleView>,
     },
-    /// Makes a task now, besides its ticks, whatever its state and its policies say.
+    /// Makes a task now, besides its ticks and with the input of a tick at this second, whatever its state and its policies say.
     Trigger {
         /// Which.
         name: ScheduleName,
-        /// The task.
-        reply: Reply<TaskId>,
+        /// The task: a new one, or the one that its input's key stands for.
+        reply: Reply<Enqueued>,
     },
     /// Makes the tasks of a period's ticks, whatever its state and its policies say; those that were made before are not made again.
     Backfill {
@@ -105,6 +117,15 @@ pub enum ScheduleCommand {
     Create {
         /// What it is.
         spec: Box<ScheduleSpec>,
+        /// The schedule.
+        reply: Reply<ScheduleView>,
+    },
+    /// Changes one that was made at run time. Its state stays; other times begin now.
+    Update {
+        /// What it is from now on; the name says which.
+        spec: Box<ScheduleSpec>,
+        /// The revision that was read; whatever is there when absent.
+        expected: Option<Revision>,
         /// The schedule.
         reply: Reply<ScheduleView>,
     },

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use super::{Context, Handler, HandlerResult, NotDone, misfit};
 use crate::error::{ErrorCode, TaskError};
+use crate::input::{Derived, Misfit, Misfits, TaskInput};
+use crate::task::NewTask;
 
 /// An async function from `I` to `O`, with both checked.
 ///
@@ -26,7 +28,7 @@ pub struct TypedHandler<I, O, F> {
 
 impl<I, O, F, Fut> TypedHandler<I, O, F>
 where
-    I: DeserializeOwned + JsonSchema + Send + 'static,
+    I: TaskInput,
     O: Serialize + JsonSchema + Send + 'static,
     F: Fn(Context, I) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = HandlerResult<O>> + Send,
@@ -48,7 +50,7 @@ where
 #[async_trait]
 impl<I, O, F, Fut> Handler for TypedHandler<I, O, F>
 where
-    I: DeserializeOwned + JsonSchema + Send + 'static,
+    I: TaskInput,
     O: Serialize + JsonSchema + Send + 'static,
     F: Fn(Context, I) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = HandlerResult<O>> + Send,
@@ -57,6 +59,14 @@ where
         let input: I = self.input.read(payload, ErrorCode::InvalidInput)?;
         let output = (self.function)(ctx, input).await?;
         self.output.write(&output, ErrorCode::InvalidOutput)
+    }
+
+    /// The payload becomes what the type writes, so that one record is one document whoever wrote it first.
+    fn complete(&self, task: NewTask) -> Result<NewTask, Misfits> {
+        let input: I = self.input.read_all(&task.payload)?;
+        let derived = Derived::of(&input).map_err(|error| Misfits::one("input", error.to_string()))?;
+        let payload = serde_json::to_vec(&input).map_err(|error| Misfits::one("input", error.to_string()))?;
+        derived.onto(NewTask { payload, ..task })
     }
 
     fn input_schema(&self) -> Value {
@@ -86,6 +96,24 @@ impl Check {
             serde_json::from_slice(document).map_err(|error| misfit(code, String::new(), error))?;
         self.check(&value, code)?;
         serde_json::from_value(value).map_err(|error| misfit(code, String::new(), error).into())
+    }
+
+    /// As [`Check::read`], with every misfit instead of the first.
+    fn read_all<T: DeserializeOwned>(&self, document: &[u8]) -> Result<T, Misfits> {
+        let value: Value = serde_json::from_slice(document)
+            .map_err(|error| Misfits::one("input", format!("not a JSON document: {error}")))?;
+        let misfits: Vec<Misfit> = self
+            .validator
+            .iter_errors(&value)
+            .map(|error| Misfit {
+                field: format!("input{}", error.instance_path()),
+                why: error.masked_with("the value").to_string(),
+            })
+            .collect();
+        if !misfits.is_empty() {
+            return Err(Misfits(misfits));
+        }
+        serde_json::from_value(value).map_err(|error| Misfits::one("input", error.to_string()))
     }
 
     fn write<T: Serialize>(&self, value: &T, code: ErrorCode) -> Result<Vec<u8>, NotDone> {

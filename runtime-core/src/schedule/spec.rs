@@ -6,9 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::error::InvalidSchedule;
+use super::input::{follows_the_tick, render_input};
 use super::timing::{Timing, Window};
-use crate::name::{IdempotencyKey, Route, ScheduleName, Scope, Tenant};
-use crate::task::{NewTask, OnConflict, Priority};
+use super::zone::Zone;
+use crate::input::{Misfit, Misfits};
+use crate::name::{CorrelationId, IdempotencyKey, Route, ScheduleName, Scope, Tenant};
+use crate::task::{NewTask, OnConflict, Priority, UniqueWithin};
 
 /// A schedule as an app declares it, or an operator.
 ///
@@ -33,7 +36,7 @@ pub struct ScheduleSpec {
     pub name: ScheduleName,
     /// Where its tasks go.
     pub route: Route,
-    /// Input of each task.
+    /// Input of each task, in which values may follow from the tick: see [`render_input`].
     #[serde(default)]
     pub input: serde_json::Value,
     /// Its times.
@@ -150,25 +153,87 @@ impl ScheduleSpec {
         Tick { at, run_at: at.checked_add(jitter).unwrap_or(at) }
     }
 
-    /// The task of a tick. It has the tick's key, so that a tick that is fired again finds the task it made, also when the schedule was
-    /// changed in between.
-    pub fn task(&self, tick: &Tick) -> NewTask {
-        let mut task = self.task_now().keyed(tick_key(&self.name, tick.at)).on_conflict(OnConflict::Ignore);
-        task.run_at = Some(tick.run_at);
-        task
+    /// The input of the task of the tick at a time, before the worker has completed it.
+    ///
+    /// # Errors
+    /// Every placeholder of the input that is none.
+    pub fn input_at(&self, tick: Timestamp) -> Result<serde_json::Value, Misfits> {
+        let zone = match &self.timing {
+            Timing::Cron { zone, .. } => zone.clone(),
+            Timing::Every { .. } => Zone::default(),
+        };
+        render_input(&self.input, tick, &zone)
     }
 
-    /// A task besides its ticks, due at once and without a key: what an operator triggers.
-    pub fn task_now(&self) -> NewTask {
-        let mut task = NewTask::new(Arc::new(self.route.clone()), self.input.to_string().into_bytes());
+    /// The task of a tick, completed by its worker. It is found by its correlation id, the [`tick_name`].
+    ///
+    /// Its idempotency key is what follows from its input. Where none does, it is the tick's, so that a tick that is fired again finds the
+    /// task it made. Under a key that is known it makes nothing, whatever that task holds: nobody is there to hear of a conflict.
+    ///
+    /// # Errors
+    /// What keeps the input from being one of its worker.
+    pub fn task(
+        &self,
+        tick: &Tick,
+        complete: impl FnOnce(NewTask) -> Result<NewTask, Misfits>,
+    ) -> Result<NewTask, Misfits> {
+        let mut task = self.task_besides(tick.at, complete)?;
+        let name = tick_name(&self.name, tick.at);
+        if task.idempotency_key.is_none() {
+            task = task.keyed(IdempotencyKey::new(&name).expect(PRINTABLE));
+        }
+        task.correlation_id = Some(CorrelationId::new(&name).expect(PRINTABLE));
+        task.run_at = Some(tick.run_at);
+        Ok(task)
+    }
+
+    /// A task besides its ticks, due at once: what an operator triggers, with the input of a tick at this time.
+    ///
+    /// # Errors
+    /// What keeps the input from being one of its worker.
+    pub fn task_besides(
+        &self,
+        at: Timestamp,
+        complete: impl FnOnce(NewTask) -> Result<NewTask, Misfits>,
+    ) -> Result<NewTask, Misfits> {
+        let input = self.input_at(at)?;
+        let mut task = NewTask::new(Arc::new(self.route.clone()), input.to_string().into_bytes());
         task.tenant = self.tenant.clone();
         task.scope = self.scope.clone();
         task.priority = self.priority;
-        task
+        let mut task = complete(task)?;
+        if task.unique.on_conflict == OnConflict::Insert {
+            task.unique.on_conflict = OnConflict::Ignore;
+        }
+        Ok(task)
+    }
+
+    /// Everything about its tasks that does not fit their worker, found on one of its ticks: on its first, or its first after
+    /// 2026 began.
+    pub fn misfits(&self, complete: impl FnOnce(NewTask) -> Result<NewTask, Misfits>) -> Vec<Misfit> {
+        let ticks = self.timing.preview(SAMPLED_AFTER, &self.window(), 2);
+        let sample = ticks.first().copied().unwrap_or(SAMPLED_AFTER);
+        let task = match self.task_besides(sample, complete) {
+            Ok(task) => task,
+            Err(Misfits(misfits)) => return misfits,
+        };
+        let stands_on = matches!(task.unique.within, UniqueWithin::Remembered | UniqueWithin::Forever);
+        let once = task.idempotency_key.is_some() && stands_on && !follows_the_tick(&self.input);
+        if once && ticks.len() > 1 {
+            let why = "is the same at every tick, and so is the key that follows from it: after the first no tick would make a \
+                       task; let a value follow from the tick with {\"$tick\": …}, or the key stand for less long";
+            return Misfits::one("input", why).0;
+        }
+        Vec::new()
     }
 }
 
-/// The idempotency key of a tick's task: `schedule:NAME@TIME`. One tick, one task.
-pub fn tick_key(name: &ScheduleName, at: Timestamp) -> IdempotencyKey {
-    IdempotencyKey::new(format!("schedule:{name}@{at}")).expect("a name and a time are printable and short")
+/// Any time does: what is wrong with an input does not depend on it.
+const SAMPLED_AFTER: Timestamp = Timestamp::constant(1_767_225_600, 0);
+
+const PRINTABLE: &str = "a name and a time are printable and short";
+
+/// What a tick is called: `schedule:NAME@TIME`. One tick, one task.
+pub fn tick_name(name: &ScheduleName, at: Timestamp) -> String {
+    format!("schedule:{name}@{at}")
 }

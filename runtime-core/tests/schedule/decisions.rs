@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use runtime_core::name::{AppName, HandlerName, QueueName, Route, ScheduleName, Scope, Tenant};
 use runtime_core::schedule::{
     CatchUpPolicy, Decision, DeclaredBy, MAX_TICKS_PER_DECISION, OverlapPolicy, Paused, ScheduleSpec,
-    ScheduleState, SkipReason, Skipped, Timing, decide, tick_key,
+    ScheduleState, SkipReason, Skipped, Timing, decide, tick_name,
 };
 use runtime_core::task::Priority;
 use serde_json::json;
@@ -268,13 +268,15 @@ fn the_task_of_a_tick_has_its_key_and_its_jitter() {
     assert!((400..600).contains(&late), "half of a thousand, or about: {late}");
     let tick = spec.tick(hours[0]);
     assert_eq!(tick, spec.clone().tick(hours[0]));
-    let task = spec.task(&tick);
+    let task = spec.task(&tick, Ok).expect("a plain input");
     assert_eq!(task.payload, br#"{"store":42}"#);
     assert_eq!((task.run_at, task.priority), (Some(tick.run_at), Priority(-3)));
     assert_eq!((&task.tenant, &task.scope), (&spec.tenant, &spec.scope));
-    assert_eq!(task.idempotency_key, Some(tick_key(&spec.name, hours[0])));
-    assert_eq!((spec.task_now().run_at, spec.task_now().idempotency_key), (None, None));
-    assert_eq!(tick_key(&spec.name, hours[0]).as_str(), "schedule:settlement@2026-01-01T01:00:00Z");
+    assert_eq!(task.idempotency_key, tick_name(&spec.name, hours[0]).parse().ok());
+    assert_eq!(task.correlation_id, tick_name(&spec.name, hours[0]).parse().ok());
+    let besides = spec.task_besides(hours[0], Ok).expect("a plain input");
+    assert_eq!((besides.run_at, besides.idempotency_key, besides.correlation_id), (None, None, None));
+    assert_eq!(tick_name(&spec.name, hours[0]), "schedule:settlement@2026-01-01T01:00:00Z");
 }
 
 #[test]

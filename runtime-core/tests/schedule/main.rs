@@ -2,6 +2,7 @@
 
 mod cron;
 mod decisions;
+mod inputs;
 mod lives;
 mod zones;
 

@@ -1,11 +1,11 @@
 //! What operators do to schedules.
 
-use runtime_core::control::{Backfilled, MAX_BACKFILL, Reply, ScheduleCommand};
+use runtime_core::control::{Backfilled, MAX_BACKFILL, PreviewedTick, Reply, ScheduleCommand};
 use runtime_core::error::ErrorCode;
 use runtime_core::schedule::Paused;
 use runtime_core::store::Enqueued;
-use runtime_core::task::TaskId;
 
+use super::reconcile::other_times;
 use super::*;
 
 /// An answer that is ready: sent once the node shows what it speaks of.
@@ -23,11 +23,7 @@ impl ScheduleService {
             ScheduleCommand::Get { name, reply } => answer(reply, self.view(&name)),
             ScheduleCommand::Preview { name, after, count, reply } => {
                 let after = after.unwrap_or_else(|| self.platform.clock.now());
-                let ticks = self.find(&name).map(|StoredSchedule { spec, .. }| {
-                    let times = spec.timing.preview(after, &spec.window(), count);
-                    times.into_iter().map(|at| spec.tick(at)).collect()
-                });
-                answer(reply, ticks)
+                answer(reply, self.preview(&name, after, count))
             }
             ScheduleCommand::Pause { name, reason, by, reply } => {
                 let at = self.platform.clock.now();
@@ -43,6 +39,9 @@ impl ScheduleService {
                 answer(reply, self.backfill(&name, from, until).await)
             }
             ScheduleCommand::Create { spec, reply } => answer(reply, self.create(*spec).await),
+            ScheduleCommand::Update { spec, expected, reply } => {
+                answer(reply, self.update(*spec, expected).await)
+            }
             ScheduleCommand::Delete { name, reply } => answer(reply, self.delete(&name).await),
         }
     }
@@ -62,6 +61,17 @@ impl ScheduleService {
         self.find(name)?;
         let kept = self.book.as_ref().and_then(|book| book.get(name));
         kept.map(Kept::view).ok_or_else(|| CommandError::not_found(format!("no schedule {name}")))
+    }
+
+    fn preview(
+        &self,
+        name: &ScheduleName,
+        after: Timestamp,
+        count: usize,
+    ) -> Result<Vec<PreviewedTick>, CommandError> {
+        let spec = &self.find(name)?.spec;
+        let times = spec.timing.preview(after, &spec.window(), count).into_iter();
+        times.map(|at| Ok(PreviewedTick { tick: spec.tick(at), input: spec.input_at(at)? })).collect()
     }
 
     /// Writes another state; what the change brings is decided at once.
@@ -84,7 +94,7 @@ impl ScheduleService {
                 if let Some(kept) = self.kept(name) {
                     kept.stored.state = state;
                     kept.stored.revision = revision;
-                    kept.wake = Some(Timestamp::MIN);
+                    kept.wake = kept.unfit.is_none().then_some(Timestamp::MIN);
                     kept.next_tick = None;
                 }
             }
@@ -93,12 +103,14 @@ impl ScheduleService {
         self.view(name)
     }
 
-    async fn trigger(&self, name: &ScheduleName) -> Result<TaskId, CommandError> {
-        let task = self.runnable(name)?.spec.task_now();
+    async fn trigger(&self, name: &ScheduleName) -> Result<Enqueued, CommandError> {
+        let second = self.platform.clock.now().as_second();
+        let at = Timestamp::from_second(second).unwrap_or(Timestamp::MIN);
+        let task = self.runnable(name)?.spec.task_besides(at, |task| self.platform.intake.complete(task))?;
         let mut made = self.platform.store.enqueue(vec![task]).await?;
         let made = made.pop().ok_or_else(|| CommandError::new(ErrorCode::NoAnswer, "no answer"))??;
         tracing::info!(schedule = %name, task = %made.id(), "schedule triggered by an operator");
-        Ok(made.id())
+        Ok(made)
     }
 
     /// A schedule that may make tasks when an operator asks for them.
@@ -131,7 +143,9 @@ impl ScheduleService {
             spec.timing.period(from, until, &spec.window()).take(most + 1).collect();
         let mut next_from = ticks.get(most).copied();
         ticks.truncate(most);
-        let tasks = ticks.iter().map(|at| spec.task(&spec.tick(*at))).collect();
+        let complete = |task| self.platform.intake.complete(task);
+        let tasks =
+            ticks.iter().map(|at| spec.task(&spec.tick(*at), complete)).collect::<Result<_, _>>()?;
         let mut done = Backfilled { made: Vec::new(), known: 0, next_from: None };
         for (at, answer) in ticks.iter().zip(self.platform.store.enqueue(tasks).await?) {
             match answer {
@@ -147,14 +161,21 @@ impl ScheduleService {
         Ok(done)
     }
 
-    async fn create(&mut self, spec: ScheduleSpec) -> Result<ScheduleView, CommandError> {
+    /// Whether a schedule may be made, or become, what is asked.
+    fn refuse(&self, spec: &ScheduleSpec) -> Result<(), CommandError> {
         spec.check().map_err(|error| CommandError::new(ErrorCode::InvalidArgument, error.to_string()))?;
         self.views().ok_or_else(|| self.not_read())?;
-        if !self.served.iter().any(|route| **route == spec.route) {
+        if !self.platform.intake.serves(&spec.route) {
             let Route { app, queue, handler } = &spec.route;
             let text = format!("no worker runs handler {handler} of queue {queue} in app {app}");
             return Err(CommandError::not_found(text));
         }
+        let misfits = self.platform.intake.misfits(spec);
+        if misfits.is_empty() { Ok(()) } else { Err(Misfits(misfits).into()) }
+    }
+
+    async fn create(&mut self, spec: ScheduleSpec) -> Result<ScheduleView, CommandError> {
+        self.refuse(&spec)?;
         let name = spec.name.clone();
         let state = ScheduleState::new(DeclaredBy::RunTime, self.platform.clock.now());
         if self.platform.store.put_schedule(spec, state, None).await? == PutSchedule::Conflict {
@@ -162,6 +183,37 @@ impl ScheduleService {
         }
         self.read_again().await?;
         tracing::info!(schedule = %name, "schedule made by an operator");
+        self.decide_changed(&name).await;
+        self.view(&name)
+    }
+
+    async fn update(
+        &mut self,
+        spec: ScheduleSpec,
+        expected: Option<Revision>,
+    ) -> Result<ScheduleView, CommandError> {
+        let name = spec.name.clone();
+        let known = self.find(&name)?.clone();
+        if known.state.declared_by == DeclaredBy::App {
+            let text = format!("schedule {name} was declared by its app: change the declaration");
+            return Err(CommandError::precondition(text));
+        }
+        let conflict =
+            || CommandError::precondition(format!("schedule {name} was changed since it was read; try again"));
+        if expected.is_some_and(|expected| expected != known.revision) {
+            return Err(conflict());
+        }
+        self.refuse(&spec)?;
+        let now = self.platform.clock.now();
+        let mut state = other_times(&known, &spec, now);
+        // It may have been orphaned, and be given a worker that is there.
+        state.adopt(now);
+        let put = self.platform.store.put_schedule(spec, state, Some(known.revision)).await?;
+        self.read_again().await?;
+        if put == PutSchedule::Conflict {
+            return Err(conflict());
+        }
+        tracing::info!(schedule = %name, "schedule changed by an operator");
         self.decide_changed(&name).await;
         self.view(&name)
     }

@@ -1,5 +1,7 @@
 //! What is declared meets what is stored.
 
+use runtime_core::error::ErrorCode;
+
 use super::*;
 
 impl ScheduleService {
@@ -33,7 +35,7 @@ impl ScheduleService {
         for (name, known) in stored {
             let mut state = known.state.clone();
             // What was made at run time needs no declaration, but a worker.
-            let served = || self.served.iter().any(|route| **route == known.spec.route);
+            let served = || self.platform.intake.serves(&known.spec.route);
             if state.declared_by == DeclaredBy::RunTime && served() {
                 state.adopt(now);
             } else if !state.orphaned {
@@ -69,9 +71,15 @@ impl ScheduleService {
         let book = stored.into_iter().map(|stored| {
             let name = stored.spec.name.clone();
             let kept = before.remove(&name).filter(|kept| kept.stored.revision == stored.revision);
-            (name, kept.unwrap_or_else(|| Kept::new(stored)))
+            (name, kept.unwrap_or_else(|| Kept::new(stored, &self.platform.intake)))
         });
-        self.book = Some(book.collect());
+        let book: BTreeMap<ScheduleName, Kept> = book.collect();
+        for (name, kept) in &book {
+            if let Some(unfit) = &kept.unfit {
+                tracing::error!(schedule = %name, error_code = %ErrorCode::InvalidInput, error = %unfit, "schedule makes nothing");
+            }
+        }
+        self.book = Some(book);
         self.changed = true;
         Ok(())
     }
@@ -80,9 +88,15 @@ impl ScheduleService {
 /// The state of a stored schedule that an app declares. Other times begin now: what lay before was never theirs. Everything else of
 /// the state stays, so a pause outlives a release.
 fn declared_again(known: &StoredSchedule, spec: &ScheduleSpec, now: Timestamp) -> ScheduleState {
-    let mut state = known.state.clone();
+    let mut state = other_times(known, spec, now);
     state.declared_by = DeclaredBy::App;
     state.adopt(now);
+    state
+}
+
+/// The state of a stored schedule that becomes another one. Other times begin now.
+pub(super) fn other_times(known: &StoredSchedule, spec: &ScheduleSpec, now: Timestamp) -> ScheduleState {
+    let mut state = known.state.clone();
     if (&known.spec.timing, known.spec.window()) != (&spec.timing, spec.window()) {
         state.since = state.since.max(now);
     }

@@ -107,6 +107,7 @@ pub(crate) fn platform(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Plat
         clock,
         completion: Arc::default(),
         templates: Arc::default(),
+        intake: Arc::default(),
         leases: LeaseBook::default(),
         stopping: AtomicBool::new(false),
     })
