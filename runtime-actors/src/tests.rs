@@ -9,6 +9,7 @@ mod duties;
 mod faults;
 mod flow;
 mod gaps;
+mod inputs;
 mod kinds;
 mod matrix;
 mod nodes;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
+use runtime_core::input::Misfit;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -101,6 +102,11 @@ pub(crate) fn refusal(error: &CommandError, about: &Resource) -> Status {
         Code::ResourceExhausted => {
             details.add_quota_failure_violation(about.name.clone(), error.message.clone());
         }
+        Code::InvalidArgument if !error.misfits.is_empty() => {
+            for Misfit { field, why } in &error.misfits {
+                details.add_bad_request_violation(wire_field(about, field), why.clone());
+            }
+        }
         Code::InvalidArgument => {
             let field = match error.code {
                 ErrorCode::TooLarge => "payload",
@@ -112,6 +118,15 @@ pub(crate) fn refusal(error: &CommandError, about: &Resource) -> Status {
         _ => {}
     }
     Status::with_error_details(canonical(error.code), error.message.clone(), details)
+}
+
+/// Where a request about this holds what did not fit.
+fn wire_field(about: &Resource, field: &str) -> String {
+    match (about.kind, field.strip_prefix("input")) {
+        ("schedule", _) => format!("spec.{field}"),
+        (_, Some(place)) => format!("payload{place}"),
+        (_, None) => field.to_owned(),
+    }
 }
 
 /// A field of the request is missing, malformed or too large.

@@ -16,7 +16,7 @@ use runtime_core::task::TaskId;
 
 pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
 pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
-pub(super) use schedules::{ScheduleCreate, ScheduleVerb};
+pub(super) use schedules::{Part, ScheduleParts, ScheduleVerb};
 pub(super) use workers::{WorkerRun, WorkerVerb};
 
 /// See and steer a running tree.

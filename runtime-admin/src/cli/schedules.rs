@@ -1,17 +1,19 @@
 //! `runtimectl schedule …`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use runtime_core::name::ScheduleName;
+use runtime_core::name::{ScheduleName, WorkerName};
 use runtime_proto::v1;
 use runtime_proto::v1::schedule_spec::Timing;
 
-use super::args::{ScheduleCreate, ScheduleVerb};
+use super::args::{Part, ScheduleParts, ScheduleVerb};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{NONE, count, duration, moment, or_none, short_name, word};
 use crate::client::AdminClient;
-use crate::convert::{duration as wire_duration, schedule_name, worker_name};
+use crate::convert::{duration as wire_duration, schedule_name, timestamp, worker_name};
 
 pub(super) async fn run(
     verb: ScheduleVerb,
@@ -45,6 +47,7 @@ pub(super) async fn run(
             output.sheet(&made, &made.task, |_| {
                 let mut sheet = Sheet::default();
                 sheet.line("Task", short_name(&made.task));
+                sheet.line("Known", if made.known { "yes: nothing new was made" } else { "no" });
                 sheet
             })?;
         }
@@ -58,8 +61,22 @@ pub(super) async fn run(
         }
         ScheduleVerb::Create(create) => {
             announce("create", &create.schedule, output)?;
-            let spec = spec(&create, client).await?;
+            let mut spec = v1::ScheduleSpec { input: create.payload, ..v1::ScheduleSpec::default() };
+            route(&mut spec, &create.worker, client).await?;
+            put(&mut spec, create.parts);
             show(&client.create_schedule(&create.schedule, spec).await?, output)?;
+        }
+        ScheduleVerb::Update(update) => {
+            announce("update", &update.schedule, output)?;
+            let known = client.schedule(&update.schedule).await?;
+            let mut spec = known.spec.unwrap_or_default();
+            if let Some(worker) = &update.worker {
+                route(&mut spec, worker, client).await?;
+            }
+            spec.input = update.payload.unwrap_or(spec.input);
+            update.clear.iter().for_each(|part| take_back(&mut spec, *part));
+            put(&mut spec, update.parts);
+            show(&client.update_schedule(&update.schedule, spec, &known.etag).await?, output)?;
         }
         ScheduleVerb::Delete { schedule } => {
             announce("delete", &schedule, output)?;
@@ -77,33 +94,63 @@ fn show(schedule: &v1::Schedule, output: &mut Output<'_>) -> Result<(), Failure>
     Ok(output.sheet(schedule, &schedule.name, |now| sheet(schedule, now))?)
 }
 
-async fn spec(create: &ScheduleCreate, client: &AdminClient) -> Result<v1::ScheduleSpec, Failure> {
-    let wanted = worker_name(&create.worker);
-    let workers = client.workers().await?;
-    let worker = workers
-        .into_iter()
-        .find(|worker| worker.name == wanted)
-        .ok_or_else(|| Failure::NoWorker(create.worker.to_string()))?;
-    let timing = match (&create.cron, create.every_secs) {
-        (Some(expression), _) => {
-            Timing::Cron(v1::CronTiming { expression: expression.clone(), zone: create.zone.clone() })
-        }
-        (None, every) => {
-            let secs = every.map_or(0, |secs| secs.get());
-            Timing::Every(wire_duration(std::time::Duration::from_secs(secs.into())))
-        }
+/// Where the tasks of this worker go.
+async fn route(
+    spec: &mut v1::ScheduleSpec,
+    worker: &WorkerName,
+    client: &AdminClient,
+) -> Result<(), Failure> {
+    let wanted = worker_name(worker);
+    let found = client.workers().await?.into_iter().find(|worker| worker.name == wanted);
+    let found = found.ok_or_else(|| Failure::NoWorker(worker.to_string()))?;
+    (spec.app, spec.queue, spec.handler) = (found.app, found.queue, found.handler);
+    Ok(())
+}
+
+/// What was said, over what stands there.
+fn put(spec: &mut v1::ScheduleSpec, parts: ScheduleParts) {
+    let zone_now = match &spec.timing {
+        Some(Timing::Cron(cron)) => cron.zone.clone(),
+        _ => String::new(),
     };
-    Ok(v1::ScheduleSpec {
-        app: worker.app,
-        queue: worker.queue,
-        handler: worker.handler,
-        input: create.payload.clone(),
-        timing: Some(timing),
-        overlap: create.overlap.wire().into(),
-        catch_up: create.catch_up.wire().into(),
-        scope: create.scope.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ..v1::ScheduleSpec::default()
-    })
+    match (parts.cron, parts.every_secs, &mut spec.timing) {
+        (Some(expression), _, timing) => {
+            let zone = parts.zone.unwrap_or(zone_now);
+            *timing = Some(Timing::Cron(v1::CronTiming { expression, zone }));
+        }
+        (None, Some(secs), timing) => {
+            *timing = Some(Timing::Every(wire_duration(Duration::from_secs(secs.get().into()))));
+        }
+        (None, None, Some(Timing::Cron(cron))) => cron.zone = parts.zone.unwrap_or(zone_now),
+        (None, None, _) => {}
+    }
+    spec.start = parts.start.map(timestamp).or(spec.start);
+    spec.end = parts.end.map(timestamp).or(spec.end);
+    spec.jitter = parts.jitter.map(wire_duration).or(spec.jitter);
+    if let Some(overlap) = parts.overlap {
+        spec.set_overlap(overlap.wire());
+    }
+    if let Some(catch_up) = parts.catch_up {
+        spec.set_catch_up(catch_up.wire());
+        spec.catch_up_window = parts.catch_up_window.map(wire_duration);
+    }
+    if let Some(tenant) = parts.tenant {
+        spec.tenant = tenant.to_string();
+    }
+    if let Some(scope) = parts.scope {
+        spec.scope = scope.to_string();
+    }
+    spec.priority = parts.priority.map_or(spec.priority, i32::from);
+}
+
+fn take_back(spec: &mut v1::ScheduleSpec, part: Part) {
+    match part {
+        Part::Start => spec.start = None,
+        Part::End => spec.end = None,
+        Part::Jitter => spec.jitter = None,
+        Part::Tenant => spec.tenant.clear(),
+        Part::Scope => spec.scope.clear(),
+    }
 }
 
 /// Schedules with what comes next; PROBLEM is what holds one up.
@@ -140,7 +187,7 @@ fn state(schedule: &v1::Schedule) -> Cell {
         v1::ScheduleState::Active if schedule.problem.is_empty() => Cell::good(text),
         v1::ScheduleState::Active => Cell::bad("held up"),
         v1::ScheduleState::Paused => Cell::warn(text),
-        v1::ScheduleState::Orphaned => Cell::bad(text),
+        v1::ScheduleState::Orphaned | v1::ScheduleState::Unfit => Cell::bad(text),
         v1::ScheduleState::Unspecified => Cell::plain(text),
     }
 }
@@ -176,8 +223,31 @@ fn sheet(schedule: &v1::Schedule, now: Timestamp) -> Sheet {
     sheet.line("Queue", short_name(&spec.queue));
     sheet.line("Handler", or_none(&spec.handler));
     sheet.line("Input", or_none(&spec.input));
+    for (title, text) in [("Tenant", &spec.tenant), ("Scope", &spec.scope)] {
+        if !text.is_empty() {
+            sheet.line(title, or_none(text));
+        }
+    }
+    if spec.priority != 0 {
+        sheet.line("Priority", spec.priority.to_string());
+    }
+    for (title, at) in [("Start", &spec.start), ("End", &spec.end)] {
+        if at.is_some() {
+            sheet.line(title, moment(at.as_ref(), now));
+        }
+    }
+    if spec.jitter.is_some() {
+        sheet.line("Jitter", duration(spec.jitter.as_ref()));
+    }
     sheet.line("Overlap", word(spec.overlap().as_str_name(), "OVERLAP_POLICY_"));
-    sheet.line("Catch-up", word(spec.catch_up().as_str_name(), "CATCH_UP_POLICY_"));
+    let catch_up = word(spec.catch_up().as_str_name(), "CATCH_UP_POLICY_");
+    sheet.line(
+        "Catch-up",
+        match &spec.catch_up_window {
+            None => catch_up,
+            window => format!("{catch_up} of the last {}", duration(window.as_ref())),
+        },
+    );
     sheet.line("Next tick", moment(schedule.next_tick_at.as_ref(), now));
     sheet.line("Last tick", moment(schedule.last_tick_at.as_ref(), now));
     sheet.line("Last task", or_none(short_name(&schedule.last_task)));
@@ -189,9 +259,14 @@ fn sheet(schedule: &v1::Schedule, now: Timestamp) -> Sheet {
 }
 
 fn ticks(preview: &v1::PreviewTimesResponse, now: Timestamp) -> Table {
-    let mut table = Table::new([Column::text("TICK"), Column::text("TASK STARTS")]);
+    let mut table =
+        Table::new([Column::text("TICK"), Column::text("TASK STARTS").wide(), Column::text("INPUT").gives()]);
     for tick in &preview.ticks {
-        table.row([moment(tick.at.as_ref(), now).into(), moment(tick.run_at.as_ref(), now).into()]);
+        table.row([
+            moment(tick.at.as_ref(), now).into(),
+            moment(tick.run_at.as_ref(), now).into(),
+            or_none(&tick.input).into(),
+        ]);
     }
     table
 }

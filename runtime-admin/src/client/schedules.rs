@@ -92,6 +92,19 @@ impl AdminClient {
         present(answer.into_inner().schedule, "schedule")
     }
 
+    /// Changes one that was made at run time, unless it was changed since the schedule with this etag was read.
+    pub async fn update_schedule(
+        &self,
+        name: &ScheduleName,
+        spec: v1::ScheduleSpec,
+        etag: &str,
+    ) -> Result<v1::Schedule, ClientError> {
+        let (name, etag) = (schedule_name(name), etag.to_owned());
+        let request = self.request(v1::UpdateScheduleRequest { name, spec: Some(spec), etag });
+        let answer = self.schedule_service().update_schedule(request).await?;
+        present(answer.into_inner().schedule, "schedule")
+    }
+
     /// Forgets one that was made at run time, or is orphaned.
     pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<(), ClientError> {
         let request = self.request(v1::DeleteScheduleRequest { name: schedule_name(name) });

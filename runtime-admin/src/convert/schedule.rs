@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use runtime_core::control::ScheduleView;
+use runtime_core::control::{PreviewedTick, ScheduleView};
 use runtime_core::name::{AppName, HandlerName, QueueName, Route, ScheduleName};
 use runtime_core::schedule::{
-    CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, SkipReason, Tick, Timing,
+    CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, SkipReason, Timing,
 };
+use runtime_core::store::Revision;
 use runtime_core::task::Priority;
 use runtime_proto::v1;
 use runtime_proto::v1::schedule_spec::Timing as WireTiming;
@@ -29,11 +30,12 @@ pub(crate) fn schedule_from_wire(name: &str) -> Result<(ScheduleName, Resource),
 
 /// A schedule, for the wire.
 pub(crate) fn schedule(view: &ScheduleView) -> v1::Schedule {
-    let ScheduleView { stored, next_tick, lag, skipped, problem } = view;
+    let ScheduleView { stored, next_tick, lag, skipped, problem, unfit } = view;
     let state = &stored.state;
     let wire_state = match (state.orphaned, &state.paused) {
         (true, _) => v1::ScheduleState::Orphaned,
         (false, Some(_)) => v1::ScheduleState::Paused,
+        (false, None) if *unfit => v1::ScheduleState::Unfit,
         (false, None) => v1::ScheduleState::Active,
     };
     let origin = match state.declared_by {
@@ -110,9 +112,11 @@ fn schedule_spec(spec: &ScheduleSpec) -> v1::ScheduleSpec {
     }
 }
 
-/// A schedule to make.
-pub(crate) fn schedule_spec_from_wire(id: &str, wire: &v1::ScheduleSpec) -> Result<ScheduleSpec, Status> {
-    let name: ScheduleName = parsed("schedule_id", id)?;
+/// What a schedule is to be.
+pub(crate) fn schedule_spec_from_wire(
+    name: ScheduleName,
+    wire: &v1::ScheduleSpec,
+) -> Result<ScheduleSpec, Status> {
     let route = Route {
         app: named::<AppName>("spec.app", "apps/", &wire.app)?,
         queue: named::<QueueName>("spec.queue", "queues/", &wire.queue)?,
@@ -171,7 +175,13 @@ fn seconds(field: &str, length: Option<&prost_types::Duration>) -> Result<u32, S
     }
 }
 
+/// The revision that a caller read; `None` when it names none.
+pub(crate) fn revision_from_wire(etag: &str) -> Result<Option<Revision>, Status> {
+    let number = |text: &str| text.parse().map(Revision).map_err(|_| invalid("etag", "is none of a schedule"));
+    Some(etag).filter(|etag| !etag.is_empty()).map(number).transpose()
+}
+
 /// A tick, for the wire.
-pub(crate) fn tick(tick: &Tick) -> v1::Tick {
-    v1::Tick { at: Some(timestamp(tick.at)), run_at: Some(timestamp(tick.run_at)) }
+pub(crate) fn tick(PreviewedTick { tick, input }: &PreviewedTick) -> v1::Tick {
+    v1::Tick { at: Some(timestamp(tick.at)), run_at: Some(timestamp(tick.run_at)), input: input.to_string() }
 }

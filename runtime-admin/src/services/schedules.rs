@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::control::{Command, Reply, ScheduleCommand};
+use runtime_core::store::Enqueued;
 use runtime_proto::v1;
 use runtime_proto::v1::schedule_service_server::ScheduleService;
 use tonic::metadata::MetadataMap;
@@ -110,9 +111,10 @@ impl ScheduleService for Schedules {
         request: Request<v1::TriggerScheduleRequest>,
     ) -> Result<Response<v1::TriggerScheduleResponse>, Status> {
         let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
-        let task =
+        let made =
             self.ask(request.metadata(), &about, |reply| ScheduleCommand::Trigger { name, reply }).await?;
-        Ok(Response::new(v1::TriggerScheduleResponse { task: convert::task_name(task) }))
+        let known = !matches!(made, Enqueued::Accepted { .. });
+        Ok(Response::new(v1::TriggerScheduleResponse { task: convert::task_name(made.id()), known }))
     }
 
     async fn backfill_schedule(
@@ -137,11 +139,26 @@ impl ScheduleService for Schedules {
     ) -> Result<Response<v1::CreateScheduleResponse>, Status> {
         let v1::CreateScheduleRequest { schedule_id, spec } = request.get_ref();
         let spec = spec.as_ref().ok_or_else(|| invalid("spec", "is required"))?;
-        let spec = Box::new(convert::schedule_spec_from_wire(schedule_id, spec)?);
+        let name = convert::parsed("schedule_id", schedule_id)?;
+        let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);
         let about = Resource::new("schedule", convert::schedule_name(&spec.name));
         let view =
             self.ask(request.metadata(), &about, |reply| ScheduleCommand::Create { spec, reply }).await?;
         Ok(Response::new(v1::CreateScheduleResponse { schedule: Some(convert::schedule(&view)) }))
+    }
+
+    async fn update_schedule(
+        &self,
+        request: Request<v1::UpdateScheduleRequest>,
+    ) -> Result<Response<v1::UpdateScheduleResponse>, Status> {
+        let v1::UpdateScheduleRequest { name, spec, etag } = request.get_ref();
+        let (name, about) = convert::schedule_from_wire(name)?;
+        let spec = spec.as_ref().ok_or_else(|| invalid("spec", "is required"))?;
+        let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);
+        let expected = convert::revision_from_wire(etag)?;
+        let make = |reply| ScheduleCommand::Update { spec, expected, reply };
+        let view = self.ask(request.metadata(), &about, make).await?;
+        Ok(Response::new(v1::UpdateScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
     async fn delete_schedule(

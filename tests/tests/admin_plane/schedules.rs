@@ -15,7 +15,7 @@ fn spec() -> v1::ScheduleSpec {
         app: format!("apps/{APP}"),
         queue: "queues/job".into(),
         handler: "job".into(),
-        input: serde_json::to_string(&Job::plain(7)).expect("a job is a JSON document"),
+        input: r#"{ "n": { "$tick": "unix_seconds" } }"#.into(),
         timing: Some(v1::schedule_spec::Timing::Cron(v1::CronTiming {
             expression: "* * * * * *".into(),
             zone: String::new(),
@@ -29,6 +29,18 @@ fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Option<ErrorCode>
     match answer {
         Err(ClientError::Refused(refusal)) => refusal.code,
         other => panic!("expected a refusal: {other:?}"),
+    }
+}
+
+/// The fields of a refused request, in order.
+fn violations<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Vec<String> {
+    match answer {
+        Err(ClientError::Refused(refusal)) if refusal.code == Some(ErrorCode::InvalidInput) => {
+            let mut fields: Vec<String> = refusal.fields.into_iter().map(|(field, _)| field).collect();
+            fields.sort();
+            fields
+        }
+        other => panic!("expected a misfit: {other:?}"),
     }
 }
 
@@ -55,8 +67,12 @@ async fn a_schedule_is_made_steered_and_forgotten_over_the_api() {
     let triggered = client.trigger_schedule(&name).await.expect("triggered").task;
     world.until(id_of(&triggered), TaskState::Done).await;
     let preview = client.preview_schedule(&name, None, 3).await.expect("a preview").ticks;
+    let inputs: Vec<Job> =
+        preview.iter().map(|tick| serde_json::from_str(&tick.input).expect("a job")).collect();
     let seconds: Vec<i64> = preview.iter().map(|tick| tick.at.expect("a time").seconds).collect();
     assert_eq!(seconds, [seconds[0], seconds[0] + 1, seconds[0] + 2]);
+    let numbers: Vec<i64> = inputs.iter().map(|job| i64::try_from(job.n).expect("a time")).collect();
+    assert_eq!(numbers, seconds, "each tick's job has its tick's number");
 
     let from = Timestamp::from_second(1_700_000_000).expect("a moment");
     let until = Timestamp::from_second(1_700_000_005).expect("a moment");
@@ -73,5 +89,44 @@ async fn a_schedule_is_made_steered_and_forgotten_over_the_api() {
     assert_eq!(code(client.create_schedule(&name, spec()).await), Some(ErrorCode::FailedPrecondition));
     client.delete_schedule(&name).await.expect("forgotten");
     assert_eq!(code(client.schedule(&name).await), Some(ErrorCode::NotFound));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_its_worker_is_refused_field_by_field() {
+    let world = World::start().await;
+    let client = &world.client;
+    let name: ScheduleName = "often".parse().expect("a name");
+    let of = |input: &str| v1::ScheduleSpec { input: input.into(), ..spec() };
+    let wrong = client.create_schedule(&name, of(r#"{ "n": "seven", "nn": 7 }"#)).await;
+    assert_eq!(violations(wrong), ["spec.input", "spec.input/n"]);
+    let unknown = client.create_schedule(&name, of(r#"{ "n": { "$tick": "second" } }"#)).await;
+    assert_eq!(violations(unknown), ["spec.input/n"]);
+    let always_seven = client.create_schedule(&name, of(r#"{ "n": 7 }"#)).await;
+    assert_eq!(violations(always_seven), ["spec.input"]);
+
+    let made = client.create_schedule(&name, spec()).await.expect("it is made");
+    let later = v1::ScheduleSpec { priority: 7, ..made.spec.clone().expect("a spec") };
+    let changed = client.update_schedule(&name, later.clone(), &made.etag).await.expect("changed");
+    assert_eq!(changed.spec.expect("a spec").priority, 7);
+    let stale = client.update_schedule(&name, later.clone(), &made.etag).await;
+    assert_eq!(code(stale), Some(ErrorCode::FailedPrecondition), "it was changed since");
+    let bad = v1::ScheduleSpec { input: "7".into(), ..later };
+    assert_eq!(violations(client.update_schedule(&name, bad, "").await), ["spec.input"]);
+
+    let task = |payload: &str, key: &str| v1::EnqueueTaskRequest {
+        app: format!("apps/{APP}"),
+        queue: "queues/job".into(),
+        handler: "job".into(),
+        payload: payload.into(),
+        idempotency_key: key.into(),
+        ..v1::EnqueueTaskRequest::default()
+    };
+    assert_eq!(violations(client.enqueue(task(r#"{ "n": -1 }"#, "")).await), ["payload/n"]);
+    assert_eq!(violations(client.enqueue(task(r#"{ "n": 8 }"#, "mine")).await), ["idempotency_key"]);
+    let first = client.enqueue(task(r#"{ "n": 8 }"#, "")).await.expect("taken");
+    world.until(id_of(&first.name), TaskState::Done).await;
+    let again = client.enqueue(task(r#"{ "waits": false, "n": 8 }"#, "8")).await.expect("known");
+    assert_eq!((again.name, again.duplicate), (first.name, true), "one input, one task, however it is written");
     world.stop().await;
 }

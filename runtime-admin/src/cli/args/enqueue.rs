@@ -23,10 +23,10 @@ pub(in crate::cli) struct EnqueueArgs {
     /// File with the input; - is the standard input
     #[arg(long, group = "input", value_name = "FILE")]
     pub(in crate::cli) payload_file: Option<PathBuf>,
-    /// Whose work it is
+    /// Whose work it is, where its input does not say
     #[arg(long)]
     pub(in crate::cli) tenant: Option<Tenant>,
-    /// The part of the world it concerns
+    /// The part of the world it concerns, where its input does not say
     #[arg(long)]
     pub(in crate::cli) scope: Option<Scope>,
     /// Lower goes first
@@ -35,7 +35,7 @@ pub(in crate::cli) struct EnqueueArgs {
     /// Tokens of its lane's rate that it takes
     #[arg(long, value_name = "TOKENS", default_value = "1")]
     pub(in crate::cli) weight: NonZeroU32,
-    /// Idempotency key: same key, same task
+    /// Idempotency key; may only confirm what follows from the input
     #[arg(long)]
     pub(in crate::cli) key: Option<IdempotencyKey>,
     /// How long the key stands: waiting, live, 24h, forever
@@ -85,7 +85,7 @@ fn unique_within(text: &str) -> Result<UniqueWithin, String> {
 }
 
 /// A length of time: `24h`, `90 seconds`, `PT1H`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let length: SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     let length = Duration::try_from(length).map_err(|error| error.to_string())?;
     if length.is_zero() { Err("no time at all".into()) } else { Ok(length) }
