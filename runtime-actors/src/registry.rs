@@ -256,9 +256,7 @@ impl Registry {
     fn schedules(&self, path: &NodePath) -> Make {
         let declared = Arc::new(self.apps.iter().flat_map(|app| app.schedules.clone()).collect::<Vec<_>>());
         let platform = self.platform.clone();
-        self.child(path, NodeKind::Schedules, move || {
-            ScheduleActor::new(platform.clone(), declared.clone())
-        })
+        self.child(path, NodeKind::Schedules, move || ScheduleActor::new(platform.clone(), declared.clone()))
     }
 
     fn commands(&self, path: &NodePath, control: &NodePath) -> Make {

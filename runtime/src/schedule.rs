@@ -159,8 +159,15 @@ impl Schedule {
         let tenant = problems.check("tenant", self.tenant.map(Tenant::new).transpose());
         let scope = problems.check("scope", self.scope.map(Scope::new).transpose());
         let jitter_secs = problems.check("jitter", u32::try_from(self.jitter.as_secs()));
-        let (Some(name), Some(timing), Some(input), Some(worker), Some(tenant), Some(scope), Some(jitter_secs)) =
-            (name, timing, input, worker, tenant, scope, jitter_secs)
+        let (
+            Some(name),
+            Some(timing),
+            Some(input),
+            Some(worker),
+            Some(tenant),
+            Some(scope),
+            Some(jitter_secs),
+        ) = (name, timing, input, worker, tenant, scope, jitter_secs)
         else {
             return Err(problems.found);
         };

@@ -120,7 +120,13 @@ fn a_schedule_with_one_tick_may_have_a_plain_input() {
         let start = "2030-01-01T00:00:00Z".parse().expect("a moment");
         let end = "2030-01-01T12:00:00Z".parse().expect("a moment");
         let input = Period { store: 1, day: "2029-12-31".into() };
-        vec![Schedule::named("once").cron("@daily", "UTC").enqueues("settle", &input).starting(start).ending(end)]
+        vec![
+            Schedule::named("once")
+                .cron("@daily", "UTC")
+                .enqueues("settle", &input)
+                .starting(start)
+                .ending(end),
+        ]
     }));
     assert!(app.assemble(&RuntimeConfig::default()).is_ok());
 }

@@ -23,7 +23,8 @@ pub struct ShopFolder {
 }
 
 impl ShopFolder {
-    /// A fresh one. `settings` are lines of its configuration, such as `app.settlements.every = "month"`.
+    /// A fresh one. `settings` are lines of its configuration, such as `app.settlements.every = "month"`. The nightly
+    /// sweep is off: what is counted here is what requests asked for.
     ///
     /// # Panics
     /// When the system gives no folder.
@@ -32,7 +33,7 @@ impl ShopFolder {
         let shop = Self { program: program.into(), folder, settings: settings.to_vec() };
         let own = format!(
             "runtime.data_dir = {:?}\nadmin.listen = \"127.0.0.1:0\"\ntelemetry.log_format = \"json\"\n\
-             app.listen = \"127.0.0.1:0\"\napp.address_file = {:?}\napp.notifications.spool = {:?}\n",
+             app.listen = \"127.0.0.1:0\"\napp.nightly_sweep = false\napp.address_file = {:?}\napp.notifications.spool = {:?}\n",
             shop.path("data"),
             shop.address_file(),
             shop.path("letters"),

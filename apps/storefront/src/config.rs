@@ -38,6 +38,8 @@ pub struct StorefrontConfig {
     pub on_its_way_ms: u64,
     /// How long rows gather before a projection takes them in, in milliseconds.
     pub gather_ms: NonZeroU64,
+    /// Whether each day that has ended is added up once more, by a schedule.
+    pub nightly_sweep: bool,
     /// How long stock is held for a buyer, in minutes.
     pub hold_minutes: NonZeroU32,
     /// How stores are paid.
@@ -58,6 +60,7 @@ impl Default for StorefrontConfig {
             clock: ClockConfig::Wall,
             on_its_way_ms: 250,
             gather_ms: const { NonZeroU64::new(200).expect("not zero") },
+            nightly_sweep: true,
             hold_minutes: const { NonZeroU32::new(15).expect("not zero") },
             settlements: SettlementsConfig::default(),
             notifications: NotificationsConfig::default(),

@@ -1,4 +1,4 @@
-//! A shop whose request path only validates and enqueues, and six workers for everything that eventually happens.
+//! A shop whose request path only validates and enqueues, and workers for everything that eventually happens.
 //!
 //! ```text
 //! HTTP request ─▶ form ─▶ desk ─▶ one transaction: truth + tasks + the answer under its key ─▶ 201

@@ -1,4 +1,4 @@
-//! What the app consists of: six workers, an HTTP endpoint, a schema.
+//! What the app consists of: the workers of six obligations, a nightly sweep, an HTTP endpoint, a schema.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::workers::notify::Herald;
 use crate::workers::recommend::{RecommendAgain, recommend};
 use crate::workers::rollup::{RollUpAgain, roll_up};
 use crate::workers::settle::{Cashier, SettleAgain};
+use crate::workers::sweep::{nightly, sweep};
 
 /// The app's name, and that of its place in the tree.
 pub const APP: &str = "storefront";
@@ -38,6 +39,7 @@ impl Module<StorefrontConfig> for Storefront {
         members(setup, &obligations);
         adding_up(setup, &obligations);
         notifying(config, setup, &obligations)?;
+        sweeping(config, setup, &obligations);
         let http = HttpConfig::from(config);
         setup.endpoint(HTTP, move |rows| endpoint(http.clone(), obligations.clone(), rows))
     }
@@ -155,6 +157,24 @@ fn notifying(
             .slots(slots(4)),
     );
     Ok(())
+}
+
+fn sweeping(config: &StorefrontConfig, setup: &mut Setup, obligations: &Arc<Obligations>) {
+    let obligations = obligations.clone();
+    setup.worker(
+        Worker::named(names::SWEEP)
+            .responsibility("asks for each day of each store to be added up once more when it has ended")
+            .serves("whoever would miss a sum that nobody asked for")
+            .writes(Home::Output)
+            .handler(move |ctx, ask| sweep(obligations.clone(), ctx, ask))
+            .retry(RetryPolicy::default())
+            .no_effects()
+            .entry_point(EntryPoint::per_task())
+            .slots(slots(1)),
+    );
+    if config.nightly_sweep {
+        setup.schedule(nightly(config.clock));
+    }
 }
 
 /// One store's backlog does not make the others wait.

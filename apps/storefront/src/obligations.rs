@@ -20,7 +20,7 @@ use crate::workers::recommend::Recommend;
 use crate::workers::rollup::RollUp;
 use crate::workers::settle::Settle;
 
-/// The names of the six workers.
+/// The names of the workers.
 pub mod names {
     /// Who liked this liked that.
     pub const RECOMMEND: &str = "recommend";
@@ -34,6 +34,8 @@ pub mod names {
     pub const ROLLUP: &str = "rollup";
     /// Drafts become letters.
     pub const NOTIFY: &str = "notify";
+    /// Days that have ended are asked for once more.
+    pub const SWEEP: &str = "sweep";
 }
 
 /// Makes tasks. Shared by the request path and the workers.
@@ -111,6 +113,16 @@ impl Obligations {
     /// The same day again, for a rebuild.
     pub(crate) fn roll_up_day(&self, store: StoreId, date: jiff::civil::Date) -> Result<NewTask, TaskError> {
         Ok(NewTask::of(self.rollup.clone(), &RollUp { store: store.0, date })?)
+    }
+
+    /// A day that has ended is added up once more, unless that waits to be done anyway.
+    pub(crate) fn roll_up_again(
+        &self,
+        store: StoreId,
+        date: jiff::civil::Date,
+    ) -> Result<NewTask, TaskError> {
+        let task = self.roll_up_day(store, date)?;
+        Ok(task.unique_within(UniqueWithin::WhileWaiting).on_conflict(OnConflict::Ignore))
     }
 
     /// The lists of a category are made again, when no further rating of it has come for a while.

@@ -102,15 +102,7 @@ impl Kept {
 impl ScheduleService {
     /// Knows what is declared, and nothing of what is stored yet.
     pub fn new(platform: Arc<Platform>, declared: Arc<Vec<ScheduleSpec>>) -> Self {
-        Self {
-            platform,
-            declared,
-            book: None,
-            trouble: None,
-            retry: RETRY.0,
-            paused: false,
-            changed: true,
-        }
+        Self { platform, declared, book: None, trouble: None, retry: RETRY.0, paused: false, changed: true }
     }
 
     /// Reads the store when that has not been done, decides what is due, and says how long nothing will be.

@@ -164,7 +164,10 @@ async fn every_door_makes_one_task_of_one_input() {
     assert_eq!((filled.made.len(), filled.known), (0, 1));
     let triggered =
         world.of_schedule(|reply| ScheduleCommand::Trigger { name: name(), reply }).await.unwrap();
-    assert!(matches!(triggered, Enqueued::Duplicate { id, .. } if id == made.id), "the same hour: {triggered:?}");
+    assert!(
+        matches!(triggered, Enqueued::Duplicate { id, .. } if id == made.id),
+        "the same hour: {triggered:?}"
+    );
     let after = Some(from - Duration::from_secs(1));
     let preview = world
         .of_schedule(|reply| ScheduleCommand::Preview { name: name(), after, count: 1, reply })
@@ -207,10 +210,7 @@ async fn a_schedule_that_no_longer_fits_is_shown_and_makes_nothing_until_it_is_c
     let world = next_release(old, "time").await;
     let view = world.shown().await;
     assert!(view.unfit && view.next_tick.is_none());
-    assert_eq!(
-        view.problem.as_deref(),
-        Some("its input does not fit worker settle: input/time: is missing")
-    );
+    assert_eq!(view.problem.as_deref(), Some("its input does not fit worker settle: input/time: is missing"));
     let node = world.entry(NODE).view();
     assert!(matches!(&node.health, Health::Unhealthy(why) if why.contains("input/time")), "{node:?}");
     assert_eq!(node.queued, 1);

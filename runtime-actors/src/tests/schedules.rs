@@ -560,7 +560,10 @@ async fn a_backfill_makes_the_tasks_of_a_period_once() {
     let again = world.backfill(from, until).await.unwrap();
     assert_eq!((again.made.len(), again.known), (0, 500));
     assert_eq!(world.tasks().await.len(), 602);
-    assert_eq!(world.task(first.made[0]).await.idempotency_key, tick_name(&name("settlement"), from).parse().ok());
+    assert_eq!(
+        world.task(first.made[0]).await.idempotency_key,
+        tick_name(&name("settlement"), from).parse().ok()
+    );
     for (from, until) in [(until, from), (from, world.now() + HOUR)] {
         assert_eq!(world.backfill(from, until).await.unwrap_err().code, ErrorCode::InvalidArgument);
     }
@@ -583,7 +586,10 @@ async fn a_preview_shows_the_ticks_with_their_jitter() {
     };
     let ticks = preview(None, 3).await.unwrap();
     assert!(ticks.iter().all(|one| one.input == spec.input), "a plain input stays as it is");
-    assert_eq!(ticks.iter().map(|one| one.tick).collect::<Vec<_>>(), [0, 1, 2].map(|hour| spec.tick(next + HOUR * hour)));
+    assert_eq!(
+        ticks.iter().map(|one| one.tick).collect::<Vec<_>>(),
+        [0, 1, 2].map(|hour| spec.tick(next + HOUR * hour))
+    );
     assert_eq!(preview(Some(next), 1).await.unwrap(), ticks[1..2]);
     world.stop().await;
 }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use runtime_core::control::{PreviewedTick, ScheduleView};
 use runtime_core::name::{AppName, HandlerName, QueueName, Route, ScheduleName};
-use runtime_core::schedule::{
-    CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, SkipReason, Timing,
-};
+use runtime_core::schedule::{CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, SkipReason, Timing};
 use runtime_core::store::Revision;
 use runtime_core::task::Priority;
 use runtime_proto::v1;
@@ -177,7 +175,8 @@ fn seconds(field: &str, length: Option<&prost_types::Duration>) -> Result<u32, S
 
 /// The revision that a caller read; `None` when it names none.
 pub(crate) fn revision_from_wire(etag: &str) -> Result<Option<Revision>, Status> {
-    let number = |text: &str| text.parse().map(Revision).map_err(|_| invalid("etag", "is none of a schedule"));
+    let number =
+        |text: &str| text.parse().map(Revision).map_err(|_| invalid("etag", "is none of a schedule"));
     Some(etag).filter(|etag| !etag.is_empty()).map(number).transpose()
 }
 

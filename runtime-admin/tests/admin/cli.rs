@@ -58,7 +58,7 @@ async fn run(served: &Served, args: &[&str]) -> Run {
 }
 
 /// Several runs as one text, the port of this test taken out.
-async fn transcript(served: &Served, lines: &[&[&str]]) -> String {
+pub(crate) async fn transcript(served: &Served, lines: &[&[&str]]) -> String {
     let mut text = String::new();
     for args in lines {
         let run = run(served, args).await;
@@ -92,6 +92,9 @@ async fn help_names_every_noun_and_verb() {
         &["worker", "--help"],
         &["worker", "run", "--help"],
         &["overview", "--help"],
+        &["schedule", "--help"],
+        &["schedule", "create", "--help"],
+        &["schedule", "update", "--help"],
     ] {
         let run = run_in(&[], false, args).await;
         assert_eq!((run.exit, run.stderr.as_str()), (Exit::Ok, ""), "{args:?}");

@@ -25,6 +25,8 @@ use runtime_core::trace::TraceContext;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
 use tokio::sync::{Notify, watch};
 
+use crate::schedules::ScheduleBook;
+
 /// The moment at which everything in memory stands still.
 pub(crate) const NOW: i64 = 1_790_000_000;
 
@@ -58,6 +60,7 @@ pub(crate) struct World {
     pub(crate) runs: Vec<RunAsk>,
     pub(crate) acts: Vec<DeadLetterAsk>,
     pub(crate) paused_scopes: Vec<PausedScope>,
+    pub(crate) schedules: ScheduleBook,
     /// Commands that found no answer: those of a silent tree, and those that the API does not send.
     pub(crate) unanswered: Vec<Command>,
 }
@@ -90,6 +93,7 @@ impl InMemoryControl {
                 runs: Vec::new(),
                 acts: Vec::new(),
                 paused_scopes: Vec::new(),
+                schedules: ScheduleBook::new(),
                 unanswered: Vec::new(),
             })),
             Arc::default(),
@@ -189,6 +193,7 @@ impl World {
                 });
                 reply.send(answer);
             }
+            Command::Schedules(command) => self.schedules.answer(command),
             other => self.unanswered.push(other),
         }
     }

@@ -5,4 +5,5 @@ mod cli;
 mod control;
 mod health;
 mod limits;
+mod schedules;
 mod world;

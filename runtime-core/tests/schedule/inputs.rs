@@ -47,7 +47,10 @@ fn a_value_follows_from_the_tick() {
 fn the_last_day_of_a_long_month_has_a_month_before() {
     let month = json!({"$tick": "month", "minus": "P1M"});
     assert_eq!(rendered(&month, "2026-03-31T12:00:00Z", "UTC"), json!("2026-02"));
-    assert_eq!(rendered(&json!({"$tick": "date", "minus": "P1M"}), "2026-03-31T12:00:00Z", "UTC"), json!("2026-02-28"));
+    assert_eq!(
+        rendered(&json!({"$tick": "date", "minus": "P1M"}), "2026-03-31T12:00:00Z", "UTC"),
+        json!("2026-02-28")
+    );
     assert_eq!(rendered(&month, "2026-01-01T00:00:00Z", "UTC"), json!("2025-12"));
 }
 
@@ -130,7 +133,10 @@ fn what_is_no_placeholder_is_refused_by_its_place() {
         (json!({"$tick": "date", "minus": "P1D", "plus": "P1D"}), "input: minus and plus exclude each other"),
         (json!({"$tick": "date", "minus": "-P1D"}), "is no ISO 8601 duration"),
         (json!({"$tick": "date", "zone": "Moon/Base"}), "input: unknown time zone \"Moon/Base\""),
-        (json!({"$tick": "date", "plus": "P9000Y"}), "input: the time that it stands for is beyond the calendar"),
+        (
+            json!({"$tick": "date", "plus": "P9000Y"}),
+            "input: the time that it stands for is beyond the calendar",
+        ),
         (json!({"$literal": 1, "x": 2}), "input: $literal stands alone"),
     ];
     for (template, expected) in cases {

@@ -37,7 +37,8 @@ fn tick(number: i64) -> Timestamp {
 fn firing(on: &StoredSchedule, ticks: &[i64]) -> Firing {
     let mut state = on.state.clone();
     state.last_tick = ticks.last().map(|number| tick(*number));
-    let tasks = ticks.iter().map(|number| on.spec.task(&on.spec.tick(tick(*number)), Ok).expect("a task")).collect();
+    let tasks =
+        ticks.iter().map(|number| on.spec.task(&on.spec.tick(tick(*number)), Ok).expect("a task")).collect();
     Firing { name: on.spec.name.clone(), revision: on.revision, state, tasks }
 }
 

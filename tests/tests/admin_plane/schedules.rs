@@ -127,6 +127,10 @@ async fn what_does_not_fit_its_worker_is_refused_field_by_field() {
     let first = client.enqueue(task(r#"{ "n": 8 }"#, "")).await.expect("taken");
     world.until(id_of(&first.name), TaskState::Done).await;
     let again = client.enqueue(task(r#"{ "waits": false, "n": 8 }"#, "8")).await.expect("known");
-    assert_eq!((again.name, again.duplicate), (first.name, true), "one input, one task, however it is written");
+    assert_eq!(
+        (again.name, again.duplicate),
+        (first.name, true),
+        "one input, one task, however it is written"
+    );
     world.stop().await;
 }

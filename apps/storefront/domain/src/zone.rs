@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -33,6 +35,13 @@ impl Zone {
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.iana_name().expect("a zone is found by its name")
+    }
+
+    /// The days whose end is after one moment and not after another, in order.
+    pub fn days_ended(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Date> {
+        let end = self.0.to_datetime(until).date();
+        let first = self.0.to_datetime(after).date();
+        first.series(jiff::Span::new().days(1)).take_while(move |day| *day < end)
     }
 
     /// Its rules.
@@ -73,6 +82,26 @@ impl From<Zone> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_day_ends_once_by_the_zones_own_calendar() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let auckland = Zone::named("Pacific/Auckland").unwrap();
+        let ended = |after, until| -> Vec<String> {
+            auckland.days_ended(at(after), at(until)).map(|day| day.to_string()).collect()
+        };
+        assert_eq!(ended("2026-11-20T10:59:59Z", "2026-11-20T11:00:00Z"), ["2026-11-20"]);
+        assert!(ended("2026-11-20T11:00:00Z", "2026-11-21T10:59:59Z").is_empty());
+        assert_eq!(ended("2026-11-20T03:30:00Z", "2026-11-22T03:30:00Z"), ["2026-11-20", "2026-11-21"]);
+        // From stretch to stretch no day is left out and none comes twice, whatever the length of days.
+        let (first, mut days) = (at("2026-01-01T03:30:00Z"), Vec::new());
+        for night in 0..365 {
+            let after = first + jiff::SignedDuration::from_hours(24 * night);
+            days.extend(auckland.days_ended(after, after + jiff::SignedDuration::from_hours(24)));
+        }
+        assert_eq!(days.len(), 365);
+        assert!(days.windows(2).all(|pair| pair[0].tomorrow().unwrap() == pair[1]));
+    }
 
     #[test]
     fn zones_are_known_by_name_and_travel_as_text() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use runtime::Running;
-use runtime::core::store::{SqlRow, Store as Rows};
+use runtime::core::store::{SqlRow, Store as Rows, TaskFilter};
 use runtime::core::task::TaskState;
 use storefront_domain::{
     Category, CategoryModel, CustomerId, Fact, Member, MemberId, MemberState, MembershipTerms, Money,
@@ -17,11 +17,13 @@ use super::DemoError;
 use super::load::Loaded;
 use super::report::{Checks, table};
 use crate::config::StorefrontConfig;
+use crate::obligations::names;
 use crate::provider::PaymentProvider;
 use crate::rows::{Columns, REFUNDS, SALES, STORES, number, refund_row, sale_row, store_row};
 use crate::workers::expire::{RESERVATIONS, STOCK, reservation_row, stock_row};
 use crate::workers::recommend::rating_row;
 use crate::workers::rollup::{CELLS, cell_row};
+use crate::workers::sweep::{Sweep, Swept};
 
 /// One store with everything that was sold and given back.
 struct Ledger {
@@ -47,6 +49,7 @@ pub(super) async fn all(
     memberships(rows, until, &mut checks).await?;
     rollups(rows, &ledgers, &mut checks).await?;
     notifications(rows, config, &mut checks).await?;
+    nights(running, config, &ledgers, &mut checks).await?;
     tasks(running, &mut checks).await?;
     Ok(checks.failed == 0)
 }
@@ -161,6 +164,48 @@ async fn rollups(rows: &Arc<dyn Rows>, ledgers: &[Ledger], checks: &mut Checks) 
     checks.check(same, "each cell is the one that all rows at once give");
     println!();
     Ok(())
+}
+
+/// The schedule's tasks: from tick to tick without a gap.
+async fn nights(
+    running: &Running,
+    config: &StorefrontConfig,
+    ledgers: &[Ledger],
+    checks: &mut Checks,
+) -> Result<(), DemoError> {
+    let (filter, mut after, mut sweeps) = (done_of(names::SWEEP)?, None, Vec::new());
+    loop {
+        let page = running.store().list(filter.clone(), after, 500).await?;
+        for task in page.tasks {
+            let asked: Sweep = serde_json::from_slice(&task.payload)?;
+            let swept: Swept = serde_json::from_slice(&task.output.unwrap_or_default())?;
+            sweeps.push((asked, swept));
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    sweeps.sort_by_key(|(asked, _)| asked.since);
+    let (Some((first, _)), Some((last, _))) = (sweeps.first(), sweeps.last()) else {
+        checks.check(false, "the schedule made its tasks");
+        return Ok(());
+    };
+    let time = config.time();
+    let (from, to) = (time.at(first.since), time.at(last.until));
+    let ended: usize = ledgers.iter().map(|ledger| ledger.store.zone.days_ended(from, to).count()).sum();
+    let asked: u64 = sweeps.iter().map(|(_, swept)| swept.days).sum();
+    println!("Nights\n");
+    let row = vec!["nightly-sweep".to_owned(), sweeps.len().to_string(), asked.to_string()];
+    println!("{}", table(&["SCHEDULE", "TICKS", "DAYS ASKED FOR"], &[row]));
+    let joined = sweeps.windows(2).all(|pair| pair[0].0.until == pair[1].0.since);
+    checks.check(joined && asked == ended as u64, "each day that ended was asked for once more, once");
+    println!();
+    Ok(())
+}
+
+fn done_of(queue: &str) -> Result<TaskFilter, DemoError> {
+    Ok(TaskFilter { states: vec![TaskState::Done], queue: Some(queue.parse()?), ..TaskFilter::default() })
 }
 
 async fn tasks(running: &Running, checks: &mut Checks) -> Result<(), DemoError> {

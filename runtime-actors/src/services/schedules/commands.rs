@@ -144,8 +144,7 @@ impl ScheduleService {
         let mut next_from = ticks.get(most).copied();
         ticks.truncate(most);
         let complete = |task| self.platform.intake.complete(task);
-        let tasks =
-            ticks.iter().map(|at| spec.task(&spec.tick(*at), complete)).collect::<Result<_, _>>()?;
+        let tasks = ticks.iter().map(|at| spec.task(&spec.tick(*at), complete)).collect::<Result<_, _>>()?;
         let mut done = Backfilled { made: Vec::new(), known: 0, next_from: None };
         for (at, answer) in ticks.iter().zip(self.platform.store.enqueue(tasks).await?) {
             match answer {
@@ -198,8 +197,9 @@ impl ScheduleService {
             let text = format!("schedule {name} was declared by its app: change the declaration");
             return Err(CommandError::precondition(text));
         }
-        let conflict =
-            || CommandError::precondition(format!("schedule {name} was changed since it was read; try again"));
+        let conflict = || {
+            CommandError::precondition(format!("schedule {name} was changed since it was read; try again"))
+        };
         if expected.is_some_and(|expected| expected != known.revision) {
             return Err(conflict());
         }
