@@ -63,7 +63,7 @@ async fn it_shows_and_steers_what_the_server_has() {
     assert_eq!(code, 0);
     world.until(asks, TaskState::Done).await;
 
-    let enqueue = ["task", "enqueue", "job", "--payload", r#"{"n":4}"#, "--key", "four", "-o", "name"];
+    let enqueue = ["task", "enqueue", "job", "--payload", r#"{"n":4}"#, "--key", "4", "-o", "name"];
     let (code, name, stderr) = runtimectl(&endpoint, &enqueue).await;
     assert_eq!(code, 0, "{stderr}");
     world.until(crate::world::id_of(name.trim()), TaskState::Done).await;

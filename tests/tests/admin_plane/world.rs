@@ -95,7 +95,7 @@ pub(crate) fn request(job: &Job) -> v1::EnqueueTaskRequest {
         queue: "queues/job".into(),
         handler: "job".into(),
         payload: serde_json::to_vec(job).expect("a job is a JSON document"),
-        idempotency_key: format!("job-{}", job.n),
+        idempotency_key: job.n.to_string(),
         ..v1::EnqueueTaskRequest::default()
     }
 }
