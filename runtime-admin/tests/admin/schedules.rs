@@ -98,6 +98,7 @@ impl ScheduleBook {
         }
         (view.stored.revision, view.stored.spec) = (view.stored.revision.next(), spec);
         (view.unfit, view.problem) = (false, None);
+        view.next_tick = view.stored.spec.timing.next_after(at(0), &view.stored.spec.window());
         Ok(view.clone())
     }
 

@@ -54,7 +54,7 @@ pub(in crate::cli) enum ScheduleVerb {
         #[arg(value_parser = schedule)]
         schedule: ScheduleName,
     },
-    /// Make the tasks of a past period's ticks, each at most once
+    /// Make the tasks of a past period's ticks, but those whose key is known
     Backfill {
         /// The schedule
         #[arg(value_parser = schedule)]
