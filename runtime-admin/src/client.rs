@@ -176,6 +176,12 @@ impl AdminClient {
         present(self.queue_service().resume_queue(self.request(request)).await?.into_inner().queue, "queue")
     }
 
+    /// Changes what operators say of the limits of a queue, and says how it is then; with `validate_only`, how it would be.
+    pub async fn update_queue(&self, change: v1::UpdateQueueRequest) -> Result<v1::QueueDetail, ClientError> {
+        let answer = self.queue_service().update_queue(self.request(change)).await?;
+        present(answer.into_inner().queue, "queue")
+    }
+
     /// The figures of one queue.
     pub async fn queue_stats(&self, queue: &QueueName) -> Result<v1::QueueStats, ClientError> {
         let request = v1::GetQueueStatsRequest { name: queue_name(queue) };

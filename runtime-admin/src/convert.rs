@@ -1,6 +1,7 @@
 //! Between the core's types and the wire. Names from outside become domain types here, once, or an error that names the field.
 
 mod dead_letter;
+mod limits;
 mod node;
 mod queue;
 mod schedule;
@@ -19,6 +20,7 @@ use runtime_proto::v1;
 use tonic::Status;
 
 pub(crate) use dead_letter::dead_letter_group;
+pub(crate) use limits::change_from_wire;
 pub(crate) use node::node;
 pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
 pub(crate) use schedule::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use runtime_core::control::{CommandError, NodeCommand, QueueCommand, QueueDetail};
 use runtime_core::name::{QueueName, Scope};
 use runtime_core::node::NodePath;
-use runtime_core::store::{Capability, QueueStats};
+use runtime_core::store::{Capability, OverriddenQueue, QueueChange, QueueOverride, QueueStats};
 
 use super::operator_run::RunTarget;
 use super::steering::SteeringService;
@@ -32,6 +32,9 @@ impl QueueService {
             QueueCommand::Pause { queue, scope, paused, reason, reply } => {
                 reply.send(self.pause(&queue, scope, paused, reason).await);
             }
+            QueueCommand::Update { queue, change, reason, validate_only, reply } => {
+                reply.send(self.update(&queue, change, reason, validate_only).await);
+            }
         }
     }
 
@@ -49,6 +52,7 @@ impl QueueService {
         Ok(QueueDetail {
             stats,
             policy: policy.unwrap_or_default(),
+            overridden: store.overridden_queues().await?.into_iter().find(|known| known.queue == *queue),
             workers: self
                 .nodes(queue)
                 .filter_map(|path| Some(self.platform.table.get(path)?.view()))
@@ -84,6 +88,37 @@ impl QueueService {
             }
         }
         self.get(queue).await
+    }
+
+    /// Says other limits than the worker declares, or takes back what was said.
+    async fn update(
+        &self,
+        queue: &QueueName,
+        change: QueueChange,
+        reason: String,
+        validate_only: bool,
+    ) -> Result<QueueDetail, CommandError> {
+        let mut detail = self.get(queue).await?;
+        if change.says_something() && detail.policy.lanes.is_none() {
+            let why = "has no lanes, so no limit holds for anything; what makes them is said by its worker";
+            return Err(CommandError::precondition(format!("queue {queue} {why}")));
+        }
+        let before = detail.overridden.take().map(|known| known.says).unwrap_or_default();
+        let says = before.changed(&change);
+        if says.lanes.len() > QueueOverride::MAX_LANES {
+            let most = QueueOverride::MAX_LANES;
+            let why = format!("something is said of {most} lanes of queue {queue} already: clear some");
+            return Err(CommandError::precondition(why));
+        }
+        if validate_only {
+            let since = self.platform.clock.now();
+            let would = OverriddenQueue { queue: queue.clone(), says, reason, since };
+            detail.overridden = (!would.says.says_nothing()).then_some(would);
+            return Ok(detail);
+        }
+        tracing::info!(%queue, ?change, reason, "an operator changes what is said of the limits of a queue");
+        detail.overridden = self.platform.store.override_queue(queue.clone(), change, reason).await?;
+        Ok(detail)
     }
 
     /// A queue that has held tasks has figures; one that a worker waits at exists all the same.

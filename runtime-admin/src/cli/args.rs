@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod enqueue;
+mod queues;
 mod schedules;
 mod workers;
 
@@ -16,6 +17,7 @@ use runtime_core::task::TaskId;
 
 pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
 pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
+pub(super) use queues::{Fairness, QueueUpdate, Said};
 pub(super) use schedules::{Part, ScheduleParts, ScheduleVerb};
 pub(super) use workers::{WorkerRun, WorkerVerb};
 
@@ -169,7 +171,7 @@ pub(super) enum NodeVerb {
 pub(super) enum QueueVerb {
     /// List queues
     List,
-    /// Show one queue: policy, what is paused, what blocks
+    /// Show one queue: policy, limits, what is paused, what blocks
     Get {
         /// The queue
         #[arg(value_parser = queue)]
@@ -196,6 +198,8 @@ pub(super) enum QueueVerb {
         #[arg(long, value_name = "KEY=VALUE")]
         scope: Option<Scope>,
     },
+    /// Say other limits than the code declares, or take that back
+    Update(Box<QueueUpdate>),
     /// Show the figures of one queue
     Stats {
         /// The queue

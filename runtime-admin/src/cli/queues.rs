@@ -2,17 +2,18 @@
 
 use jiff::Timestamp;
 use runtime_core::name::{QueueName, Scope};
+use runtime_core::store::Limit;
 use runtime_proto::v1;
 
-use super::args::QueueVerb;
+use super::args::{Fairness, QueueUpdate, QueueVerb, Said};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{
-    age, clean, count, moment, node_name, node_state, or_none, short_name, slots, task_state,
+    age, clean, count, duration, moment, node_name, node_state, or_none, short_name, slots, task_state,
 };
 use crate::client::AdminClient;
-use crate::convert::queue_name;
+use crate::convert::{self, queue_name};
 
 pub(super) async fn run(
     verb: QueueVerb,
@@ -34,6 +35,13 @@ pub(super) async fn run(
             output.announce("resume", &target(&queue, scope.as_ref()))?;
             show(&client.resume_queue(&queue, scope.as_ref()).await?, output)?;
         }
+        QueueVerb::Update(update) => {
+            if !update.dry_run {
+                let lane = update.lane.as_ref().map(|lane| format!("lane {lane} of "));
+                output.announce("update", &format!("{}queue {}", lane.unwrap_or_default(), update.queue))?;
+            }
+            show(&client.update_queue(change(*update)).await?, output)?;
+        }
         QueueVerb::Stats { queue } => {
             let stats = client.queue_stats(&queue).await?;
             output.sheet(&stats, &queue_name(&queue), |now| sheet(queue.as_str(), &stats, now))?;
@@ -46,6 +54,40 @@ fn target(queue: &QueueName, scope: Option<&Scope>) -> String {
     scope.map_or_else(|| format!("queue {queue}"), |scope| format!("scope {scope} of queue {queue}"))
 }
 
+fn change(update: QueueUpdate) -> v1::UpdateQueueRequest {
+    use v1::{concurrency_change, rate_change};
+    let concurrency = update.concurrency.map(|said| match said {
+        Said::Declared => concurrency_change::Change::Clear(true),
+        Said::Limit(Limit::Unlimited) => concurrency_change::Change::Unlimited(true),
+        Said::Limit(Limit::To(most)) => concurrency_change::Change::Most(most.get()),
+    });
+    let rate = update.rate.map(|said| match said {
+        Said::Declared => rate_change::Change::Clear(true),
+        Said::Limit(Limit::Unlimited) => rate_change::Change::Unlimited(true),
+        Said::Limit(Limit::To((tokens, per))) => rate_change::Change::Rate(v1::Rate {
+            tokens: tokens.get(),
+            per: Some(convert::duration(per)),
+            burst: update.burst.map_or(0, Into::into),
+        }),
+    });
+    let fairness = match update.fairness {
+        None => v1::FairnessChange::Unspecified,
+        Some(Fairness::Fair) => v1::FairnessChange::Fair,
+        Some(Fairness::InOrder) => v1::FairnessChange::InOrder,
+        Some(Fairness::Declared) => v1::FairnessChange::Clear,
+    };
+    v1::UpdateQueueRequest {
+        name: queue_name(&update.queue),
+        lane: update.lane.map(|lane| lane.to_string()).unwrap_or_default(),
+        clear_all: update.clear,
+        concurrency: concurrency.map(|change| v1::ConcurrencyChange { change: Some(change) }),
+        rate: rate.map(|change| v1::RateChange { change: Some(change) }),
+        fairness: fairness.into(),
+        reason: update.reason,
+        validate_only: update.dry_run,
+    }
+}
+
 /// One queue: its figures, then what keeps its tasks waiting.
 fn show(detail: &v1::QueueDetail, output: &mut Output<'_>) -> Result<(), Failure> {
     let queue = detail.queue.clone().unwrap_or_default();
@@ -53,12 +95,20 @@ fn show(detail: &v1::QueueDetail, output: &mut Output<'_>) -> Result<(), Failure
     output.one(detail, &queue.name, |now, wide| {
         let mut sheet = sheet(short_name(&queue.name), &queue.stats.unwrap_or_default(), now);
         sheet.line("Policy", clean(&detail.policy));
+        if let Some(said) = &detail.overridden {
+            let since = moment(said.since.as_ref(), now);
+            sheet.line("Overridden", format!("{since}: {}", or_none(&said.reason)));
+        }
         for worker in &detail.workers {
             let slots = slots(worker.slots.as_ref());
             let state = node_state(worker);
             sheet.line("Worker", format!("{} {}, slots {slots}", node_name(&worker.name), state.text()));
         }
         let mut text = sheet.render(colours);
+        if !detail.limits.is_empty() {
+            text.push('\n');
+            text.push_str(&limits(&detail.limits).render(wide, colours));
+        }
         if !detail.paused_scopes.is_empty() {
             text.push('\n');
             text.push_str(&paused(&detail.paused_scopes, now).render(wide, colours));
@@ -70,6 +120,35 @@ fn show(detail: &v1::QueueDetail, output: &mut Output<'_>) -> Result<(), Failure
         text
     })?;
     Ok(())
+}
+
+/// Limits in force. A star marks what operators say.
+fn limits(limits: &[v1::LaneLimits]) -> Table {
+    let mut table = Table::new([
+        Column::text("LANE").gives(),
+        Column::text("AT ONCE"),
+        Column::text("RATE").gives(),
+        Column::figure("BURST"),
+    ]);
+    let star = |origin| if origin == v1::LimitOrigin::Operator { "*" } else { "" };
+    for lane in limits {
+        let name = if lane.lane.is_empty() { "each lane".to_owned() } else { clean(&lane.lane) };
+        let most = lane.concurrency.map_or("unlimited".to_owned(), |most| count(most.into()));
+        let (rate, burst) = match &lane.rate {
+            Some(rate) => {
+                let per = duration(rate.per.as_ref());
+                (format!("{} in {per}", count(rate.tokens.into())), count(rate.burst.into()))
+            }
+            None => ("unlimited".to_owned(), or_none("")),
+        };
+        table.row([
+            name.into(),
+            format!("{most}{}", star(lane.concurrency_origin())).into(),
+            format!("{rate}{}", star(lane.rate_origin())).into(),
+            burst.into(),
+        ]);
+    }
+    table
 }
 
 fn paused(scopes: &[v1::PausedScope], now: Timestamp) -> Table {

@@ -5,6 +5,7 @@ use runtime_core::store::{QueueStats, StateCounts};
 use runtime_core::task::TaskState;
 use runtime_proto::v1;
 
+use super::limits::{fairness, limits, says};
 use super::{node, queue_name, task_name, task_state, timestamp};
 
 /// A queue, for the wire.
@@ -14,9 +15,17 @@ pub(crate) fn queue(stats: &QueueStats) -> v1::Queue {
 
 /// A queue with what keeps its tasks waiting, for the wire.
 pub(crate) fn queue_detail(detail: &QueueDetail) -> v1::QueueDetail {
+    let (fair, fair_origin) = fairness(detail);
     v1::QueueDetail {
         queue: Some(queue(&detail.stats)),
-        policy: detail.policy.to_string(),
+        policy: detail.policy.overridden(&says(detail)).to_string(),
+        limits: limits(detail),
+        fair,
+        fair_origin: fair_origin.into(),
+        overridden: detail.overridden.as_ref().map(|known| v1::QueueOverride {
+            reason: known.reason.clone(),
+            since: Some(timestamp(known.since)),
+        }),
         workers: detail.workers.iter().map(node).collect(),
         paused_scopes: detail
             .paused_scopes

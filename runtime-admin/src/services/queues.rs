@@ -34,15 +34,20 @@ impl Queues {
     ) -> Result<v1::QueueDetail, Status> {
         let (queue, about) = convert::queue_from_wire(name)?;
         let scope = convert::optional("scope", scope)?;
-        if reason.len() > MAX_REASON_BYTES {
-            return Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")));
-        }
+        check_reason(reason)?;
         let (door, reason) = (self.0.for_call(metadata), reason.to_owned());
         let detail = door
             .ask(&about, |reply| Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply }))
             .await?;
         Ok(convert::queue_detail(&detail))
     }
+}
+
+fn check_reason(reason: &str) -> Result<(), Status> {
+    if reason.len() > MAX_REASON_BYTES {
+        return Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -87,6 +92,22 @@ impl QueueService for Queues {
         let v1::ResumeQueueRequest { name, scope } = request.get_ref();
         let queue = self.pause(request.metadata(), name, scope, false, "").await?;
         Ok(Response::new(v1::ResumeQueueResponse { queue: Some(queue) }))
+    }
+
+    async fn update_queue(
+        &self,
+        request: Request<v1::UpdateQueueRequest>,
+    ) -> Result<Response<v1::UpdateQueueResponse>, Status> {
+        let door = self.0.for_call(request.metadata());
+        let request = request.into_inner();
+        let (queue, about) = convert::queue_from_wire(&request.name)?;
+        let change = convert::change_from_wire(&request)?;
+        check_reason(&request.reason)?;
+        let v1::UpdateQueueRequest { reason, validate_only, .. } = request;
+        let update =
+            |reply| Command::Queues(QueueCommand::Update { queue, change, reason, validate_only, reply });
+        let detail = door.ask(&about, update).await?;
+        Ok(Response::new(v1::UpdateQueueResponse { queue: Some(convert::queue_detail(&detail)) }))
     }
 
     async fn get_queue_stats(

@@ -386,7 +386,10 @@ async fn a_queue_arrives_with_what_keeps_its_tasks_waiting() {
     let served = setup().await;
     let (client, mail, scope) = (&served.client, "mail".parse().unwrap(), "store=42".parse().unwrap());
     let queue = client.queue(&mail).await.unwrap();
-    assert_eq!(queue.policy, "in order, a dead head blocks its ordering key");
+    assert_eq!(
+        queue.policy,
+        "fair by tenant, at most 2 at once each, 100 in 60 s each, 20 at a time, 1 lane with limits of its own, a dead head blocks its ordering key"
+    );
     assert_eq!((queue.heads[0].state(), queue.heads[0].waiting), (v1::TaskState::Parked, 12));
     let paused = client.pause_queue(&mail, Some(&scope), "the printer burns").await.unwrap();
     let known = &paused.paused_scopes[0];
@@ -442,4 +445,70 @@ async fn a_task_says_for_how_long_its_key_stands_and_what_a_second_one_does() {
     let forever = v1::UniqueWithin::Forever.into();
     let unkeyed = v1::EnqueueTaskRequest { unique_within: forever, ..enqueue() };
     assert_eq!(with(unkeyed).await, bad("idempotency_key"));
+}
+
+#[tokio::test]
+async fn operators_say_other_limits_and_see_who_says_which() {
+    use v1::{concurrency_change, rate_change};
+    let served = setup().await;
+    let update = |change: v1::UpdateQueueRequest| {
+        let request = v1::UpdateQueueRequest { name: "queues/mail".into(), ..change };
+        let client = served.client.clone();
+        async move { client.update_queue(request).await }
+    };
+    let most = |most| Some(v1::ConcurrencyChange { change: Some(concurrency_change::Change::Most(most)) });
+    let rate = |change| Some(v1::RateChange { change: Some(change) });
+    let whole = v1::UpdateQueueRequest {
+        concurrency: most(1),
+        rate: rate(rate_change::Change::Unlimited(true)),
+        fairness: v1::FairnessChange::InOrder.into(),
+        reason: "the bank asked".into(),
+        ..v1::UpdateQueueRequest::default()
+    };
+    let preview = v1::UpdateQueueRequest { validate_only: true, ..whole.clone() };
+    assert_eq!(update(preview).await.unwrap().limits[0].concurrency, Some(1));
+    let mail = "mail".parse().unwrap();
+    assert_eq!(served.client.queue(&mail).await.unwrap().overridden, None, "nothing was changed");
+
+    let said = update(whole).await.unwrap();
+    assert_eq!(said.overridden.as_ref().unwrap().reason, "the bank asked");
+    assert_eq!((said.fair, said.fair_origin()), (false, v1::LimitOrigin::Operator));
+    let (declared, operator) = (v1::LimitOrigin::Declared, v1::LimitOrigin::Operator);
+    let seen = |detail: &v1::QueueDetail| -> Vec<_> {
+        let row = |lane: &v1::LaneLimits| {
+            let tokens = lane.rate.as_ref().map(|rate| (rate.tokens, rate.burst));
+            (lane.lane.clone(), lane.concurrency, lane.concurrency_origin(), tokens, lane.rate_origin())
+        };
+        detail.limits.iter().map(row).collect()
+    };
+    let each = (String::new(), Some(1), operator, None, operator);
+    assert_eq!(seen(&said), [each.clone(), ("acme".into(), Some(10), declared, None, operator)]);
+
+    let own = v1::Rate { tokens: 5, per: Some(prost_types::Duration { seconds: 2, nanos: 0 }), burst: 0 };
+    let of_lane = v1::UpdateQueueRequest {
+        lane: "globex".into(),
+        rate: rate(rate_change::Change::Rate(own)),
+        ..v1::UpdateQueueRequest::default()
+    };
+    let said = update(of_lane).await.unwrap();
+    assert_eq!(seen(&said)[2], ("globex".into(), Some(1), operator, Some((5, 5)), operator));
+    let clear = v1::UpdateQueueRequest { clear_all: true, ..v1::UpdateQueueRequest::default() };
+    let said = update(clear).await.unwrap();
+    assert_eq!((said.overridden.clone(), seen(&said)[0].1, seen(&said).len()), (None, Some(2), 2));
+
+    let refused_as = async |change| refused(update(change).await.unwrap_err());
+    let nothing = v1::UpdateQueueRequest::default();
+    assert_eq!(refused_as(nothing.clone()).await, bad("name"));
+    let zero = v1::UpdateQueueRequest { concurrency: most(0), ..nothing.clone() };
+    assert_eq!(refused_as(zero).await, bad("concurrency"));
+    let endless = v1::Rate { tokens: 1, per: None, burst: 0 };
+    let endless =
+        v1::UpdateQueueRequest { rate: rate(rate_change::Change::Rate(endless)), ..nothing.clone() };
+    assert_eq!(refused_as(endless).await, bad("rate"));
+    let not_clear =
+        v1::UpdateQueueRequest { rate: rate(rate_change::Change::Clear(false)), ..nothing.clone() };
+    assert_eq!(refused_as(not_clear).await, bad("rate"));
+    let fair_lane =
+        v1::UpdateQueueRequest { lane: "acme".into(), fairness: v1::FairnessChange::Fair.into(), ..nothing };
+    assert_eq!(refused_as(fair_lane).await, bad("fairness"));
 }

@@ -12,13 +12,14 @@ use runtime_core::control::{
     SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
 use runtime_core::name::{InstanceName, QueueName, Route, Scope, StepName};
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
-    Capability, DeadGroup, EffectClass, Enqueued, OrderingHead, PausedScope, QueuePolicy, QueueStats,
-    StateCounts, TaskCommand, TaskFilter, TaskPage,
+    Capability, DeadGroup, EffectClass, Enqueued, LaneBy, Limit, LimitOverride, OrderingHead,
+    OverriddenQueue, PausedScope, QueuePolicy, QueueStats, StateCounts, TaskCommand, TaskFilter, TaskPage,
 };
 use runtime_core::task::{AttemptRecord, Epoch, Held, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
@@ -60,6 +61,7 @@ pub(crate) struct World {
     pub(crate) runs: Vec<RunAsk>,
     pub(crate) acts: Vec<DeadLetterAsk>,
     pub(crate) paused_scopes: Vec<PausedScope>,
+    pub(crate) overridden: Option<OverriddenQueue>,
     pub(crate) schedules: ScheduleBook,
     /// Commands that found no answer: those of a silent tree, and those that the API does not send.
     pub(crate) unanswered: Vec<Command>,
@@ -93,6 +95,7 @@ impl InMemoryControl {
                 runs: Vec::new(),
                 acts: Vec::new(),
                 paused_scopes: Vec::new(),
+                overridden: None,
                 schedules: ScheduleBook::new(),
                 unanswered: Vec::new(),
             })),
@@ -190,6 +193,19 @@ impl World {
                         }
                     }
                     self.queue(&queue)
+                });
+                reply.send(answer);
+            }
+            Command::Queues(QueueCommand::Update { queue, change, reason, validate_only, reply }) => {
+                let answer = self.queue(&queue).map(|mut detail| {
+                    let before = detail.overridden.take().map(|known| known.says).unwrap_or_default();
+                    let (says, since) = (before.changed(&change), at(75));
+                    let said = OverriddenQueue { queue, says, reason, since };
+                    detail.overridden = (!said.says.says_nothing()).then_some(said);
+                    if !validate_only {
+                        self.overridden = detail.overridden.clone();
+                    }
+                    detail
                 });
                 reply.send(answer);
             }
@@ -310,7 +326,8 @@ impl World {
         };
         Ok(QueueDetail {
             stats,
-            policy: QueuePolicy { dead_head_blocks: true, ..QueuePolicy::default() },
+            policy: policy(),
+            overridden: self.overridden.clone(),
             workers: vec![self.node(&path("/engine/apps/shop/workers/fetch"))?.clone()],
             paused_scopes: self.paused_scopes.clone(),
             heads: vec![head],
@@ -560,4 +577,22 @@ fn attempts(task: &Task) -> Vec<AttemptRecord> {
         error: task.last_error.clone(),
         trace: None,
     }]
+}
+
+/// Lanes by tenant with a limit of tasks at once, of which one has more, and a rate.
+fn policy() -> QueuePolicy {
+    let number = |number| NonZeroU32::new(number).expect("not zero");
+    let rate = RateLimit::new(number(100), Duration::from_mins(1), number(20)).expect("a rate");
+    let limits = FlowLimits {
+        concurrency_per_key: Some(number(2)),
+        rate_per_key: Some(rate),
+        ..FlowLimits::default()
+    };
+    let more = LimitOverride { concurrency: Some(Limit::To(number(10))), rate: None };
+    QueuePolicy {
+        lanes: Some(LaneBy::Tenant),
+        limits,
+        overrides: [("acme".parse().expect("a lane"), more)].into(),
+        dead_head_blocks: true,
+    }
 }

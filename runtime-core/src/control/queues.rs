@@ -3,7 +3,7 @@
 use super::Reply;
 use crate::name::{QueueName, Scope};
 use crate::node::NodeView;
-use crate::store::{OrderingHead, PausedScope, QueuePolicy, QueueStats};
+use crate::store::{OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueuePolicy, QueueStats};
 
 /// Everything that can be asked of one queue.
 #[derive(Debug)]
@@ -28,6 +28,19 @@ pub enum QueueCommand {
         /// The queue afterwards.
         reply: Reply<QueueDetail>,
     },
+    /// Changes what operators say of its limits.
+    Update {
+        /// Which.
+        queue: QueueName,
+        /// What is said from now on, and what no longer.
+        change: QueueChange,
+        /// Why; kept while something is said.
+        reason: String,
+        /// Only answer how it would be.
+        validate_only: bool,
+        /// The queue afterwards.
+        reply: Reply<QueueDetail>,
+    },
 }
 
 /// One queue, with everything that keeps its tasks from running.
@@ -35,8 +48,10 @@ pub enum QueueCommand {
 pub struct QueueDetail {
     /// Its figures.
     pub stats: QueueStats,
-    /// How it gives its tasks away.
+    /// How it gives its tasks away, as its worker declares.
     pub policy: QueuePolicy,
+    /// What operators say in place of it, if they say anything.
+    pub overridden: Option<OverriddenQueue>,
     /// The nodes of the workers that take from it.
     pub workers: Vec<NodeView>,
     /// Its scopes that are paused, by scope.

@@ -1,0 +1,114 @@
+//! `runtimectl queue update …`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use jiff::SignedDuration;
+use runtime_core::flow::RateLimit;
+use runtime_core::name::{FlowKey, QueueName};
+use runtime_core::store::Limit;
+
+use super::queue;
+
+/// What to say of a queue's limits, and what no longer.
+#[derive(Debug, Clone, clap::Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub(in crate::cli) struct QueueUpdate {
+    /// The queue
+    #[arg(value_parser = queue)]
+    pub(in crate::cli) queue: QueueName,
+    /// Only this lane, such as acme [default: every lane]
+    #[arg(long)]
+    pub(in crate::cli) lane: Option<FlowKey>,
+    /// Tasks of a lane at once: 5, unlimited, declared
+    #[arg(long, group = "change", value_parser = concurrency, value_name = "COUNT")]
+    pub(in crate::cli) concurrency: Option<Said<NonZeroU32>>,
+    /// Tokens of a lane in a time: 100/60s, unlimited, declared
+    #[arg(long, group = "change", value_parser = rate, value_name = "RATE")]
+    pub(in crate::cli) rate: Option<Said<(NonZeroU32, Duration)>>,
+    /// With a rate: tokens at once after a pause [default: as many]
+    #[arg(long, requires = "rate", value_name = "TOKENS")]
+    pub(in crate::cli) burst: Option<NonZeroU32>,
+    /// How lanes share the slots: fair, in-order, declared
+    #[arg(
+        long,
+        group = "change",
+        value_enum,
+        hide_possible_values = true,
+        value_name = "HOW",
+        conflicts_with = "lane"
+    )]
+    pub(in crate::cli) fairness: Option<Fairness>,
+    /// Forget first all that was said, of the lane or of the whole queue
+    #[arg(long, group = "change")]
+    pub(in crate::cli) clear: bool,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(in crate::cli) reason: String,
+    /// Only show how the queue would be
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+}
+
+/// A limit, or that the declared one holds again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Said<T> {
+    /// This, or none.
+    Limit(Limit<T>),
+    /// What is declared.
+    Declared,
+}
+
+/// How lanes share the slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Fairness {
+    /// Each lane the same.
+    Fair,
+    /// The first go first, whatever their lane.
+    InOrder,
+    /// What is declared.
+    Declared,
+}
+
+fn said<T>(text: &str, limit: impl FnOnce(&str) -> Result<T, String>) -> Result<Said<T>, String> {
+    match text {
+        "declared" => Ok(Said::Declared),
+        "unlimited" => Ok(Said::Limit(Limit::Unlimited)),
+        other => limit(other).map(|limit| Said::Limit(Limit::To(limit))),
+    }
+}
+
+fn concurrency(text: &str) -> Result<Said<NonZeroU32>, String> {
+    said(text, |text| text.parse().map_err(|_| "a number from 1, unlimited or declared".into()))
+}
+
+/// `100/60s`: tokens, and the time in which they come back.
+fn rate(text: &str) -> Result<Said<(NonZeroU32, Duration)>, String> {
+    said(text, |text| {
+        let (tokens, per) = text.split_once('/').ok_or("tokens and a time, such as 100/60s")?;
+        let tokens: NonZeroU32 = tokens.parse().map_err(|_| "tokens are a number from 1")?;
+        let per: SignedDuration = per.parse().map_err(|error: jiff::Error| error.to_string())?;
+        let per = Duration::try_from(per).map_err(|error| error.to_string())?;
+        RateLimit::new(tokens, per, tokens).map_err(|error| error.to_string())?;
+        Ok((tokens, per))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_number_or_one_of_two_words() {
+        let five = NonZeroU32::new(5).unwrap();
+        assert_eq!(concurrency("5"), Ok(Said::Limit(Limit::To(five))));
+        assert_eq!(concurrency("unlimited"), Ok(Said::Limit(Limit::Unlimited)));
+        assert_eq!(rate("declared"), Ok(Said::Declared));
+        assert_eq!(rate("5/1m"), Ok(Said::Limit(Limit::To((five, Duration::from_mins(1))))));
+        assert!(concurrency("0").is_err());
+        for bad in ["", "5", "5/", "0/1s", "5/0s", "5/-1s", "many/1s", "5/1us"] {
+            assert!(rate(bad).is_err(), "{bad:?}");
+        }
+    }
+}
