@@ -5,13 +5,15 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use runtime_core::control::{Command, CommandError, QueueCommand, QueueDetail, ask};
+use runtime_core::error::ErrorCode;
 use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::handler::NotDone;
-use runtime_core::store::{LaneBy, QueuePolicy};
+use runtime_core::store::{Change, LaneBy, Limit, QueueChange, QueuePolicy};
 use runtime_core::task::{NewTask, TaskState};
 use tokio::time::Instant;
 
-use super::kit::{World, Worlds, done, from_fn, worker};
+use super::kit::{FaultyStore, World, Worlds, done, from_fn, worker};
 use crate::registry::WorkerPlan;
 use crate::runtime::StopReport;
 
@@ -122,6 +124,60 @@ async fn a_rate_holds_a_tenant_back_and_lets_it_go_when_its_time_comes() {
         assert!(*at >= due && *at < due + Duration::from_millis(500), "{index} at {at:?}, due {due:?}");
     }
     assert!(last_wait(&ran, "b", since) < Duration::from_millis(500), "another tenant's tokens are its own");
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+async fn update(
+    world: &World,
+    change: QueueChange,
+    validate_only: bool,
+) -> Result<QueueDetail, CommandError> {
+    ask(&*world.control, |reply| {
+        let (queue, reason) = ("greet".parse().unwrap(), "a slow day".to_owned());
+        Command::Queues(QueueCommand::Update { queue, change, reason, validate_only, reply })
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_operators_say_of_limits_holds_over_what_the_app_declares_when_it_starts() {
+    let limits = FlowLimits { concurrency_per_key: NonZeroU32::new(4), ..FlowLimits::default() };
+    let one = QueueChange { concurrency: Change::Say(Limit::To(NonZeroU32::MIN)), ..QueueChange::default() };
+    let takes = Duration::from_millis(100);
+    let (plan, _, _) = by_tenant(10, takes, limits);
+    let world = Worlds::new().worker(plan).start().await;
+    let preview = update(&world, one.clone(), true).await.unwrap();
+    assert!(preview.overridden.is_some());
+    assert!(world.store.inner().overridden_queues().await.unwrap().is_empty(), "only looked at");
+    let said = update(&world, one.clone(), false).await.unwrap().overridden.unwrap();
+    assert_eq!(said.reason, "a slow day");
+    let (store, clock) = (world.store.clone(), world.clock.clone());
+    let kept = store.inner().overridden_queues().await.unwrap();
+    assert_eq!(kept, [said]);
+    assert!(world.entry("/").kill());
+    drop(world);
+
+    // The app declares its limits again, as at every start.
+    let (plan, ran, most) = by_tenant(10, takes, limits);
+    let again = Worlds::on(FaultyStore::new(store.inner()), clock).worker(plan).start().await;
+    enqueue(&again, "a", 5).await;
+    again.idle().await;
+    assert_eq!((*most.lock().unwrap(), ran.lock().unwrap().len()), (1, 5));
+    let clear = QueueChange { clear_all: true, ..QueueChange::default() };
+    assert_eq!(update(&again, clear, false).await.unwrap().overridden, None);
+    enqueue(&again, "a", 8).await;
+    again.idle().await;
+    assert_eq!((*most.lock().unwrap(), ran.lock().unwrap().len()), (4, 13), "what is declared holds again");
+    assert_eq!(again.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_of_a_queue_without_lanes_are_refused() {
+    let (mut plan, _, _) = by_tenant(1, Duration::ZERO, FlowLimits::default());
+    Arc::make_mut(&mut plan.descriptor).flow = QueuePolicy::default();
+    let world = Worlds::new().worker(plan).start().await;
+    let one = QueueChange { concurrency: Change::Say(Limit::Unlimited), ..QueueChange::default() };
+    assert_eq!(update(&world, one, false).await.unwrap_err().code, ErrorCode::FailedPrecondition);
     assert_eq!(world.stop().await, StopReport::Clean);
 }
 

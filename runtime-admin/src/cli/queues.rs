@@ -94,7 +94,9 @@ fn show(detail: &v1::QueueDetail, output: &mut Output<'_>) -> Result<(), Failure
     let colours = output.colours;
     output.one(detail, &queue.name, |now, wide| {
         let mut sheet = sheet(short_name(&queue.name), &queue.stats.unwrap_or_default(), now);
-        sheet.line("Policy", clean(&detail.policy));
+        for line in lines_of(&clean(&detail.policy)) {
+            sheet.line("Policy", line);
+        }
         if let Some(said) = &detail.overridden {
             let since = moment(said.since.as_ref(), now);
             sheet.line("Overridden", format!("{since}: {}", or_none(&said.reason)));
@@ -120,6 +122,18 @@ fn show(detail: &v1::QueueDetail, output: &mut Output<'_>) -> Result<(), Failure
         text
     })?;
     Ok(())
+}
+
+/// A policy in lines that fit a terminal, broken between its parts.
+fn lines_of(policy: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in policy.split(", ") {
+        match lines.last_mut().filter(|line| line.len() + part.len() < 60) {
+            Some(line) => line.extend([", ", part]),
+            None => lines.push(part.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Limits in force. A star marks what operators say.
