@@ -21,6 +21,7 @@ mod workers;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -28,13 +29,22 @@ use runtime_core::clock::Clock;
 
 pub use exit::Exit;
 
-use crate::client::{AdminClient, DEFAULT_ENDPOINT};
+use crate::client::{AdminClient, ClientTls, DEFAULT_ENDPOINT};
 use args::{Args, Noun};
 use failure::Failure;
 use output::Output;
 
 /// The variable that names the endpoint when no flag does.
 pub const ENDPOINT_VARIABLE: &str = "RUNTIMECTL_ENDPOINT";
+
+/// The variable that names the file of trusted authorities when no flag does.
+pub const CA_VARIABLE: &str = "RUNTIMECTL_CA";
+
+/// The variable that names the file of the certificate to show when no flag does.
+pub const CLIENT_CERT_VARIABLE: &str = "RUNTIMECTL_CLIENT_CERT";
+
+/// The variable that names the file of its private key when no flag does.
+pub const CLIENT_KEY_VARIABLE: &str = "RUNTIMECTL_CLIENT_KEY";
 
 /// What a run of `runtimectl` touches outside of the tree.
 pub struct Surroundings<'a> {
@@ -95,9 +105,10 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
         .clone()
         .or_else(|| variable(ENDPOINT_VARIABLE))
         .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    let tls = tls_files(&args, &endpoint, variable);
     let mut output =
         Output { stdout, stderr, format: args.output, colours, now: clock.now(), endpoint, answer };
-    match carry_out(args, &mut output).await {
+    match carry_out(args, &tls, &mut output).await {
         Ok(exit) => exit,
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
         Err(failure) => {
@@ -108,8 +119,20 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
     }
 }
 
-async fn carry_out(args: Args, output: &mut Output<'_>) -> Result<Exit, Failure> {
-    let client = AdminClient::connect(&output.endpoint).await?;
+/// The files for TLS: those of the flags, else those of the environment, which are for endpoints with TLS alone. A certificate and its key
+/// come from the same place.
+fn tls_files(args: &Args, endpoint: &str, variable: &dyn Fn(&str) -> Option<String>) -> ClientTls {
+    let without_tls = endpoint.starts_with("http://") || endpoint.starts_with("unix:");
+    let named = |name| variable(name).filter(|path| !path.is_empty() && !without_tls).map(PathBuf::from);
+    let given = args.client_cert.clone().zip(args.client_key.clone());
+    ClientTls {
+        ca: args.ca.clone().or_else(|| named(CA_VARIABLE)),
+        identity: given.or_else(|| named(CLIENT_CERT_VARIABLE).zip(named(CLIENT_KEY_VARIABLE))),
+    }
+}
+
+async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let client = AdminClient::connect_with(&output.endpoint, tls).await?;
     let client = client.with_timeout(Duration::from_secs(args.timeout_secs.get().into()));
     match args.noun {
         Noun::Tree { path } => tree::show(&path, &client, output).await?,

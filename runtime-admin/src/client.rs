@@ -3,6 +3,7 @@
 mod dead_letters;
 mod error;
 mod schedules;
+mod tls;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response};
 
 pub use error::{ClientError, Refusal};
+pub use tls::ClientTls;
 
 use crate::convert::{node_name, queue_name, task_name, timestamp, worker_name};
 use crate::server::MAX_MESSAGE_BYTES;
@@ -54,19 +56,35 @@ pub struct AdminClient {
 }
 
 impl AdminClient {
-    /// Connects to `http://host:port`; the scheme may be left out.
+    /// Connects to `http://host:port`, `https://host:port` (with the authorities that the machine trusts) or `unix:PATH`; `http` may be left
+    /// out.
     ///
     /// # Errors
     /// [`ClientError::InvalidEndpoint`] and [`ClientError::Connect`].
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
-        let address =
-            if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
-        let channel = Endpoint::from_shared(address)
-            .map_err(|_| ClientError::InvalidEndpoint(endpoint.to_owned()))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .connect()
-            .await
-            .map_err(|source| ClientError::Connect { endpoint: endpoint.to_owned(), source })?;
+        Self::connect_with(endpoint, &ClientTls::default()).await
+    }
+
+    /// As [`AdminClient::connect`], with files for TLS. When there are any, `https` is what may be left out.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidEndpoint`], [`ClientError::Connect`], [`ClientError::File`] for a file that cannot be used, and
+    /// [`ClientError::WithoutTls`] when there are files and the endpoint is not for TLS.
+    pub async fn connect_with(endpoint: &str, tls: &ClientTls) -> Result<Self, ClientError> {
+        let address = match endpoint {
+            given if given.contains("://") || given.starts_with("unix:") => given.to_owned(),
+            given if tls.is_empty() => format!("http://{given}"),
+            given => format!("https://{given}"),
+        };
+        let invalid = || ClientError::InvalidEndpoint(endpoint.to_owned());
+        let refused = |source| ClientError::Connect { endpoint: endpoint.to_owned(), source };
+        let mut to = Endpoint::from_shared(address.clone()).map_err(|_| invalid())?;
+        if address.starts_with("https://") {
+            to = to.tls_config(tls.read()?).map_err(refused)?;
+        } else if !tls.is_empty() {
+            return Err(ClientError::WithoutTls(endpoint.to_owned()));
+        }
+        let channel = to.connect_timeout(CONNECT_TIMEOUT).connect().await.map_err(refused)?;
         Ok(Self { channel, timeout: DEFAULT_TIMEOUT })
     }
 

@@ -1,149 +1,209 @@
-//! The accept loop: at most so many connections at once, each of which must begin to speak soon and can be cut.
+//! One connection, from what the listener took in to its end.
+//!
+//! ```text
+//! silent ─▶ TLS ─▶ preface ─▶ HTTP/2: calls ─▶ asked to leave ─▶ gone
+//! └──── handshake timeout ───┘                 └ idle · old · no place · authorities changed · stop
+//! ```
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
-use crate::peer::Peer;
+use crate::calls::Calls;
+use crate::certificates::{Certificates, Served, identity};
+use crate::frames::{Metered, PREFACE};
+use crate::listen::Stream;
+use crate::peer::{Peer, PeerAddress};
+use crate::places::Place;
 
-/// How long to wait after the system refused to accept, for example because no file descriptor is free.
-const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(100);
+const STREAMS: u32 = 100;
+const HEADER_LIST_BYTES: u32 = 16 * 1024;
+const FRAME_BYTES: u32 = 16 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a peer opened and reset before anybody looked at them.
+const UNSEEN_RESETS: usize = 20;
+/// Streams that were reset because of what the peer did wrong.
+const PEER_FAULTS: usize = 100;
 
-/// Length of what every HTTP/2 client says first.
-const PREFACE_BYTES: usize = 24;
-
-/// Takes connections as they come.
-pub(crate) struct Acceptor {
-    listener: TcpListener,
-    permits: Arc<Semaphore>,
-    handshake_timeout: Duration,
-    cut: CancellationToken,
+/// What all connections of a server have in common.
+pub(crate) struct Host {
+    pub(crate) calls: Calls,
+    pub(crate) certificates: Option<Certificates>,
+    pub(crate) patience: Patience,
+    /// The server stops: all shall leave.
+    pub(crate) stopping: CancellationToken,
+    /// It has waited long enough for them.
+    pub(crate) cut: CancellationToken,
 }
 
-impl Acceptor {
-    /// At most `limit` connections at once; `cut` ends them all.
-    pub(crate) fn new(
-        listener: TcpListener,
-        limit: usize,
-        handshake_timeout: Duration,
-        cut: CancellationToken,
-    ) -> Self {
-        Self { listener, permits: Arc::new(Semaphore::new(limit)), handshake_timeout, cut }
+/// How long a connection may take for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// To introduce itself.
+    pub(crate) handshake: Duration,
+    /// Without a call.
+    pub(crate) idle: Duration,
+    /// In all. Calls under way may go on.
+    pub(crate) age: Duration,
+    /// To leave when asked to.
+    pub(crate) leave: Duration,
+}
+
+/// How a connection is asked to leave.
+enum Leave {
+    /// Its calls may go on.
+    WhenDone,
+    /// What is not over soon is cut.
+    Soon,
+}
+
+/// A stream that the peer has introduced itself over.
+struct Introduced {
+    io: Box<dyn Io>,
+    peer: Peer,
+    /// By what its certificate was checked.
+    by: Option<Arc<Served>>,
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
+
+impl Host {
+    /// Serves one connection to its end.
+    pub(crate) async fn serve(&self, stream: Stream, place: Place) {
+        let place = Arc::new(place);
+        tokio::select! {
+            biased;
+            () = self.cut.cancelled() => {}
+            () = place.cut() => {}
+            () = self.converse(stream, &place) => {}
+        }
     }
 
-    /// The connections, without end.
-    pub(crate) fn connections(self) -> impl Stream<Item = io::Result<Connection>> {
-        futures_util::stream::unfold(self, async |acceptor| Some((acceptor.accept().await, acceptor)))
-    }
-
-    /// A permit comes before the connection, so that those past the limit wait outside the process.
-    async fn accept(&self) -> io::Result<Connection> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => return Ok(self.connection(stream, peer, permit)),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept an admin connection");
-                    sleep(AFTER_ACCEPT_ERROR).await;
+    async fn converse(&self, stream: Stream, place: &Arc<Place>) {
+        let handshake = tokio::time::timeout(self.patience.handshake, self.introduce(stream, place));
+        let introduced = tokio::select! {
+            () = self.stopping.cancelled() => return,
+            introduced = handshake => introduced.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        };
+        let Introduced { io, peer, by } = match introduced {
+            Ok(introduced) => introduced,
+            Err(error) => return tracing::debug!(%error, "a peer did not introduce itself to the admin server"),
+        };
+        if place.settle().is_err() {
+            return tracing::warn!(peer = %peer.address, "no place is left for a connection to the admin server");
+        }
+        let (calls, from, at) = (self.calls.clone(), peer.clone(), place.clone());
+        let service = service_fn(move |request| calls.clone().answer(request, from.clone(), at.clone()));
+        let mut connection = pin!(http2().serve_connection(TokioIo::new(Metered::after_preface(io)), service));
+        let leave = tokio::select! {
+            ended = &mut connection => return told(&peer, ended),
+            leave = self.asked_to_leave(place, by) => leave,
+        };
+        connection.as_mut().graceful_shutdown();
+        match leave {
+            Leave::WhenDone => told(&peer, connection.await),
+            Leave::Soon => {
+                if let Ok(ended) = tokio::time::timeout(self.patience.leave, connection).await {
+                    told(&peer, ended);
                 }
             }
         }
     }
 
-    fn connection(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Connection {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "an admin connection keeps its delay");
-        }
-        Connection {
-            stream,
-            peer,
-            handshake: Some((PREFACE_BYTES, Box::pin(sleep(self.handshake_timeout)))),
-            cut: Box::pin(self.cut.clone().cancelled_owned()),
-            _permit: permit,
-        }
-    }
-}
-
-/// One accepted connection. Reading from it fails once it is cut, which ends everything that goes on over it; and when its
-/// peer does not begin to speak in time.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    peer: SocketAddr,
-    /// Bytes still to come before the peer counts as speaking, and how long that may take.
-    handshake: Option<(usize, Pin<Box<Sleep>>)>,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        Peer::anonymous(self.peer)
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        let this = &mut *self;
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if let Some((missing, deadline)) = &mut this.handshake {
-            *missing = missing.saturating_sub(buffer.filled().len() - before);
-            if *missing == 0 {
-                this.handshake = None;
-            } else if read.is_pending() && deadline.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+    async fn introduce(&self, stream: Stream, place: &Place) -> io::Result<Introduced> {
+        match stream {
+            Stream::Tcp(stream, from) => {
+                stream.readable().await?;
+                place.spoke();
+                match &self.certificates {
+                    None => Introduced::over(stream, Peer::anonymous(from), None).await,
+                    Some(certificates) => {
+                        let served = certificates.served().borrow().clone();
+                        let stream = TlsAcceptor::from(served.config.clone()).accept(stream).await?;
+                        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                        let identity = shown.map(|shown| identity(shown).ok_or(io::ErrorKind::InvalidData));
+                        let peer = Peer { address: from.into(), identity: identity.transpose()? };
+                        Introduced::over(stream, peer, Some(served)).await
+                    }
+                }
+            }
+            Stream::Unix(stream) => {
+                stream.readable().await?;
+                place.spoke();
+                let address = PeerAddress::Unix { user: stream.peer_cred()?.uid() };
+                Introduced::over(stream, Peer::anonymous(address), None).await
             }
         }
-        read
+    }
+
+    async fn asked_to_leave(&self, place: &Place, by: Option<Arc<Served>>) -> Leave {
+        tokio::select! {
+            () = self.stopping.cancelled() => Leave::WhenDone,
+            () = place.asked_to_leave() => Leave::Soon,
+            () = place.idle_for(self.patience.idle) => Leave::Soon,
+            () = tokio::time::sleep(self.patience.age) => Leave::WhenDone,
+            () = other_authorities(self.certificates.as_ref().map(Certificates::served), by) => Leave::Soon,
+        }
     }
 }
 
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+impl Introduced {
+    /// Reads what a client of HTTP/2 says first.
+    async fn over(mut io: impl Io + 'static, peer: Peer, by: Option<Arc<Served>>) -> io::Result<Self> {
+        let mut said = [0; PREFACE.len()];
+        io.read_exact(&mut said).await?;
+        if said != *PREFACE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP/2"));
+        }
+        Ok(Self { io: Box::new(io), peer, by })
     }
+}
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+/// When other authorities than those which let a client in are trusted; never for a connection that was not asked.
+async fn other_authorities(served: Option<watch::Receiver<Arc<Served>>>, by: Option<Arc<Served>>) {
+    if let (Some(mut served), Some(by)) = (served, by)
+        && served.wait_for(|now| now.authorities != by.authorities).await.is_ok()
+    {
+        return;
     }
+    std::future::pending().await
+}
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_LIST_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .max_pending_accept_reset_streams(UNSEEN_RESETS)
+        .max_local_error_reset_streams(PEER_FAULTS);
+    builder
+}
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+fn told(peer: &Peer, ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::debug!(peer = %peer.address, %error, cause, "a connection to the admin server broke");
     }
 }

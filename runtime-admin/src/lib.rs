@@ -1,29 +1,36 @@
 //! Shows: the admin plane of the runtime.
 //!
 //! ```text
-//! runtimectl, apps, tests ─▶ AdminClient ─▶ gRPC on loopback ─▶ AdminServer ─▶ services ─▶ Control ─▶ the tree
+//! runtimectl, apps, tests ─▶ AdminClient ─▶ gRPC ─▶ AdminServer ─▶ services ─▶ Control ─▶ the tree
 //! ```
 //!
-//! The server knows the tree only as [`runtime_core::control::Control`]: it converts, asks, converts back. There is no
-//! authentication yet, so it listens on loopback addresses alone.
+//! The server knows the tree only as [`runtime_core::control::Control`]: it converts, asks, converts back. It listens on a loopback
+//! address or a Unix socket; on an address that others can reach only with TLS, and with callers who show a certificate.
 
 pub mod cli;
+mod calls;
+mod certificates;
 mod client;
 mod connection;
 mod convert;
 mod door;
 mod error;
 mod filter;
+mod frames;
 mod health;
+mod listen;
 mod page;
 mod peer;
+mod places;
 mod server;
 mod services;
 mod status;
 
-pub use client::{AdminClient, ClientError, DEFAULT_ENDPOINT, Refusal};
+pub use certificates::{CertificateError, CertificateFiles, Certificates, KeySource};
+pub use client::{AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, Refusal};
 pub use error::AdminError;
 pub use health::LIVENESS;
-pub use peer::{Peer, PeerIdentity};
+pub use listen::{InvalidListenAddress, ListenAddress, MAX_SOCKET_PATH_BYTES};
+pub use peer::{Peer, PeerAddress, PeerIdentity};
 pub use runtime_proto::v1;
 pub use server::{AdminServer, AdminServerConfig, BoundAdminServer, MAX_MESSAGE_BYTES};

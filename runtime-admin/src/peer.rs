@@ -1,20 +1,48 @@
 //! Who is at the other end of a connection, as far as the connection itself says so.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 /// The other end of a connection. Every request that comes over the connection has it among its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Where it calls from.
-    pub address: SocketAddr,
+    pub address: PeerAddress,
     /// Who it is by the certificate it showed; `None` without TLS, or when it showed none.
     pub identity: Option<PeerIdentity>,
 }
 
 impl Peer {
     /// A peer that showed no certificate.
-    pub fn anonymous(address: SocketAddr) -> Self {
-        Self { address, identity: None }
+    pub fn anonymous(address: impl Into<PeerAddress>) -> Self {
+        Self { address: address.into(), identity: None }
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerAddress {
+    /// Over the network, be it that of this machine alone.
+    Tcp(SocketAddr),
+    /// Over the Unix socket, which only the user of the server's process may open.
+    Unix {
+        /// Number of the user, as the system says.
+        user: u32,
+    },
+}
+
+impl From<SocketAddr> for PeerAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { user } => write!(f, "unix user {user}"),
+        }
     }
 }
 

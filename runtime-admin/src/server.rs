@@ -1,10 +1,12 @@
-//! Serves the admin API on a loopback address, within limits.
+//! Serves the admin API within limits.
 //!
-//! tonic's own defaults are open-ended, so every limit is set here: connections (those past the limit wait in the kernel's
-//! backlog) and how soon they must begin to speak, streams of a connection, message size both ways, time of a request, and the
-//! time a stop may take.
+//! ```text
+//! listener ─▶ place ─▶ TLS, preface ─▶ HTTP/2, frames counted ─▶ calls: shed, deadline, panics ─▶ services ─▶ the tree
+//! ```
+//!
+//! The libraries' own defaults are open-ended, so every limit is set here and in the parts of that line. An address that others can
+//! reach needs TLS and callers that are known; there is no switch to turn this off.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,22 +18,30 @@ use runtime_proto::v1::system_service_server::SystemServiceServer;
 use runtime_proto::v1::task_service_server::TaskServiceServer;
 use runtime_proto::v1::tree_service_server::TreeServiceServer;
 use runtime_proto::v1::worker_service_server::WorkerServiceServer;
-use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
-use crate::connection::Acceptor;
+use crate::calls::{CallLimits, Calls};
+use crate::certificates::Certificates;
+use crate::connection::{Host, Patience};
 use crate::door::Door;
 use crate::error::AdminError;
 use crate::health::HealthWatcher;
+use crate::listen::{ListenAddress, Listener};
+use crate::places::{PlaceLimits, Places};
 use crate::services::{DeadLetters, Queues, Schedules, System, Tasks, Tree, Workers};
 
 /// Largest message of the API in bytes, both ways.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-const STREAMS_PER_CONNECTION: u32 = 100;
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after the system refused to accept, for example because no file descriptor is free.
+const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(100);
+
+/// How much longer a call may take than the tree may take for its answer: so that it is the tree of which it is said.
+const BEYOND_THE_TREE: Duration = Duration::from_secs(2);
 
 /// A generated server with the message limits set both ways.
 macro_rules! sized {
@@ -43,14 +53,30 @@ macro_rules! sized {
 }
 
 /// Where and within which limits an [`AdminServer`] serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct AdminServerConfig {
-    /// The address to listen on: a loopback address; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Most connections at once.
+    /// The address to listen on. One that others can reach needs `certificates` that ask clients for theirs.
+    pub listen: ListenAddress,
+    /// With what it speaks TLS; without, anybody on the way can read along.
+    pub certificates: Option<Certificates>,
+    /// Whether it describes its API to whoever asks, as `grpcurl` does.
+    pub reflection: bool,
+    /// How often the files of the certificates are looked at.
+    pub certificates_interval: Duration,
+    /// Most connections at once. When one more comes, the one that has been idle longest leaves.
     pub max_connections: usize,
-    /// How long a connection may take to begin to speak.
+    /// Most peers at once that have not introduced themselves. When one more comes, the first of them goes.
+    pub max_handshakes: usize,
+    /// How long a peer may take to introduce itself: TLS, and the first words of HTTP/2.
     pub handshake_timeout: Duration,
+    /// How long a connection may be without a call.
+    pub idle_timeout: Duration,
+    /// How old a connection may become; what goes on over it may end.
+    pub max_connection_age: Duration,
+    /// Most calls at once, streams included. More are answered with `RESOURCE_EXHAUSTED`, unless they are the only one of their connection.
+    pub max_calls: usize,
+    /// Most bytes of requests that are held at once, beyond the first 32 KiB of each.
+    pub max_request_bytes: usize,
     /// How long a request waits for the tree's answer, unless its caller has less patience.
     pub request_timeout: Duration,
     /// How often the health services are brought up to date.
@@ -60,16 +86,42 @@ pub struct AdminServerConfig {
 }
 
 impl AdminServerConfig {
-    /// The default limits on this address.
-    pub fn new(listen: SocketAddr) -> Self {
+    /// The default limits on this address, without TLS.
+    pub fn new(listen: impl Into<ListenAddress>) -> Self {
         Self {
-            listen,
+            listen: listen.into(),
+            certificates: None,
+            reflection: false,
+            certificates_interval: Duration::from_secs(30),
             max_connections: 512,
+            max_handshakes: 256,
             handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_mins(5),
+            max_connection_age: Duration::from_hours(1),
+            max_calls: 1024,
+            max_request_bytes: 64 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             health_interval: Duration::from_secs(1),
             stop_grace: Duration::from_secs(3),
         }
+    }
+
+    /// Whether it may be served like this at all.
+    ///
+    /// # Errors
+    /// [`AdminError::Exposed`] for an address that others can reach, without TLS or without asking who they are;
+    /// [`AdminError::TlsOverSocket`].
+    pub fn check(&self) -> Result<(), AdminError> {
+        let missing = match &self.certificates {
+            Some(_) if matches!(self.listen, ListenAddress::Unix(_)) => {
+                return Err(AdminError::TlsOverSocket { address: self.listen.clone() });
+            }
+            _ if self.listen.is_local() => return Ok(()),
+            Some(certificates) if certificates.ask_clients() => return Ok(()),
+            Some(_) => "knowing who calls: name the authorities for clients' certificates",
+            None => "TLS: name a certificate, its key, and the authorities for clients' certificates",
+        };
+        Err(AdminError::Exposed { address: self.listen.clone(), missing })
     }
 }
 
@@ -78,9 +130,9 @@ impl AdminServerConfig {
 /// ```no_run
 /// # async fn serve(control: std::sync::Arc<dyn runtime_core::control::Control>) -> Result<(), runtime_admin::AdminError> {
 /// use runtime_admin::{AdminServer, AdminServerConfig};
-/// let config = AdminServerConfig::new(([127, 0, 0, 1], 7070).into());
+/// let config = AdminServerConfig::new(std::net::SocketAddr::from(([127, 0, 0, 1], 7070)));
 /// let server = AdminServer { config, control }.bind().await?;
-/// println!("listening on {}", server.address());
+/// println!("listening on {}", server.endpoint());
 /// server.serve(std::future::pending()).await
 /// # }
 /// ```
@@ -95,15 +147,12 @@ impl AdminServer {
     /// Takes the address. Callers may connect from here on; they are answered by [`BoundAdminServer::serve`].
     ///
     /// # Errors
-    /// [`AdminError::NotLoopback`] for an address that others could reach, [`AdminError::Bind`] when the system refuses it.
+    /// What [`AdminServerConfig::check`] says, and [`AdminError::Bind`] when the system refuses the address.
     pub async fn bind(self) -> Result<BoundAdminServer, AdminError> {
-        let address = self.config.listen;
-        if !address.ip().to_canonical().is_loopback() {
-            return Err(AdminError::NotLoopback { address });
-        }
-        let refused = |source| AdminError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        self.config.check()?;
+        let bound = Listener::bind(&self.config.listen).await;
+        let (listener, address) =
+            bound.map_err(|source| AdminError::Bind { address: self.config.listen.clone(), source })?;
         Ok(BoundAdminServer { server: self, listener, address })
     }
 }
@@ -111,60 +160,129 @@ impl AdminServer {
 /// An admin server that has its address.
 pub struct BoundAdminServer {
     server: AdminServer,
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: Listener,
+    address: ListenAddress,
 }
 
 impl BoundAdminServer {
     /// The address it listens on, with the port it really got.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// What a client connects to.
+    pub fn endpoint(&self) -> String {
+        self.address.endpoint(self.server.config.certificates.is_some())
     }
 
     /// Answers requests until `stop` completes. Requests under way then have `stop_grace` to finish; what is still open
     /// afterwards is cut.
     ///
     /// # Errors
-    /// [`AdminError::Serve`] when serving ends by itself.
+    /// [`AdminError::Reflection`], before anything is answered.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), AdminError> {
-        let AdminServer { config, control } = self.server;
+        let Self { server: AdminServer { config, control }, listener, .. } = self;
         let door = Door::new(control, config.request_timeout);
         let (reporter, health) = tonic_health::server::health_reporter();
-        let mut watcher = HealthWatcher::new(door.clone(), reporter, config.health_interval);
+        let mut routes = services(&door).add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES));
+        if config.reflection {
+            routes = routes.add_service(reflection()?);
+        }
+        let mut watcher = HealthWatcher::new(door, reporter, config.health_interval);
         watcher.look().await;
 
-        let cut = CancellationToken::new();
+        let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
         let _cut_when_dropped = cut.clone().drop_guard();
-        let stopping = CancellationToken::new();
-        let acceptor =
-            Acceptor::new(self.listener, config.max_connections, config.handshake_timeout, cut.clone());
-        let serving = Server::builder()
-            .max_concurrent_streams(STREAMS_PER_CONNECTION)
-            .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-            .add_service(sized!(SystemServiceServer, System(door.clone())))
-            .add_service(sized!(TreeServiceServer, Tree(door.clone())))
-            .add_service(sized!(QueueServiceServer, Queues(door.clone())))
-            .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))
-            .add_service(sized!(TaskServiceServer, Tasks(door.clone())))
-            .add_service(sized!(DeadLetterServiceServer, DeadLetters(door.clone())))
-            .add_service(sized!(WorkerServiceServer, Workers(door)))
-            .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES))
-            .serve_with_incoming_shutdown(acceptor.connections(), stopping.cancelled());
-        tokio::pin!(serving);
-
+        let host = Arc::new(Host {
+            calls: Calls::new(routes, config.call_limits()),
+            certificates: config.certificates.clone(),
+            patience: config.patience(),
+            stopping: stopping.clone(),
+            cut: cut.clone(),
+        });
+        let connections = TaskTracker::new();
+        let places = Places::new(config.places());
         tokio::select! {
-            ended = &mut serving => return ended.map_err(AdminError::Serve),
+            () = accept(&listener, &host, &places, &connections) => {}
             () = watcher.watch() => {}
+            () = watch(config.certificates.as_ref(), config.certificates_interval) => {}
             () = stop => {}
         }
+        drop(listener);
         watcher.stop().await;
         stopping.cancel();
-        if let Ok(ended) = tokio::time::timeout(config.stop_grace, &mut serving).await {
-            return ended.map_err(AdminError::Serve);
+        connections.close();
+        if tokio::time::timeout(config.stop_grace, connections.wait()).await.is_err() {
+            tracing::warn!(grace = ?config.stop_grace, "cutting admin requests that did not finish in time");
+            cut.cancel();
+            connections.wait().await;
         }
-        tracing::warn!(grace = ?config.stop_grace, "cutting admin requests that did not finish in time");
-        cut.cancel();
-        serving.await.map_err(AdminError::Serve)
+        Ok(())
+    }
+}
+
+/// The services of the API.
+fn services(door: &Door) -> Routes {
+    Routes::new(sized!(SystemServiceServer, System(door.clone())))
+        .add_service(sized!(TreeServiceServer, Tree(door.clone())))
+        .add_service(sized!(QueueServiceServer, Queues(door.clone())))
+        .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))
+        .add_service(sized!(TaskServiceServer, Tasks(door.clone())))
+        .add_service(sized!(DeadLetterServiceServer, DeadLetters(door.clone())))
+        .add_service(sized!(WorkerServiceServer, Workers(door.clone())))
+}
+
+/// The API described for whoever asks, health included.
+fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, AdminError> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(runtime_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| AdminError::Reflection(Box::new(error)))
+}
+
+impl AdminServerConfig {
+    fn places(&self) -> PlaceLimits {
+        PlaceLimits { handshakes: self.max_handshakes, connections: self.max_connections }
+    }
+
+    fn call_limits(&self) -> CallLimits {
+        CallLimits {
+            calls: self.max_calls,
+            request_bytes: self.max_request_bytes,
+            patience: self.request_timeout + BEYOND_THE_TREE,
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            handshake: self.handshake_timeout,
+            idle: self.idle_timeout,
+            age: self.max_connection_age,
+            leave: self.stop_grace,
+        }
+    }
+}
+
+/// Takes connections as they come, and never waits for one of them.
+async fn accept(listener: &Listener, host: &Arc<Host>, places: &Arc<Places>, connections: &TaskTracker) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                let (host, place) = (host.clone(), places.arrive());
+                connections.spawn(async move { host.serve(stream, place).await });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept an admin connection");
+                sleep(AFTER_ACCEPT_ERROR).await;
+            }
+        }
+    }
+}
+
+async fn watch(certificates: Option<&Certificates>, every: Duration) {
+    match certificates {
+        Some(certificates) => certificates.clone().watch(every).await,
+        None => std::future::pending().await,
     }
 }

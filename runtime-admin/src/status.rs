@@ -1,6 +1,7 @@
 //! Errors as gRPC says them: the canonical code, and `google.rpc` details of which ErrorInfo is always one.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
@@ -54,7 +55,14 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::AuditUnavailable, Code::Unavailable),
     (ErrorCode::RequestIdConflict, Code::AlreadyExists),
     (ErrorCode::RequestUndecided, Code::Aborted),
+    (ErrorCode::AdminExposed, Code::FailedPrecondition),
+    (ErrorCode::CertificateUnusable, Code::FailedPrecondition),
+    (ErrorCode::Internal, Code::Internal),
+    (ErrorCode::Overloaded, Code::ResourceExhausted),
 ];
+
+/// How long a caller shall wait that was shed.
+const AFTER_SHEDDING: Duration = Duration::from_secs(1);
 
 /// The canonical code of an error code.
 pub(crate) fn canonical(code: ErrorCode) -> Code {
@@ -135,6 +143,26 @@ pub(crate) fn invalid(field: &str, what: impl Into<String>) -> Status {
     let mut details = error_info(ErrorCode::InvalidArgument);
     details.add_bad_request_violation(field, what.clone());
     Status::with_error_details(Code::InvalidArgument, format!("{field}: {what}"), details)
+}
+
+/// The server has as much to do as it can: later, this may be done.
+pub(crate) fn overloaded(what: &str) -> Status {
+    let mut details = error_info(ErrorCode::Overloaded);
+    details.set_retry_info(Some(AFTER_SHEDDING));
+    details.add_quota_failure_violation("admin", what);
+    Status::with_error_details(canonical(ErrorCode::Overloaded), what, details)
+}
+
+/// The answer did not begin in time.
+pub(crate) fn no_answer(patience: Duration) -> Status {
+    let code = ErrorCode::NoAnswer;
+    Status::with_error_details(canonical(code), format!("no answer within {patience:?}"), error_info(code))
+}
+
+/// A defect of the server.
+pub(crate) fn broken() -> Status {
+    let code = ErrorCode::Internal;
+    Status::with_error_details(canonical(code), "the call broke; the log says how", error_info(code))
 }
 
 fn error_info(code: ErrorCode) -> ErrorDetails {

@@ -153,6 +153,14 @@ error_codes! {
     RequestIdConflict = "RT0044", "request_id_conflict", InvalidRequest;
     /// What became of the first request with this id is not known.
     RequestUndecided = "RT0045", "request_undecided", InvalidRequest;
+    /// The admin server would be open to others without TLS, or without knowing who calls.
+    AdminExposed = "RT0046", "admin_exposed", InvalidRequest;
+    /// A certificate, its key, or the authorities for clients cannot be used.
+    CertificateUnusable = "RT0047", "certificate_unusable", InvalidRequest;
+    /// A defect of the admin server.
+    Internal = "RT0048", "internal", Permanent;
+    /// The admin server has as much to do as it can.
+    Overloaded = "RT0049", "overloaded", Retryable;
 }
 
 impl fmt::Display for ErrorCode {

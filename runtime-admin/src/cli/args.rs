@@ -28,6 +28,15 @@ pub(super) struct Args {
     /// Admin server [default: http://127.0.0.1:7070]
     #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
     pub(super) endpoint: Option<String>,
+    /// Authorities to trust instead of the machine's, a PEM file
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    pub(super) ca: Option<PathBuf>,
+    /// Certificate to show, a PEM file
+    #[arg(long, global = true, value_name = "FILE", requires = "client_key", help_heading = COMMON)]
+    pub(super) client_cert: Option<PathBuf>,
+    /// Its private key, a PEM file
+    #[arg(long, global = true, value_name = "FILE", requires = "client_cert", help_heading = COMMON)]
+    pub(super) client_key: Option<PathBuf>,
     /// Form: table (default), wide, json, jsonl, name
     #[arg(
         short,
@@ -56,7 +65,8 @@ precondition, 5 not permitted, 6 cannot connect, 7 deadline, 8 partial,
 9 check failed, 130 interrupted.
 
 Environment: RUNTIMECTL_ENDPOINT names the admin server when --endpoint does
-not; NO_COLOR turns colours off.";
+not; RUNTIMECTL_CA, RUNTIMECTL_CLIENT_CERT and RUNTIMECTL_CLIENT_KEY name the
+files for TLS when no flag does; NO_COLOR turns colours off.";
 
 const FILTER_HELP: &str = "\
 A filter joins comparisons by AND. field=value is equality, field:value a

@@ -1,5 +1,8 @@
 //! What can go wrong between a client and an admin server.
 
+use std::io;
+use std::path::PathBuf;
+
 use runtime_core::error::ErrorCode;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -10,7 +13,7 @@ use crate::status::ERROR_DOMAIN;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The endpoint is no address.
-    #[error("{0:?} is not an endpoint: expected http://host:port")]
+    #[error("{0:?} is not an endpoint: expected http://host:port, https://host:port or unix:PATH")]
     InvalidEndpoint(String),
     /// Nobody answers there.
     #[error("cannot connect to {endpoint}")]
@@ -20,6 +23,20 @@ pub enum ClientError {
         /// What the transport said.
         #[source]
         source: tonic::transport::Error,
+    },
+    /// There are files for TLS, and the endpoint is one without it.
+    #[error("{0} is not for TLS, but files for TLS are given: expected https://host:port")]
+    WithoutTls(String),
+    /// A file for TLS cannot be used.
+    #[error("{what} {} cannot be used", path.display())]
+    File {
+        /// What it should hold.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
     /// The connection ended before the answer came. What was asked may still happen.
     #[error("the connection was lost: {0}")]
@@ -55,7 +72,8 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::DeadlineExceeded => Some(ErrorCode::NoAnswer),
-            Self::InvalidEndpoint(_) => Some(ErrorCode::InvalidArgument),
+            Self::InvalidEndpoint(_) | Self::WithoutTls(_) => Some(ErrorCode::InvalidArgument),
+            Self::File { .. } => Some(ErrorCode::CertificateUnusable),
             Self::Connect { .. } | Self::ConnectionLost(_) | Self::Incomplete(_) => None,
         }
     }

@@ -1,5 +1,6 @@
 //! What the server does not do: listen to others, wait for ever, take too much.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +21,15 @@ use crate::control::{InMemoryControl, Mood};
 use crate::world::{config, setup, setup_with};
 
 #[tokio::test]
-async fn only_loopback_addresses_are_listened_on() {
+async fn an_address_that_others_reach_needs_tls_and_known_callers() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7070", "[::ffff:192.0.2.1]:7070", "[2001:db8::1]:7070"]
     {
-        let config = AdminServerConfig::new(address.parse().unwrap());
+        let config = AdminServerConfig::new(address.parse::<SocketAddr>().unwrap());
         let server = AdminServer { config, control: Arc::new(InMemoryControl::new()) };
         let error = server.bind().await.err().expect("refused");
-        assert!(matches!(error, AdminError::NotLoopback { .. }), "{address}: {error}");
-        assert_eq!(error.code(), ErrorCode::InvalidConfig);
-        assert!(error.to_string().contains("loopback"), "{error}");
+        assert!(matches!(error, AdminError::Exposed { .. }), "{address}: {error}");
+        assert_eq!(error.code(), ErrorCode::AdminExposed);
+        assert!(error.to_string().contains("without TLS"), "{error}");
     }
 }
 
@@ -39,7 +40,7 @@ async fn a_taken_address_is_an_error_with_its_cause() {
     let server = AdminServer { config, control: Arc::new(InMemoryControl::new()) };
     let error = server.bind().await.err().expect("refused");
     let AdminError::Bind { address, source } = error else { panic!("{error}") };
-    assert_eq!((address, source.kind()), (served.address, std::io::ErrorKind::AddrInUse));
+    assert_eq!((address, source.kind()), (served.address.into(), std::io::ErrorKind::AddrInUse));
 }
 
 #[tokio::test]
@@ -88,17 +89,33 @@ async fn a_message_past_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn connections_past_the_limit_wait_their_turn() {
+async fn who_has_been_idle_longest_leaves_for_who_comes() {
     let mut config = config();
     config.max_connections = 1;
     let served = setup_with(config, InMemoryControl::new()).await;
     served.client.info().await.unwrap();
-    let address = served.address.to_string();
-    let second = tokio::spawn(async move { AdminClient::connect(&address).await?.info().await });
+    let second = AdminClient::connect(&served.address.to_string()).await.unwrap();
+    second.info().await.unwrap();
+    served.client.info().await.expect("who had to leave comes back");
+}
+
+#[tokio::test]
+async fn nobody_who_waits_for_an_answer_has_to_leave() {
+    let mut config = config();
+    config.max_connections = 1;
+    let served = setup_with(config, InMemoryControl::new()).await;
     served.client.info().await.unwrap();
-    assert!(!second.is_finished());
-    drop(served.client);
-    second.await.unwrap().unwrap();
+    served.control.change(|world| world.mood = Mood::Silent);
+    let asking = tokio::spawn({
+        let client = served.client.clone();
+        async move { client.node(&"/engine".parse().unwrap()).await }
+    });
+    let asked = |command: &Command| matches!(command, Command::GetNode { .. });
+    served.control.until(|world| world.unanswered.iter().any(asked)).await;
+    let second = AdminClient::connect(&served.address.to_string()).await.unwrap().info().await.unwrap_err();
+    assert!(matches!(second, ClientError::ConnectionLost(_)), "{second:?}");
+    assert!(!asking.is_finished());
+    asking.abort();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_admin::{AdminClient, AdminError, AdminServer, AdminServerConfig};
+use runtime_admin::{AdminClient, AdminError, AdminServer, AdminServerConfig, ListenAddress};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -24,8 +24,12 @@ impl Served {
     }
 }
 
+pub(crate) fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
 pub(crate) fn config() -> AdminServerConfig {
-    let mut config = AdminServerConfig::new(([127, 0, 0, 1], 0).into());
+    let mut config = AdminServerConfig::new(loopback());
     config.health_interval = Duration::from_millis(10);
     config
 }
@@ -37,7 +41,7 @@ pub(crate) async fn setup() -> Served {
 pub(crate) async fn setup_with(config: AdminServerConfig, control: InMemoryControl) -> Served {
     let server =
         AdminServer { config, control: Arc::new(control.clone()) }.bind().await.expect("a free port");
-    let address = server.address();
+    let &ListenAddress::Tcp(address) = server.address() else { panic!("no port: {}", server.address()) };
     let (stop, stopped) = oneshot::channel::<()>();
     let ended = tokio::spawn(server.serve(async move {
         let _ = stopped.await;
