@@ -50,9 +50,9 @@ impl ListenAddress {
     }
 }
 
-impl From<SocketAddr> for ListenAddress {
-    fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
+impl<A: Into<SocketAddr>> From<A> for ListenAddress {
+    fn from(address: A) -> Self {
+        Self::Tcp(address.into())
     }
 }
 

@@ -47,7 +47,7 @@ pub use self::problem::{ConfigProblem, ConfigProblems, Origin, ProblemKind};
 pub use self::render::{config_example, config_schema};
 pub use self::secret::{SecretError, SecretRef};
 pub use self::sections::{
-    AdminConfig, InstanceConfig, LogFilter, LogFormat, NoAppConfig, RuntimeConfig, SourceConfig, StoreConfig,
+    AdminConfig, AdminTlsConfig, InstanceConfig, LogFilter, LogFormat, NoAppConfig, RuntimeConfig, SourceConfig, StoreConfig,
     StoreKind, Synchronous, TelemetryConfig, WorkConfig, WorkerConfig,
 };
 

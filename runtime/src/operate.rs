@@ -43,7 +43,8 @@ impl<A: AppConfig> App<A> {
 
     async fn on_a_quiet_tree(&self, mut config: RuntimeConfig<A>, line: Vec<OsString>) -> ExitCode {
         config.admin.enabled = true;
-        config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0)).into();
+        config.admin.tls = None;
         let telemetry = match self.telemetry(&config) {
             Ok(telemetry) => telemetry,
             Err(error) => return Exit::StartUp.because(&error).into(),
@@ -51,8 +52,8 @@ impl<A: AppConfig> App<A> {
         let exit = match self.start_tree(&config, &telemetry, true).await {
             Err(error) => Exit::StartUp.because(&error).into(),
             Ok(running) => {
-                let exit = match running.admin_address() {
-                    Some(endpoint) => runtimectl(&endpoint.to_string(), line).await,
+                let exit = match running.admin_endpoint() {
+                    Some(endpoint) => runtimectl(&endpoint, line).await,
                     None => Exit::StartUp.into(),
                 };
                 match running.stop().await {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use runtime_actors::{
     MakeServe, RuntimeCore, RuntimeParts, Serve, StopReport, Timing, WorkPool, default_work_threads,
 };
-use runtime_admin::{AdminServer, AdminServerConfig};
+use runtime_admin::{
+    AdminError, AdminServer, AdminServerConfig, CertificateFiles, Certificates, KeySource, ListenAddress,
+};
 use runtime_core::clock::Clock;
 use runtime_core::control::{CommandError, Control};
 use runtime_core::limits::StoreLimits;
@@ -20,7 +22,7 @@ use runtime_stores::{
 };
 
 use crate::app::{App, AppConfig, Assembled, SetupError};
-use crate::config::{RuntimeConfig, StoreConfig, StoreKind, Synchronous};
+use crate::config::{AdminConfig, AdminTlsConfig, RuntimeConfig, SecretRef, StoreConfig, StoreKind, Synchronous};
 use crate::signals::{Exit, Signal, Signals};
 use crate::telemetry::{Identity, Telemetry, TelemetryError, TelemetryGuard};
 
@@ -51,6 +53,9 @@ pub enum StartError {
         #[source]
         source: StoreError,
     },
+    /// The admin server cannot be served like this.
+    #[error("{}: the admin server cannot be served", .0.code())]
+    Admin(#[from] AdminError),
     /// The tree did not come up.
     #[error("{}: the tree did not start", .0.code)]
     Tree(#[source] CommandError),
@@ -60,9 +65,13 @@ pub enum StartError {
 pub struct Running {
     core: RuntimeCore,
     store: Arc<dyn Store>,
-    admin: Arc<OnceLock<SocketAddr>>,
+    admin: AdminListens,
+    certificates: Option<Certificates>,
     admin_file: PathBuf,
 }
+
+/// Where the admin server listens, once it does.
+type AdminListens = Arc<OnceLock<ListenAddress>>;
 
 impl<A: AppConfig> App<A> {
     /// Opens the store, builds the tree and waits until it is up. Must be called on the runtime that is to drive the tree; handlers get
@@ -100,13 +109,14 @@ impl<A: AppConfig> App<A> {
         let data_dir = config.runtime.data_dir.clone();
         let instance = config.runtime.instance.clone().unwrap_or_else(|| made_up(self));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let admin_config = config.admin.enabled.then(|| admin_server(&config.admin, &clock)).transpose()?;
         let (store, store_name) = open_migrated(config, &assembled, &instance, &clock).await?;
         let plan = assembled.plan;
         let threads = config.work.threads.unwrap_or_else(default_work_threads);
         let admin = Arc::new(OnceLock::new());
         let admin_file = admin_file(&data_dir);
-        let serve =
-            config.admin.enabled.then(|| serve_admin(config.admin.listen, admin.clone(), admin_file.clone()));
+        let certificates = admin_config.as_ref().and_then(|admin| admin.certificates.clone());
+        let serve = admin_config.map(|config| serve_admin(config, admin.clone(), admin_file.clone()));
         let core = RuntimeCore::new(RuntimeParts {
             store: store.clone(),
             store_name: store_name.to_owned(),
@@ -121,7 +131,7 @@ impl<A: AppConfig> App<A> {
         })
         .await
         .map_err(StartError::Tree)?;
-        Ok(Running { core, store, admin, admin_file })
+        Ok(Running { core, store, admin, certificates, admin_file })
     }
 
     /// Starts telemetry and the app, serves until a signal, and stops in order.
@@ -166,9 +176,22 @@ impl Running {
         &self.store
     }
 
-    /// Where the admin API listens, when it does.
+    /// The IP address that the admin API listens on, when it does and it is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.get().copied()
+        match self.admin.get()? {
+            ListenAddress::Tcp(address) => Some(*address),
+            ListenAddress::Unix(_) => None,
+        }
+    }
+
+    /// What a client of the admin API connects to, when it listens.
+    pub fn admin_endpoint(&self) -> Option<String> {
+        self.admin.get().map(|address| address.endpoint(self.certificates.is_some()))
+    }
+
+    /// The certificates of the admin API: to be read again when their files have changed.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Serves until a signal, then stops. A second signal ends the process at once.
@@ -312,22 +335,56 @@ fn open_store(
     }
 }
 
+/// How the admin server is served: checked before anything is started.
+fn admin_server(config: &AdminConfig, clock: &Arc<dyn Clock>) -> Result<AdminServerConfig, AdminError> {
+    let files = config.tls.as_ref().map(AdminTlsConfig::files);
+    let certificates = files.map(|files| Certificates::load(files, clock.clone())).transpose()?;
+    let server = AdminServerConfig {
+        certificates,
+        reflection: config.reflection,
+        ..AdminServerConfig::new(config.listen.clone())
+    };
+    server.check()?;
+    Ok(server)
+}
+
+impl AdminTlsConfig {
+    fn files(&self) -> CertificateFiles {
+        let key = match &self.key {
+            SecretRef::File(path) => KeySource::File(path.clone()),
+            SecretRef::Env(name) => KeySource::Variable(name.clone()),
+        };
+        CertificateFiles { certificate: self.certificate.clone(), key, client_ca: self.client_ca.clone() }
+    }
+}
+
 /// The admin server as the tree's node runs it: bind, note the address where sub-commands find it, serve.
-fn serve_admin(listen: SocketAddr, address: Arc<OnceLock<SocketAddr>>, file: PathBuf) -> MakeServe {
+fn serve_admin(config: AdminServerConfig, address: AdminListens, file: PathBuf) -> MakeServe {
     Box::new(move |control| -> Serve {
         Arc::new(move |mut serving| {
-            let (control, address, file) = (control.clone(), address.clone(), file.clone());
+            let (control, mut config) = (control.clone(), config.clone());
+            let (address, file) = (address.clone(), file.clone());
             Box::pin(async move {
                 // A restarted node takes the port it had.
-                let listen = address.get().copied().unwrap_or(listen);
-                let server = AdminServer { config: AdminServerConfig::new(listen), control };
-                let bound = server.bind().await.map_err(|error| error.to_string())?;
-                let bound_to = *address.get_or_init(|| bound.address());
-                std::fs::write(&file, bound_to.to_string()).map_err(|error| error.to_string())?;
-                tracing::info!(address = %bound_to, "admin API listens");
+                config.listen = address.get().unwrap_or(&config.listen).clone();
+                let told = |error: AdminError| format!("{}: {}", error.code(), with_causes(&error));
+                let bound = AdminServer { config, control }.bind().await.map_err(told)?;
+                address.get_or_init(|| bound.address().clone());
+                let endpoint = bound.endpoint();
+                // Plain addresses stand there as they are.
+                std::fs::write(&file, endpoint.strip_prefix("http://").unwrap_or(&endpoint)).map_err(|error| error.to_string())?;
+                tracing::info!(endpoint, "admin API listens");
                 serving.listening();
-                bound.serve(serving.stop.cancelled_owned()).await.map_err(|error| error.to_string())
+                bound.serve(serving.stop.cancelled_owned()).await.map_err(told)
             })
         })
     })
+}
+
+/// An error with all that caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

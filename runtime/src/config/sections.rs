@@ -6,10 +6,13 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use runtime_admin::ListenAddress;
 use runtime_core::name::{InstanceName, SourceName, WorkerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use tracing_subscriber::EnvFilter;
+
+use super::SecretRef;
 
 /// The whole configuration of an instance: the platform's sections and the app's own, of type `A`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -136,15 +139,41 @@ pub enum Synchronous {
 pub struct AdminConfig {
     /// Whether it is served at all.
     pub enabled: bool,
-    /// The address it listens on; port 0 takes a free one.
-    #[schemars(extend("x-expected" = "an IP address with a port, such as \"127.0.0.1:7070\""))]
-    pub listen: SocketAddr,
+    /// The address it listens on; port 0 takes a free one. A Unix socket is open to the user of the process alone. An address that others can
+    /// reach needs `tls` with `client_ca`.
+    #[schemars(with = "String")]
+    #[schemars(extend("x-expected" = "an IP address with a port, such as \"127.0.0.1:7070\", or \"unix:PATH\""))]
+    pub listen: ListenAddress,
+    /// Whether it describes its API to whoever asks, as tools such as `grpcurl` do.
+    pub reflection: bool,
+    /// With what it speaks TLS. The files are read again when they change; a new set is taken when all of it fits together.
+    pub tls: Option<AdminTlsConfig>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)) }
+        Self {
+            enabled: true,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)).into(),
+            reflection: false,
+            tls: None,
+        }
     }
+}
+
+/// With what the admin plane speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTlsConfig {
+    /// PEM file of the server's certificate, and of those between it and its authority.
+    #[schemars(example = &"tls/server.pem")]
+    pub certificate: PathBuf,
+    /// Its private key in PEM form. A file must not be open to others.
+    #[schemars(example = &"file:tls/server.key")]
+    pub key: SecretRef,
+    /// PEM file of the authorities that sign clients' certificates. With it, a client without such a certificate is turned away.
+    #[schemars(example = &"tls/clients.pem")]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// The work pool.
