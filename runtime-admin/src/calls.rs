@@ -74,7 +74,9 @@ impl Calls {
         });
         let answering = AssertUnwindSafe(async move { self.routes.call(request).await }).catch_unwind();
         Ok(match tokio::time::timeout(self.limits.patience, answering).await {
-            Ok(Ok(Ok(answer))) => answer.map(|body| Body::new(AnswerBody { body, method, broken: false, _call: call })),
+            Ok(Ok(Ok(answer))) => {
+                answer.map(|body| Body::new(AnswerBody { body, method, broken: false, _call: call }))
+            }
             Ok(Err(panic)) => broke(&method, &*panic).into_http(),
             Err(_) => no_answer(self.limits.patience).into_http(),
         })

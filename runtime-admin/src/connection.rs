@@ -102,14 +102,17 @@ impl Host {
         };
         let Introduced { io, peer, by } = match introduced {
             Ok(introduced) => introduced,
-            Err(error) => return tracing::debug!(%error, "a peer did not introduce itself to the admin server"),
+            Err(error) => {
+                return tracing::debug!(%error, "a peer did not introduce itself to the admin server");
+            }
         };
         if place.settle().is_err() {
             return tracing::warn!(peer = %peer.address, "no place is left for a connection to the admin server");
         }
         let (calls, from, at) = (self.calls.clone(), peer.clone(), place.clone());
         let service = service_fn(move |request| calls.clone().answer(request, from.clone(), at.clone()));
-        let mut connection = pin!(http2().serve_connection(TokioIo::new(Metered::after_preface(io)), service));
+        let mut connection =
+            pin!(http2().serve_connection(TokioIo::new(Metered::after_preface(io)), service));
         let leave = tokio::select! {
             ended = &mut connection => return told(&peer, ended),
             leave = self.asked_to_leave(place, by) => leave,

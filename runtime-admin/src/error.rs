@@ -22,7 +22,9 @@ pub enum AdminError {
     #[error("the admin server's certificates cannot be used")]
     Certificates(#[from] CertificateError),
     /// A Unix socket has no TLS: the system says who is at its other end.
-    #[error("the admin server speaks no TLS over {address}: leave out its certificates, or listen on an IP address")]
+    #[error(
+        "the admin server speaks no TLS over {address}: leave out its certificates, or listen on an IP address"
+    )]
     TlsOverSocket {
         /// The address asked for.
         address: ListenAddress,

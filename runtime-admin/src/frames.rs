@@ -179,7 +179,9 @@ mod tests {
 
     #[test]
     fn a_flood_of_anything_else_ends() {
-        for (kind, payload) in [(DATA, 0), (2, 5), (3, 4), (4, 0), (PING, 8), (8, 4), (9, 0), (9, 100), (200, 0)] {
+        for (kind, payload) in
+            [(DATA, 0), (2, 5), (3, 4), (4, 0), (PING, 8), (8, 4), (9, 0), (9, 100), (200, 0)]
+        {
             let (mut meter, now) = meter();
             let flood = frame(kind, payload);
             for at in 0..CHEAP_FRAMES {

@@ -7,9 +7,9 @@
 //! The server knows the tree only as [`runtime_core::control::Control`]: it converts, asks, converts back. It listens on a loopback
 //! address or a Unix socket; on an address that others can reach only with TLS, and with callers who show a certificate.
 
-pub mod cli;
 mod calls;
 mod certificates;
+pub mod cli;
 mod client;
 mod connection;
 mod convert;

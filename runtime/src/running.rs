@@ -22,7 +22,9 @@ use runtime_stores::{
 };
 
 use crate::app::{App, AppConfig, Assembled, SetupError};
-use crate::config::{AdminConfig, AdminTlsConfig, RuntimeConfig, SecretRef, StoreConfig, StoreKind, Synchronous};
+use crate::config::{
+    AdminConfig, AdminTlsConfig, RuntimeConfig, SecretRef, StoreConfig, StoreKind, Synchronous,
+};
 use crate::signals::{Exit, Signal, Signals};
 use crate::telemetry::{Identity, Telemetry, TelemetryError, TelemetryGuard};
 
@@ -372,7 +374,8 @@ fn serve_admin(config: AdminServerConfig, address: AdminListens, file: PathBuf) 
                 address.get_or_init(|| bound.address().clone());
                 let endpoint = bound.endpoint();
                 // Plain addresses stand there as they are.
-                std::fs::write(&file, endpoint.strip_prefix("http://").unwrap_or(&endpoint)).map_err(|error| error.to_string())?;
+                std::fs::write(&file, endpoint.strip_prefix("http://").unwrap_or(&endpoint))
+                    .map_err(|error| error.to_string())?;
                 tracing::info!(endpoint, "admin API listens");
                 serving.listening();
                 bound.serve(serving.stop.cancelled_owned()).await.map_err(told)

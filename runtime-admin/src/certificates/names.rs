@@ -13,7 +13,8 @@ use crate::peer::PeerIdentity;
 pub(crate) fn identity(certificate: &CertificateDer<'_>) -> Option<PeerIdentity> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()?;
-    let names = names.into_iter().flat_map(|names| &names.value.general_names).filter_map(alternative).collect();
+    let names =
+        names.into_iter().flat_map(|names| &names.value.general_names).filter_map(alternative).collect();
     Some(PeerIdentity { subject: subject(certificate.subject()), names })
 }
 
@@ -49,7 +50,10 @@ fn escaped(value: &str) -> String {
             '#' if at == 0 => text.extend(['\\', '#']),
             control if control.is_control() => {
                 let mut bytes = [0; 4];
-                control.encode_utf8(&mut bytes).bytes().for_each(|byte| text.push_str(&format!("\\{byte:02x}")));
+                control
+                    .encode_utf8(&mut bytes)
+                    .bytes()
+                    .for_each(|byte| text.push_str(&format!("\\{byte:02x}")));
             }
             plain => text.push(plain),
         }

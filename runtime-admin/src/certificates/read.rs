@@ -108,7 +108,13 @@ impl Material {
             None => None,
             Some(path) => Some((path.clone(), self::certificates(path)?)),
         };
-        Ok(Self { certificate_path: certificate.clone(), certificates, key: private_key(key)?, authorities, ends })
+        Ok(Self {
+            certificate_path: certificate.clone(),
+            certificates,
+            key: private_key(key)?,
+            authorities,
+            ends,
+        })
     }
 
     /// Tells one content from another.

@@ -47,15 +47,14 @@ fn certificate(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> 
 }
 
 /// The file, when it holds what it should; what else it holds is never repeated.
-fn read(
-    what: &'static str,
-    path: &Path,
-    holds_it: impl Fn(&[u8]) -> bool,
-) -> Result<Vec<u8>, ClientError> {
+fn read(what: &'static str, path: &Path, holds_it: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>, ClientError> {
     let unusable = |source| ClientError::File { what, path: path.to_owned(), source };
     let pem = std::fs::read(path).map_err(unusable)?;
     if !holds_it(&pem) {
-        return Err(unusable(io::Error::new(io::ErrorKind::InvalidData, format!("it holds no {what} in PEM form"))));
+        return Err(unusable(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it holds no {what} in PEM form"),
+        )));
     }
     Ok(pem)
 }
