@@ -40,7 +40,7 @@ const LOOK_AT_ONCE: usize = 256;
 /// How often a source asks the store after tasks whose end it may have missed.
 const RECHECK: Duration = Duration::from_secs(15);
 
-/// Waits between tries to reach the outside, or to enqueue into a full queue.
+/// Waits between tries to reach the outside, or to enqueue into a queue that takes no more.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(200), factor: 2, cap: Duration::from_secs(30), jitter: 0.5 };
 
@@ -257,12 +257,13 @@ impl Pump {
             let results =
                 join_all(left.into_iter().map(|item| enqueue(&self.platform, &self.name, item))).await;
             left = Vec::new();
+            let mut asked = Duration::ZERO;
             for (item, result) in results {
                 match result {
                     Ok(enqueued) => taken.push(self.enqueued(item.key, &enqueued)),
-                    Err(EnqueueError::QueueFull { queue, capacity }) => {
-                        self.entry
-                            .set_health(Health::Degraded(format!("queue {queue} is full ({capacity})")));
+                    Err(error @ (EnqueueError::QueueFull { .. } | EnqueueError::Shed { .. })) => {
+                        asked = asked.max(error.retry_after().unwrap_or_default());
+                        self.entry.set_health(Health::Degraded(error.to_string()));
                         left.push(item);
                     }
                     Err(error @ EnqueueError::Store(_)) => return Err(error.into()),
@@ -277,7 +278,7 @@ impl Pump {
                 tries += 1;
                 let mut run = self.run.clone();
                 tokio::select! {
-                    () = tokio::time::sleep(BACKOFF.delay(tries, rand_unit())) => {}
+                    () = tokio::time::sleep(BACKOFF.delay(tries, rand_unit()).max(asked)) => {}
                     _ = run.wait_for(|run| *run == Run::Stop) => break,
                 }
             }

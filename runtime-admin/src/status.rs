@@ -49,6 +49,8 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::NoAnswer, Code::DeadlineExceeded),
     (ErrorCode::UndeclaredEffect, Code::FailedPrecondition),
     (ErrorCode::TooHeavy, Code::InvalidArgument),
+    (ErrorCode::LoadShed, Code::ResourceExhausted),
+    (ErrorCode::DependencyDown, Code::FailedPrecondition),
     (ErrorCode::Unauthenticated, Code::Unauthenticated),
     (ErrorCode::PermissionDenied, Code::PermissionDenied),
     (ErrorCode::RateLimited, Code::ResourceExhausted),
@@ -125,6 +127,9 @@ pub(crate) fn refusal(error: &CommandError, about: &Resource) -> Status {
         }
         _ => {}
     }
+    if let Some(wait) = error.retry_after {
+        details.set_retry_info(Some(wait));
+    }
     Status::with_error_details(canonical(error.code), error.message.clone(), details)
 }
 
@@ -175,6 +180,8 @@ fn error_info(code: ErrorCode) -> ErrorDetails {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -220,6 +227,12 @@ mod tests {
         );
         let full = of(CommandError::new(ErrorCode::QueueFull, "full")).get_details_quota_failure();
         assert_eq!(full.expect("QuotaFailure").violations.len(), 1);
+        let shed = CommandError {
+            retry_after: Some(Duration::from_secs(7)),
+            ..CommandError::new(ErrorCode::LoadShed, "later")
+        };
+        let wait = of(shed).get_details_retry_info().expect("RetryInfo").retry_delay;
+        assert_eq!(wait, Some(Duration::from_secs(7)));
         let field = invalid("page_size", "at most 1000").get_details_bad_request().expect("BadRequest");
         assert_eq!(field.field_violations[0].field, "page_size");
     }

@@ -10,6 +10,7 @@ mod queues;
 mod schedules;
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,12 +40,14 @@ pub struct CommandError {
     pub message: String,
     /// What of the asked does not fit, place by place; empty where that is not the reason.
     pub misfits: Vec<Misfit>,
+    /// How long to wait before the same is asked again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl CommandError {
     /// An error with this code and text.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), misfits: Vec::new() }
+        Self { code, message: message.into(), misfits: Vec::new(), retry_after: None }
     }
 
     /// No such thing.
@@ -85,13 +88,14 @@ impl From<crate::store::SteerError> for CommandError {
 
 impl From<crate::store::EnqueueError> for CommandError {
     fn from(error: crate::store::EnqueueError) -> Self {
-        Self::new(error.code(), error.to_string())
+        let retry_after = error.retry_after();
+        Self { retry_after, ..Self::new(error.code(), error.to_string()) }
     }
 }
 
 impl From<CommandError> for TaskError {
     fn from(error: CommandError) -> Self {
-        Self::new(error.code, error.message)
+        Self { retry_after: error.retry_after, ..Self::new(error.code, error.message) }
     }
 }
 

@@ -141,6 +141,10 @@ error_codes! {
     UndeclaredEffect = "RT0034", "undeclared_effect", Permanent;
     /// The task weighs more than the rate of its lane ever gives at once.
     TooHeavy = "RT0035", "too_heavy", InvalidRequest;
+    /// The queue is overloaded, and the task's priority is one that can wait.
+    LoadShed = "RT0036", "load_shed", Retryable;
+    /// What the worker depends on is down, and it is not yet time to try it again.
+    DependencyDown = "RT0037", "dependency_down", Retryable;
     /// The caller did not say who it is, or its token is not valid.
     Unauthenticated = "RT0040", "unauthenticated", InvalidRequest;
     /// The caller may not do this, or not to this.

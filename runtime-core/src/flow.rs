@@ -6,6 +6,7 @@
 //! | [`share`] | which lanes get the next leases? | the last lane served |
 //! | [`Breaker`] | is it worth calling this dependency? | one [`Breaker`] a dependency |
 //! | [`rank`] | which task of a lane goes first? | one integer a task |
+//! | [`Load`] | does the queue take one more task? | one [`Load`] a queue that sheds |
 //!
 //! Nothing here reads a clock or waits: whoever asks hands in the time, and is told when to ask again ([`RetryAt`]). Held back is
 //! never lost: a task that may not run stays in its queue.
@@ -14,6 +15,7 @@ mod aging;
 mod breaker;
 mod rate;
 mod share;
+mod shed;
 
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub use aging::rank;
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, BreakerView, Permit, Recorded, Verdict};
 pub use rate::{Bucket, RateLimit};
 pub use share::{FlowLimits, Grant, LaneLimits, LaneView, Share, share};
+pub use shed::{Load, LoadChange, ShedCause, ShedPolicy, Shedding};
 
 /// Not now: asking again before this time is in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,6 +78,12 @@ pub enum FlowError {
     /// A probe that would be given up as it starts.
     #[error("a probe must be given some time")]
     ProbeWithoutTime,
+    /// A policy of shedding that never sheds.
+    #[error("a queue sheds by depth, by delay or by both")]
+    ShedByNothing,
+    /// Whoever is refused would come again at once.
+    #[error("whoever is refused must be asked to wait for some time")]
+    ShedWithoutWait,
 }
 
 /// `now + wait`, or the end of time.

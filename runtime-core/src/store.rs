@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 pub use audit::{AuditFilter, AuditLog, Begun, REQUEST_ID_FOR, Remembered};
 pub use dead::{BulkReplay, DeadGroup, DeadLetters, Replayed, spread};
 pub use error::{EnqueueError, SteerError, StoreError};
-pub use filter::{QueueStats, StateCounts, TaskCount, TaskFilter, TaskPage};
+pub use filter::{QueueStats, ShedView, StateCounts, TaskCount, TaskFilter, TaskPage};
 pub use operations::{KEPT_OPERATIONS, OperationStep, Operations, Stepped};
 pub use principals::{Principals, PutPrincipal, PutToken, StoredPrincipal};
 pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};

@@ -43,6 +43,7 @@ mod clock;
 mod content;
 mod hold_back;
 mod lanes;
+mod load;
 mod memory;
 mod retention;
 mod rules;

@@ -12,6 +12,7 @@ mod operations;
 mod operator;
 mod principals;
 mod schedules;
+mod shed;
 mod state;
 mod sweep;
 

@@ -31,6 +31,7 @@ mod room;
 mod schedules;
 mod schema;
 mod settle;
+mod shed;
 mod standalone;
 mod statements;
 mod steer;
@@ -329,6 +330,7 @@ impl TaskReader for SqliteStore {
         let capacity = self.0.limits.queue_capacity;
         let known = {
             let counts = self.0.shared.counts.read().unwrap_or_else(PoisonError::into_inner);
+            let shed = self.0.shared.shed.read().unwrap_or_else(PoisonError::into_inner);
             counts
                 .iter()
                 .map(|(queue, counts)| QueueStats {
@@ -336,6 +338,7 @@ impl TaskReader for SqliteStore {
                     counts: *counts,
                     oldest_ready: None,
                     capacity,
+                    shed: shed.get(queue).copied().unwrap_or_default(),
                 })
                 .collect()
         };

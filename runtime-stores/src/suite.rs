@@ -21,6 +21,7 @@ mod looking;
 mod operations;
 mod schedules;
 mod settling;
+mod shedding;
 mod steering;
 mod suspects;
 mod time;
@@ -196,6 +197,16 @@ cases! {
         an_oversize_payload_is_refused_alone: [9] [];
         an_oversize_output_or_checkpoint_is_refused: [9] [];
         an_oversize_batch_is_refused_whole: [9] [];
+    }
+    shedding {
+        a_deep_queue_refuses_what_can_wait_and_takes_the_rest_up_to_capacity: [8] [];
+        shedding_by_depth_ends_when_a_quarter_is_gone: [8] [];
+        a_standing_delay_sheds_and_a_short_one_does_not: [8] [];
+        what_was_taken_is_never_dropped: [8] [];
+        without_a_policy_nothing_is_shed_and_a_new_one_begins_anew: [8] [];
+        a_sweep_sees_a_delay_that_nobody_else_looks_at: [8] [];
+        a_lane_that_waits_keeps_nothing_out_of_the_others: [8] [];
+        a_hopeless_task_is_ended_while_the_queue_sheds: [8] [];
     }
     suspects {
         a_task_that_dies_three_times_with_its_process_is_poison: [8] [];
@@ -393,6 +404,14 @@ macro_rules! conformance {
                 an_oversize_payload_is_refused_alone
                 an_oversize_output_or_checkpoint_is_refused
                 an_oversize_batch_is_refused_whole
+                a_deep_queue_refuses_what_can_wait_and_takes_the_rest_up_to_capacity
+                shedding_by_depth_ends_when_a_quarter_is_gone
+                a_standing_delay_sheds_and_a_short_one_does_not
+                what_was_taken_is_never_dropped
+                without_a_policy_nothing_is_shed_and_a_new_one_begins_anew
+                a_sweep_sees_a_delay_that_nobody_else_looks_at
+                a_lane_that_waits_keeps_nothing_out_of_the_others
+                a_hopeless_task_is_ended_while_the_queue_sheds
                 a_task_that_dies_three_times_with_its_process_is_poison
                 an_innocent_beside_a_killer_is_never_blamed
                 nothing_is_leased_beside_a_lone_suspect

@@ -116,7 +116,7 @@ fn policy(lanes: bool) -> QueuePolicy {
         lanes: lanes.then_some(LaneBy::Tenant),
         limits,
         overrides: BTreeMap::from([(FlowKey::new(OWN_LIMITS).unwrap(), own)]),
-        dead_head_blocks: false,
+        ..QueuePolicy::default()
     }
 }
 

@@ -358,7 +358,13 @@ impl Side {
                 let own = LimitOverride { concurrency: None, rate: Some(Limit::To(in_ten_seconds(1, 4))) };
                 let overrides =
                     own_limits.then(|| (lane_of_scope(1), own)).into_iter().collect::<BTreeMap<_, _>>();
-                let policy = QueuePolicy { lanes, limits, overrides, dead_head_blocks: *dead_head_blocks };
+                let policy = QueuePolicy {
+                    lanes,
+                    limits,
+                    overrides,
+                    dead_head_blocks: *dead_head_blocks,
+                    ..QueuePolicy::default()
+                };
                 self.store.set_queue_policy(queue(*of), policy).await.unwrap();
                 format!("{:?}", self.store.queue_policies().await.unwrap())
             }

@@ -201,11 +201,7 @@ impl Setup {
     /// # Errors
     /// When its name is none, it was said before, or the policy makes no sense.
     pub fn dependency(&mut self, name: &str, policy: BreakerPolicy) -> Result<(), SetupError> {
-        policy.check().map_err(|error| SetupError::Failed {
-            doing: format!("reading the policy of dependency {name}"),
-            cause: Box::new(error),
-        })?;
-        match self.dependencies.insert(DependencyName::new(name)?, policy) {
+        match self.dependencies.insert(DependencyName::new(name)?, checked(name, policy)?) {
             None => Ok(()),
             Some(_) => Err(SetupError::Twice { what: "dependency", name: name.to_owned() }),
         }
@@ -269,7 +265,7 @@ impl<A: AppConfig> App<A> {
             schedules,
             health,
             subscribers,
-            dependencies,
+            mut dependencies,
             migrations,
             ..
         } = setup;
@@ -291,6 +287,10 @@ impl<A: AppConfig> App<A> {
         let names = sources.iter().map(|source| &source.name).chain(endpoints.iter().map(|plan| &plan.name));
         unique("source", names.map(|name| name.as_str()))?;
         unique("health reporter", health.iter().map(|reporter| reporter.name.as_str()))?;
+        for (dependency, overrides) in &config.dependencies {
+            let declared = dependencies.get(dependency).copied().unwrap_or_default();
+            dependencies.insert(dependency.clone(), checked(dependency.as_str(), overrides.over(declared))?);
+        }
         let enabled = |name: &SourceName| config.sources.get(name).is_none_or(|settings| settings.enabled);
         sources.retain(|source| enabled(&source.name));
         endpoints.retain(|endpoint| enabled(&endpoint.name));
@@ -318,6 +318,14 @@ fn declared(schedules: Vec<Schedule>, workers: &[WorkerPlan]) -> Result<Vec<Sche
         }
     }
     if problems.is_empty() { Ok(sound) } else { Err(SetupError::Schedules { problems }) }
+}
+
+/// A policy that makes sense.
+fn checked(dependency: &str, policy: BreakerPolicy) -> Result<BreakerPolicy, SetupError> {
+    policy.check().map(|()| policy).map_err(|error| SetupError::Failed {
+        doing: format!("reading the policy of dependency {dependency}"),
+        cause: Box::new(error),
+    })
 }
 
 fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), SetupError> {

@@ -1,5 +1,6 @@
 //! The command line that every app has: run, and look at the configuration.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -131,7 +132,13 @@ impl<A: AppConfig> App<A> {
         let assembled = self.assemble(&loaded.value).map_err(|error| Exit::Configuration.because(&error))?;
         let workers =
             assembled.plan.workers.iter().map(|worker| worker.descriptor.name.to_string()).collect();
-        let names = [("workers".to_owned(), workers)].into();
+        let needed = assembled.plan.workers.iter().flat_map(|worker| &worker.descriptor.dependencies);
+        let dependencies: BTreeSet<_> = needed.map(ToString::to_string).collect();
+        let names = [
+            ("workers".to_owned(), workers),
+            ("dependencies".to_owned(), dependencies.into_iter().collect()),
+        ]
+        .into();
         ConfigSources { names, ..sources }.load().map_err(report)
     }
 

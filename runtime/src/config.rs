@@ -23,6 +23,7 @@
 //! ```
 
 mod check;
+mod flow;
 mod layer;
 mod path;
 mod problem;
@@ -42,6 +43,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use self::flow::{DependencyConfig, ShedConfig};
 pub use self::path::KeyPath;
 pub use self::problem::{ConfigProblem, ConfigProblems, Origin, ProblemKind};
 pub use self::render::{config_example, config_schema};

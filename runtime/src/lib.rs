@@ -75,8 +75,7 @@ pub use runtime_stores as stores;
 pub mod prelude {
     pub use runtime_core::error::{ErrorCode, TaskError};
     pub use runtime_core::event::NewEvent;
-    pub use runtime_core::flow::BreakerPolicy;
-    pub use runtime_core::flow::{FlowLimits, RateLimit};
+    pub use runtime_core::flow::{BreakerPolicy, FlowLimits, RateLimit, ShedPolicy};
     pub use runtime_core::handler::{Context, EffectFailed, HandlerResult, NotDone};
     pub use runtime_core::input::TaskInput;
     pub use runtime_core::name::{
@@ -91,7 +90,7 @@ pub mod prelude {
     pub use runtime_core::store::{
         AppMigration, AppWrite, EffectClass, LaneBy, Limit, LimitOverride, QueuePolicy, SqlValue, StoreTx,
     };
-    pub use runtime_core::task::{NewTask, OnConflict, Unique, UniqueWithin};
+    pub use runtime_core::task::{NewTask, OnConflict, Priority, Unique, UniqueWithin};
     pub use runtime_core::worker::{EntryPoint, Home};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

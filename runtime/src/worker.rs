@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_actors::WorkerPlan;
+use runtime_core::flow::ShedPolicy;
 use runtime_core::handler::{Context, Handler, HandlerResult, TypedHandler};
 use runtime_core::input::TaskInput;
 use runtime_core::name::{
@@ -44,6 +45,7 @@ pub struct Worker {
     deadline: Option<Duration>,
     dependencies: Vec<String>,
     flow: QueuePolicy,
+    shed: Option<ShedPolicy>,
 }
 
 /// A handler, and what the type of its input says.
@@ -73,6 +75,7 @@ impl Worker {
             deadline: None,
             dependencies: Vec::new(),
             flow: QueuePolicy::default(),
+            shed: None,
         }
     }
 
@@ -187,6 +190,14 @@ impl Worker {
         self
     }
 
+    /// When its queue refuses tasks that can wait, long before it is full: what was taken stays, what is worth more than
+    /// [`ShedPolicy::keeps`] is still taken.
+    #[must_use]
+    pub fn shed(mut self, policy: ShedPolicy) -> Self {
+        self.shed = Some(policy);
+        self
+    }
+
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.name == name
     }
@@ -213,10 +224,17 @@ impl Worker {
         let dependencies: Result<Vec<_>, InvalidName> =
             self.dependencies.iter().map(DependencyName::new).collect();
         let (mut slots, mut timeout) = (self.slots, self.timeout);
+        let mut flow = self.flow;
+        flow.shed = self.shed.or(flow.shed);
         if let Some(overrides) = overrides {
             slots = overrides.slots.unwrap_or(slots);
             timeout = overrides.timeout_secs.map_or(timeout, |secs| Duration::from_secs(secs.get()));
             retry.max_attempts = overrides.max_attempts.unwrap_or(retry.max_attempts);
+            flow.shed = overrides.shed.over(flow.shed);
+        }
+        if let Some(Err(cause)) = flow.shed.map(|policy| policy.check()) {
+            let doing = format!("reading when worker {name} sheds load");
+            return Err(SetupError::Failed { doing, cause: Box::new(cause) });
         }
         let route =
             Route { app: app.clone(), queue: QueueName::new(&name)?, handler: HandlerName::new(&name)? };
@@ -233,7 +251,7 @@ impl Worker {
             key: typed.key.to_owned(),
             effects: effects?,
             dependencies: dependencies?,
-            flow: self.flow,
+            flow,
             entry_point,
             rebuilds: self.rebuild.is_some(),
             schema_version: typed.schema_version,

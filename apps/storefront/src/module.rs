@@ -1,6 +1,6 @@
 //! What the app consists of: the workers of six obligations, a nightly sweep, an HTTP endpoint, a schema.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +100,12 @@ fn recommending(setup: &mut Setup, obligations: &Arc<Obligations>) {
             .effect("lists", EffectClass::Transactional)
             .entry_point(EntryPoint::per_scope("category"))
             .rebuild(RecommendAgain { obligations: obligations.clone() })
+            // A list that is a little old is still a list: who rates may come again when the shop has caught up.
+            .shed(ShedPolicy {
+                delay: Some(Duration::from_mins(2)),
+                depth: NonZeroU64::new(10_000),
+                ..ShedPolicy::default()
+            })
             .slots(slots(2))
             .timeout(Duration::from_mins(5)),
     );

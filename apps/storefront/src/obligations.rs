@@ -38,6 +38,9 @@ pub mod names {
     pub const SWEEP: &str = "sweep";
 }
 
+/// The priority of what is refused first when the shop is behind with its work.
+const CAN_WAIT: Priority = Priority(1);
+
 /// Makes tasks. Shared by the request path and the workers.
 pub struct Obligations {
     /// The shop's clock.
@@ -130,7 +133,8 @@ impl Obligations {
     /// # Errors
     /// When the input is no task.
     pub fn recommend(&self, category: &Category) -> Result<NewTask, TaskError> {
-        self.gathered(self.recommend_now(category)?)
+        let task = self.recommend_now(category)?;
+        self.gathered(NewTask { priority: CAN_WAIT, ..task })
     }
 
     /// The same at once, for a rebuild.

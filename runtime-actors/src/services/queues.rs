@@ -131,6 +131,7 @@ impl QueueService {
                 counts: Default::default(),
                 oldest_ready: None,
                 capacity: self.platform.store.limits().queue_capacity,
+                shed: Default::default(),
             }),
             None => Err(CommandError::not_found(format!("no queue {queue}"))),
         }

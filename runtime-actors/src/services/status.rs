@@ -137,7 +137,9 @@ impl WorkerStatusService {
         let own = views.iter().filter(|view| view.path.is_within(&root));
         let nodes = own.map(|view| self.node_health(view)).fold(Health::Healthy, worse);
         let progress = self.queue_of.iter().filter(|(path, _)| path.is_within(&root));
-        progress.map(|(path, queue)| self.progress(path, queue, queues)).fold(nodes, worse)
+        let own =
+            progress.map(|(path, queue)| worse(self.progress(path, queue, queues), shedding(queue, queues)));
+        own.fold(nodes, worse)
     }
 
     /// Health of one node: of its state, of what it says itself, and of whether it comes to an end with its messages.
@@ -187,6 +189,18 @@ impl WorkerStatusService {
             "{path}: {waiting} tasks wait and nothing was settled for {} s",
             self.patience().as_secs()
         ))
+    }
+}
+
+/// A queue that refuses what can wait.
+fn shedding(queue: &QueueName, queues: &[QueueStats]) -> Health {
+    let stats = queues.iter().find(|stats| stats.queue == *queue);
+    match stats.and_then(|stats| stats.shed.shedding) {
+        None => Health::Healthy,
+        Some(shedding) => Health::Degraded(format!(
+            "queue {queue} sheds load since {:.0} ({})",
+            shedding.since, shedding.cause
+        )),
     }
 }
 

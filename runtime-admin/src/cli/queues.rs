@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{
-    age, clean, count, duration, moment, node_name, node_state, or_none, short_name, slots, task_state,
+    age, clean, count, duration, moment, node_name, node_state, or_none, short_name, slots, task_state, word,
 };
 use crate::client::AdminClient;
 use crate::convert::{self, queue_name};
@@ -240,6 +240,16 @@ fn sheet(name: &str, stats: &v1::QueueStats, now: Timestamp) -> Sheet {
     sheet.line("Name", name);
     sheet.line("Live", format!("{} of {}", count(stats.live), count(stats.capacity)));
     sheet.line("Oldest ready", moment(stats.oldest_ready_at.as_ref(), now));
+    if let Some(shedding) = &stats.shedding {
+        let cause = word(shedding.cause().as_str_name(), "SHED_CAUSE_");
+        sheet.line(
+            "Sheds load",
+            Cell::warn(format!("by {cause}, since {}", moment(shedding.since.as_ref(), now))),
+        );
+    }
+    if stats.shed > 0 {
+        sheet.line("Refused", count(stats.shed));
+    }
     sheet.line("Scheduled", count(counts.scheduled));
     sheet.line("Ready", count(counts.ready));
     sheet.line("Leased", count(counts.leased));

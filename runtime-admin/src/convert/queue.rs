@@ -1,6 +1,7 @@
 //! Queues.
 
 use runtime_core::control::QueueDetail;
+use runtime_core::flow::ShedCause;
 use runtime_core::store::{QueueStats, StateCounts};
 use runtime_core::task::TaskState;
 use runtime_proto::v1;
@@ -56,6 +57,18 @@ pub(crate) fn queue_stats(stats: &QueueStats) -> v1::QueueStats {
         live: stats.counts.live(),
         capacity: stats.capacity,
         oldest_ready_at: stats.oldest_ready.map(timestamp),
+        shedding: stats.shed.shedding.map(|shedding| v1::Shedding {
+            since: Some(timestamp(shedding.since)),
+            cause: shed_cause(shedding.cause).into(),
+        }),
+        shed: stats.shed.refused,
+    }
+}
+
+fn shed_cause(cause: ShedCause) -> v1::ShedCause {
+    match cause {
+        ShedCause::Depth => v1::ShedCause::Depth,
+        ShedCause::Delay => v1::ShedCause::Delay,
     }
 }
 

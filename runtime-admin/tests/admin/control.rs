@@ -460,6 +460,7 @@ fn queues() -> Vec<QueueStats> {
             counts: by_state,
             oldest_ready,
             capacity: 10_000_000,
+            shed: Default::default(),
         }
     };
     vec![queue("orders", [0; 7], None), queue("mail", [12, 1_034, 4, 2, 981_377, 31, 0], Some(at(312)))]

@@ -1,6 +1,9 @@
 //! What can go wrong at a store.
 
+use std::time::Duration;
+
 use crate::error::{ErrorCode, TaskError};
+use crate::flow::ShedCause;
 use crate::name::{FlowKey, QueueName};
 use crate::store::Capability;
 use crate::task::TaskId;
@@ -100,6 +103,16 @@ pub enum EnqueueError {
         /// Its bound.
         capacity: u64,
     },
+    /// The queue is overloaded, and the task's priority is one that can wait.
+    #[error("queue {queue} sheds load ({cause}); offer it again in {} s", retry_after.as_secs_f64())]
+    Shed {
+        /// The queue.
+        queue: QueueName,
+        /// Why it sheds.
+        cause: ShedCause,
+        /// How long to wait first.
+        retry_after: Duration,
+    },
     /// The key is known with other content.
     #[error("the idempotency key belongs to task {existing}, which has other content")]
     IdempotencyConflict {
@@ -144,6 +157,7 @@ impl EnqueueError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::QueueFull { .. } => ErrorCode::QueueFull,
+            Self::Shed { .. } => ErrorCode::LoadShed,
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
             Self::PayloadTooLarge { .. } => ErrorCode::TooLarge,
             Self::WeightAboveBurst { .. } => ErrorCode::TooHeavy,
@@ -152,13 +166,24 @@ impl EnqueueError {
             Self::Store(error) => error.code(),
         }
     }
+
+    /// How long to wait before the same is tried again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Shed { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
 }
 
 impl From<EnqueueError> for TaskError {
     fn from(error: EnqueueError) -> Self {
         match error {
             EnqueueError::AppWrite(cause) => cause,
-            other => Self::new(other.code(), other.to_string()),
+            other => {
+                let retry_after = other.retry_after();
+                Self { retry_after, ..Self::new(other.code(), other.to_string()) }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorClass, ErrorCode};
+use crate::flow::Shedding;
 use crate::name::{AppName, HandlerName, QueueName, Scope, Tenant};
 use crate::task::{Task, TaskId, TaskState};
 
@@ -116,4 +117,15 @@ pub struct QueueStats {
     pub oldest_ready: Option<Timestamp>,
     /// Most live tasks taken from outside.
     pub capacity: u64,
+    /// Whether it sheds load, as of the last look: see [`super::QueuePolicy::shed`].
+    pub shed: ShedView,
+}
+
+/// What a queue refused to keep up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShedView {
+    /// Since when and why it sheds; `None` while it takes everything.
+    pub shedding: Option<Shedding>,
+    /// Tasks it refused for that since the start of the process.
+    pub refused: u64,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{LimitOverride, OverriddenQueue, QueueChange, StoreError};
-use crate::flow::FlowLimits;
+use crate::flow::{FlowLimits, ShedPolicy};
 use crate::name::{FlowKey, OrderingKey, QueueName, Scope, Tenant};
 use crate::task::{TaskId, TaskState};
 
@@ -62,6 +62,8 @@ pub struct QueuePolicy {
     pub overrides: BTreeMap<FlowKey, LimitOverride>,
     /// Whether a dead head of an ordering key blocks its key until it is replayed or discarded. Else the next goes on.
     pub dead_head_blocks: bool,
+    /// When it refuses tasks that can wait, long before it is full; absent, never.
+    pub shed: Option<ShedPolicy>,
 }
 
 impl fmt::Display for QueuePolicy {
@@ -93,7 +95,10 @@ impl fmt::Display for QueuePolicy {
                 several => write!(f, ", {several} lanes with limits of their own")?,
             }
         }
-        if self.dead_head_blocks { f.write_str(", a dead head blocks its ordering key") } else { Ok(()) }
+        if self.dead_head_blocks {
+            f.write_str(", a dead head blocks its ordering key")?;
+        }
+        self.shed.map_or(Ok(()), |shed| write!(f, ", {shed}"))
     }
 }
 

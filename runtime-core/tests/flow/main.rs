@@ -4,6 +4,7 @@ mod aging;
 mod breaker;
 mod rate;
 mod share;
+mod shed;
 
 use std::num::NonZeroU32;
 

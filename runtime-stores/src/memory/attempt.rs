@@ -53,10 +53,12 @@ impl State {
             return Vec::new();
         }
         let up_to = ask.up_to.min(self.limits.max_batch);
-        match self.lanes(ask) {
+        let granted = match self.lanes(ask) {
             Some(by) => self.lease_lanes(others, &by, ask, up_to),
             None => others.into_iter().take(up_to).filter_map(|row| self.grant(row, ask)).collect(),
-        }
+        };
+        self.watch_load(&ask.queue);
+        granted
     }
 
     fn holds(&self, instance: &InstanceName, fits: impl Fn(&Task) -> bool) -> bool {
@@ -67,10 +69,12 @@ impl State {
         })
     }
 
-    /// One lease. `None` when the task's deadline has passed: it is dead now.
+    /// One lease. `None` when the task's deadline has passed, or is too near for a queue that sheds load: it is dead now.
     pub(super) fn grant(&mut self, row: u64, ask: &LeaseAsk) -> Option<LeasedTask> {
         let task = self.live.get(&row)?.clone();
-        if task.deadline.is_some_and(|deadline| deadline <= self.now) {
+        let queue = &task.route.queue;
+        let is_late = |deadline| deadline <= self.now || self.is_hopeless(queue, deadline);
+        if task.deadline.is_some_and(is_late) {
             let next = transition(view(&task), LifecycleEvent::Expired).ok()?;
             self.place(task, next);
             return None;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use runtime_core::lifecycle::{LifecycleEvent, transition};
-use runtime_core::store::{EnqueueError, Enqueued, StateCounts};
+use runtime_core::store::{EnqueueError, Enqueued};
 use runtime_core::task::{Epoch, KeyVerdict, KnownTask, NewTask, Task, TaskId, TaskState};
 
 use super::state::{State, view};
@@ -113,10 +113,8 @@ impl State {
         {
             return Ok(answer);
         }
-        let capacity = self.limits.queue_capacity;
-        let is_full = self.counts.get(&queue).map_or(0, StateCounts::live) >= capacity;
-        if matches!(origin, Origin::Outside) && is_full {
-            return Err(EnqueueError::QueueFull { queue, capacity });
+        if matches!(origin, Origin::Outside) {
+            self.refuse(&new)?;
         }
         let unique = new.unique;
         let id = self.insert(new);

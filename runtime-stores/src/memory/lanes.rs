@@ -129,6 +129,6 @@ impl State {
     }
 }
 
-fn lane_of(by: &LaneBy, task: &Task) -> FlowKey {
+pub(super) fn lane_of(by: &LaneBy, task: &Task) -> FlowKey {
     by.lane(task.tenant.as_ref(), task.scope.as_ref(), &task.payload)
 }

@@ -123,6 +123,9 @@ impl State {
                 }
             }
         }
+        if self.policy(&queue).shed != policy.shed {
+            self.loads.entry(queue.clone()).or_default().begin_anew();
+        }
         self.change_rules(queue, |rules| rules.declare(policy));
     }
 

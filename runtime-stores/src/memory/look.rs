@@ -7,6 +7,7 @@ use runtime_core::store::{DeadGroup, QueueStats, StateCounts, TaskCount, TaskFil
 use runtime_core::task::{AttemptRecord, Task, TaskId};
 
 use super::state::State;
+use crate::load::QueueLoad;
 
 impl State {
     pub(super) fn attempts(&self, id: TaskId) -> Vec<AttemptRecord> {
@@ -89,7 +90,8 @@ impl State {
                     self.ready.get(queue).into_iter().flatten().filter_map(|(_, row)| self.live.get(row));
                 let oldest_ready =
                     rows.filter(|task| self.held(task).is_none()).map(|task| task.run_at).next();
-                QueueStats { queue: queue.clone(), counts: *counts, oldest_ready, capacity }
+                let shed = self.loads.get(queue).map(QueueLoad::view).unwrap_or_default();
+                QueueStats { queue: queue.clone(), counts: *counts, oldest_ready, capacity, shed }
             })
             .collect()
     }

@@ -21,6 +21,7 @@ use super::line::Lines;
 use crate::content;
 use crate::hold_back::HoldBack;
 use crate::lanes::Turn;
+use crate::load::QueueLoad;
 use crate::retention::Retention;
 
 /// What a step was asked to do, and its result when there is one.
@@ -41,6 +42,7 @@ pub(super) struct State {
     pub(super) desired: BTreeMap<NodePath, DesiredState>,
     pub(super) lines: Lines,
     pub(super) turns: BTreeMap<QueueName, Turn>,
+    pub(super) loads: BTreeMap<QueueName, QueueLoad>,
     pub(super) buckets: BTreeMap<(QueueName, FlowKey), Bucket>,
     pub(super) priority_step: i64,
     pub(super) schedules: BTreeMap<ScheduleName, StoredSchedule>,
@@ -79,6 +81,7 @@ impl State {
             desired: BTreeMap::new(),
             lines: Lines::default(),
             turns: BTreeMap::new(),
+            loads: BTreeMap::new(),
             buckets: BTreeMap::new(),
             priority_step: content::whole_step(crate::PRIORITY_STEP),
             schedules: BTreeMap::new(),

@@ -30,6 +30,7 @@ impl State {
         if self.hold_back.ran_out(now.as_millisecond()) {
             self.wake_everybody();
         }
+        self.watch_loads();
         let next_due = self
             .live
             .values()

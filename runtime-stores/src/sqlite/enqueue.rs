@@ -68,9 +68,10 @@ impl Writer<'_> {
         {
             return Ok(answer);
         }
-        if origin == Origin::Outside && self.books.counts(ids.queue).live() >= self.limits.queue_capacity {
-            let (queue, capacity) = (task.route.queue.clone(), self.limits.queue_capacity);
-            return Ok(Err(EnqueueError::QueueFull { queue, capacity }));
+        if origin == Origin::Outside
+            && let Some(refused) = self.refuse(task, ids.queue)?
+        {
+            return Ok(Err(refused));
         }
         let row = self.insert(task, ids)?;
         if let Some((hash, content)) = &key {

@@ -46,11 +46,13 @@ impl Writer<'_> {
             return Ok(Vec::new());
         }
         let up_to = ask.up_to.min(self.limits.max_batch);
-        if self.policies.of(queue).lanes.is_some() {
+        let granted = if self.policies.of(queue).lanes.is_some() {
             self.lease_lanes(up_to, terms)
         } else {
             self.lease_many(up_to, terms)
-        }
+        }?;
+        self.watch_load(&ask.queue, queue)?;
+        Ok(granted)
     }
 
     fn lease_many(&mut self, up_to: usize, terms: Terms) -> Result<Vec<LeasedTask>, Fault> {
@@ -119,7 +121,7 @@ impl Writer<'_> {
         Ok((free && task.state == TaskState::Ready).then_some((task, lane)))
     }
 
-    /// One lease. `None` when the task's deadline has passed: it is dead now.
+    /// One lease. `None` when the task's deadline has passed, or is too near for a queue that sheds load: it is dead now.
     pub(super) fn grant(
         &mut self,
         mut task: Task,
@@ -135,7 +137,9 @@ impl Writer<'_> {
         };
         let allowed =
             |not_allowed: runtime_core::lifecycle::NotAllowed| Fault::corrupt(not_allowed.to_string());
-        if task.deadline.is_some_and(|deadline| deadline.as_millisecond() <= self.now) {
+        if let Some(deadline) = task.deadline
+            && (deadline.as_millisecond() <= self.now || self.is_hopeless(terms.queue, deadline)?)
+        {
             let next = transition(view, LifecycleEvent::Expired).map_err(allowed)?;
             self.finish(row, terms.queue, view.state, task.ordering_key.is_some(), &next, Finish::default())?;
             return Ok(None);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
+use runtime_core::flow::ShedPolicy;
 use runtime_core::name::{FlowKey, QueueName, Scope};
 use runtime_core::store::{
     EnqueueError, OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueuePolicy, StoreError,
@@ -47,6 +48,11 @@ impl Policies {
     /// What leases of a queue go by.
     pub(super) fn of(&self, queue: i64) -> &QueuePolicy {
         self.rules(queue).map_or(&DEFAULT, Rules::policy)
+    }
+
+    /// Queues that shed load.
+    pub(super) fn that_shed(&self) -> Vec<(i64, ShedPolicy)> {
+        self.by_queue.iter().filter_map(|(queue, rules)| Some((*queue, rules.policy().shed?))).collect()
     }
 
     /// Refuses a task that is heavier than its lane ever takes.
@@ -112,6 +118,9 @@ impl Writer<'_> {
         }
         if before.lanes != policy.lanes {
             self.lane_anew(queue, policy.lanes.as_ref())?;
+        }
+        if before.shed != policy.shed {
+            self.loads.begin_anew(queue);
         }
         self.books.wake(queue);
         Ok(())

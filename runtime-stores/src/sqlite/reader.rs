@@ -107,6 +107,17 @@ impl Readers {
     }
 }
 
+/// When the ready task that goes next became due: of every lane in use, as far as a look at so many is cheap, each found by one step in the
+/// index, and of each its first task.
+pub(super) const OLDEST_READY: &str = "WITH RECURSIVE used (lane) AS (\
+        SELECT * FROM (SELECT lane FROM rt_task WHERE queue = ?1 AND state = 1 AND held = 0 ORDER BY lane LIMIT 1) \
+        UNION ALL \
+        SELECT (SELECT min(lane) FROM rt_task WHERE queue = ?1 AND state = 1 AND held = 0 AND lane > coalesce(used.lane, '')) \
+        FROM used WHERE used.lane IS NOT NULL LIMIT 1000) \
+    SELECT min((SELECT coalesce(run_at, created_at) FROM rt_task \
+        WHERE queue = ?1 AND lane IS used.lane AND state = 1 AND held = 0 ORDER BY rank, row LIMIT 1)) \
+    FROM used";
+
 /// What reading rows needs to know.
 pub(super) struct Look<'a> {
     names: &'a Names,
@@ -277,16 +288,7 @@ impl Reader {
         look: &Look<'_>,
         mut known: Vec<QueueStats>,
     ) -> Result<Vec<QueueStats>, Fault> {
-        // Every lane in use, as far as a look at so many is cheap, each by one step in the index, and of each its first task.
-        let sql = "WITH RECURSIVE used (lane) AS (\
-                SELECT * FROM (SELECT lane FROM rt_task WHERE queue = ?1 AND state = 1 AND held = 0 ORDER BY lane LIMIT 1) \
-                UNION ALL \
-                SELECT (SELECT min(lane) FROM rt_task WHERE queue = ?1 AND state = 1 AND held = 0 AND lane > coalesce(used.lane, '')) \
-                FROM used WHERE used.lane IS NOT NULL LIMIT 1000) \
-            SELECT min((SELECT coalesce(run_at, created_at) FROM rt_task \
-                WHERE queue = ?1 AND lane IS used.lane AND state = 1 AND held = 0 ORDER BY rank, row LIMIT 1)) \
-            FROM used";
-        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut statement = self.conn.prepare_cached(OLDEST_READY)?;
         for stats in &mut known {
             if stats.counts.of(TaskState::Ready) > 0
                 && let Some(queue) = look.names.queue_id(&stats.queue)

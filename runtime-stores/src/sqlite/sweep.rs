@@ -40,6 +40,7 @@ impl Writer<'_> {
             self.wake_everybody();
         }
         self.books.forget_expired(self.now);
+        self.watch_loads()?;
         let next_due: Option<i64> = self.sql.next_due.query_row([], |row| row.get(0))?;
         let next_due = next_due.into_iter().chain(self.wake_lanes()?).min();
         let full = [promoted, expired_leases, past_deadline, forgotten_keys].contains(&STEP);

@@ -11,7 +11,7 @@ use runtime_core::lifecycle::LifecycleView;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{InstanceName, QueueName, Route};
 use runtime_core::node::NodePath;
-use runtime_core::store::{StateCounts, StoreError};
+use runtime_core::store::{ShedView, StateCounts, StoreError};
 use runtime_core::task::{Lease, TaskId, TaskState};
 use rusqlite::Connection;
 use tokio::sync::Notify;
@@ -23,6 +23,7 @@ use super::fault::Fault;
 use super::names::{NameKind, Names};
 use super::options::{SqliteOptions, Synchronous};
 use super::policy::Policies;
+use super::shed::Loads;
 use super::statements::Statements;
 use crate::content;
 use crate::hold_back::HoldBack;
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub(super) counts: RwLock<HashMap<QueueName, StateCounts>>,
     wakes: Mutex<HashMap<QueueName, Arc<Notify>>>,
     pub(super) due: Arc<Notify>,
+    /// Of queues that shed load, as of the last commit.
+    pub(super) shed: RwLock<HashMap<QueueName, ShedView>>,
     /// A write was refused for lack of room, and no look has found room since.
     pub(super) full: AtomicBool,
 }
@@ -118,6 +121,7 @@ pub(super) struct Writer<'c> {
     pub(super) sql: Statements<'c>,
     pub(super) books: Books,
     pub(super) policies: Policies,
+    pub(super) loads: Loads,
     /// By queue; only of queues with lanes.
     pub(super) turns: HashMap<i64, Turn>,
     pub(super) shared: Arc<Shared>,
@@ -165,6 +169,7 @@ impl<'c> Writer<'c> {
             conn,
             books: Books::default(),
             policies: Policies::load(conn)?,
+            loads: Loads::default(),
             turns: HashMap::new(),
             shared,
             limits: options.limits,
@@ -239,6 +244,13 @@ impl<'c> Writer<'c> {
                 }
             }
         }
+        let loads = self.loads.commit();
+        if !loads.is_empty() {
+            let mut published = self.shared.shed.write().unwrap_or_else(PoisonError::into_inner);
+            published.extend(
+                loads.into_iter().filter_map(|(queue, view)| Some((names.queue(queue).ok()?.clone(), view))),
+            );
+        }
         for queue in self.books.take_woken() {
             if let Ok(name) = names.queue(queue) {
                 self.shared.ring(name);
@@ -257,6 +269,7 @@ impl<'c> Writer<'c> {
             tracing::error!(%error, "a transaction could not be rolled back");
         }
         self.policies.roll_back(self.conn);
+        self.loads.roll_back();
         self.undo_books(0);
         self.books.take_woken();
         self.books.due_changed = false;

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use runtime_admin::ListenAddress;
-use runtime_core::name::{InstanceName, SourceName, WorkerName};
+use runtime_core::name::{DependencyName, InstanceName, SourceName, WorkerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use super::SecretRef;
+use super::flow::{DependencyConfig, ShedConfig};
 
 /// The whole configuration of an instance: the platform's sections and the app's own, of type `A`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +36,9 @@ pub struct RuntimeConfig<A> {
     /// What is different from its module's defaults, source by source.
     #[schemars(with = "BTreeMap<String, SourceConfig>")]
     pub sources: BTreeMap<SourceName, SourceConfig>,
+    /// What is different from its module's defaults, dependency by dependency.
+    #[schemars(with = "BTreeMap<String, DependencyConfig>")]
+    pub dependencies: BTreeMap<DependencyName, DependencyConfig>,
     /// The app's own settings.
     pub app: A,
 }
@@ -272,6 +276,8 @@ pub struct WorkerConfig {
     /// How often a task is tried in all, the first time included.
     #[schemars(example = 5)]
     pub max_attempts: Option<NonZeroU32>,
+    /// When its queue refuses tasks that can wait.
+    pub shed: ShedConfig,
 }
 
 /// What is different for one source.

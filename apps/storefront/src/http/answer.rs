@@ -1,5 +1,7 @@
 //! What a caller is told.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -46,8 +48,8 @@ pub(crate) enum Refusal {
     Known(Answer),
     /// The period of the row was closed while the request was on its way.
     PeriodClosed,
-    /// Come again.
-    Busy(&'static str),
+    /// Come again, after so long.
+    Busy { why: &'static str, wait: Duration },
     /// The shop's own fault.
     Fault(TaskError),
 }
@@ -55,6 +57,11 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn field(field: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Field { field: field.into(), why: why.into() }
+    }
+
+    /// Come again soon.
+    pub(crate) fn busy(why: &'static str) -> Self {
+        Self::Busy { why, wait: COME_AGAIN }
     }
 }
 
@@ -73,20 +80,23 @@ impl From<StoreError> for Refusal {
 impl From<EnqueueError> for Refusal {
     fn from(error: EnqueueError) -> Self {
         match &error {
-            EnqueueError::QueueFull { .. } => Self::Busy("the shop has as much to do as it takes on"),
+            EnqueueError::QueueFull { .. } => Self::busy("the shop has as much to do as it takes on"),
+            EnqueueError::Shed { retry_after, .. } => {
+                Self::Busy { why: "the shop is behind with its work, and this can wait", wait: *retry_after }
+            }
             EnqueueError::Store(store) if store.code() == ErrorCode::StoreFull => {
-                Self::Busy("the shop's disk is full")
+                Self::busy("the shop's disk is full")
             }
             EnqueueError::Store(StoreError::Unavailable { .. } | StoreError::Closed) => {
-                Self::Busy("the shop's store does not answer")
+                Self::busy("the shop's store does not answer")
             }
             _ => Self::Fault(error.into()),
         }
     }
 }
 
-/// After how many seconds a caller who was sent away may come again.
-const COME_AGAIN: &str = "1";
+/// When a caller who was sent away may come again, where nothing better is known.
+const COME_AGAIN: Duration = Duration::from_secs(1);
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
@@ -109,8 +119,8 @@ impl IntoResponse for Refusal {
             Self::NotFound(message) => document(404, &error("not_found", message)),
             Self::Conflict(message) => document(409, &error("conflict", message)),
             Self::Known(answer) => answer.into_response(),
-            Self::Busy(why) => busy(&error("busy", why.to_owned())),
-            Self::PeriodClosed => busy(&error("busy", "the books are being closed".to_owned())),
+            Self::Busy { why, wait } => busy(&error("busy", why.to_owned()), wait),
+            Self::PeriodClosed => busy(&error("busy", "the books are being closed".to_owned()), COME_AGAIN),
             Self::Fault(fault) => {
                 tracing::error!(error_code = %fault.code, error = %fault.message, "a request failed");
                 document(500, &error("fault", format!("the shop failed ({})", fault.code)))
@@ -119,9 +129,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn busy(body: &Value) -> Response {
+fn busy(body: &Value, wait: Duration) -> Response {
     let mut response = document(503, body);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(COME_AGAIN));
+    // The header knows whole seconds: never sooner than was asked for.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 

@@ -104,16 +104,16 @@ struct Door {
 
 async fn come_in(State(door): State<Arc<Door>>, request: Request) -> Response {
     if !*door.open.borrow() {
-        return Refusal::Busy("the shop is closed for the moment").into_response();
+        return Refusal::busy("the shop is closed for the moment").into_response();
     }
     let Ok(_place) = door.places.try_acquire() else {
-        return Refusal::Busy("too many requests at once").into_response();
+        return Refusal::busy("too many requests at once").into_response();
     };
     match tokio::time::timeout(door.config.timeout, door.answer(request)).await {
         Ok(Ok(answer)) => answer.into_response(),
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => {
-            Refusal::Busy("no answer in time; ask again under the same Idempotency-Key").into_response()
+            Refusal::busy("no answer in time; ask again under the same Idempotency-Key").into_response()
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use runtime::config::RuntimeConfig;
 use runtime::core::control::{Command, NodeCommand, ask};
+use runtime::core::task::TaskState;
 use runtime::telemetry::{Identity, LogSink, Telemetry};
 use runtime::{App, Running};
 use serde_json::Value;
@@ -90,7 +91,12 @@ impl Shop {
     }
 
     pub(crate) async fn door(&self, command: NodeCommand) {
-        let path = format!("/engine/apps/{APP}/sources/{HTTP}").parse().unwrap();
+        self.steer(&format!("sources/{HTTP}"), command).await;
+    }
+
+    /// Steers a node of the shop.
+    pub(crate) async fn steer(&self, node: &str, command: NodeCommand) {
+        let path = format!("/engine/apps/{APP}/{node}").parse().unwrap();
         ask(&*self.running.control(), |reply| Command::SteerNode { path, command, reply }).await.unwrap();
     }
 
@@ -106,5 +112,29 @@ impl Shop {
             }
         };
         tokio::time::timeout(Duration::from_secs(60), asking).await.expect("told so in a minute")
+    }
+
+    /// Looks until a task of the worker is ready.
+    pub(crate) async fn until_ready(&self, worker: &str) {
+        self.until_waiting(worker, |ready, _| ready > 0).await;
+    }
+
+    /// Looks until the worker has nothing to do.
+    pub(crate) async fn until_idle(&self, worker: &str) {
+        self.until_waiting(worker, |ready, live| ready == 0 && live == 0).await;
+    }
+
+    async fn until_waiting(&self, worker: &str, enough: impl Fn(u64, u64) -> bool) {
+        let looking = async {
+            loop {
+                let stats = self.running.store().queue_stats().await.unwrap();
+                let mine = stats.iter().find(|stats| stats.queue.as_str() == worker);
+                if mine.is_some_and(|stats| enough(stats.counts.of(TaskState::Ready), stats.counts.live())) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), looking).await.expect("so in a minute");
     }
 }

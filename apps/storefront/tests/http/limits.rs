@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU64, NonZeroUsize};
 
+use runtime::config::{ShedConfig, WorkerConfig};
 use runtime::core::control::NodeCommand;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -73,5 +74,68 @@ async fn a_paused_shop_says_so_and_goes_on_where_it_listens() {
     assert_eq!((told.status, told.retry_after.as_deref()), (503, Some("1")));
     shop.door(NodeCommand::Resume).await;
     assert_eq!(shop.get("/healthz").await.status, 200);
+    shop.running.stop().await;
+}
+
+/// A shop that makes no lists, and whose ratings of one product are ready to be taken up.
+async fn behind(change: impl FnOnce(&mut WorkerConfig)) -> Shop {
+    let shop = Shop::open(|config| {
+        config.app.gather_ms = NonZeroU64::MIN;
+        let mut recommend = WorkerConfig {
+            shed: ShedConfig { depth: Some(NonZeroU64::MIN), ..ShedConfig::default() },
+            ..WorkerConfig::default()
+        };
+        recommend.shed.retry_after_ms = NonZeroU64::new(6_500);
+        change(&mut recommend);
+        config.workers.insert("recommend".parse().unwrap(), recommend);
+    })
+    .await;
+    shop.steer("workers/recommend", NodeCommand::Pause).await;
+    assert_eq!(shop.post("/ratings", &rating(1)).await.status, 202);
+    shop.until_ready("recommend").await;
+    shop
+}
+
+fn rating(product: u64) -> serde_json::Value {
+    json!({ "customer": 1, "product": product, "stars": 5 })
+}
+
+/// A product whose category differs from that of the first.
+async fn of_another_category(shop: &Shop) -> u64 {
+    let sql = "SELECT product FROM product_categories WHERE category NOT IN \
+        (SELECT category FROM product_categories WHERE product = 1) ORDER BY product LIMIT 1";
+    let found = shop.running.store().query_app(sql, Vec::new()).await.unwrap();
+    found[0].integer(0).unwrap().unsigned_abs()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_that_is_behind_sends_ratings_away_and_takes_what_it_lives_from() {
+    let shop = behind(|_| ()).await;
+    let other = of_another_category(&shop).await;
+    let told = shop.post_as("again", "/ratings", &rating(other)).await;
+    assert_eq!(
+        (told.status, told.retry_after.as_deref()),
+        (503, Some("7")),
+        "whole seconds, rounded up: {told:?}"
+    );
+    assert_eq!(
+        (shop.count("ratings").await, shop.count("requests").await),
+        (1, 0),
+        "nothing of it was written"
+    );
+    let hold = json!({ "customer": 1, "product": 1, "quantity": 1 });
+    assert_eq!(shop.post("/reservations", &hold).await.status, 201);
+
+    shop.steer("workers/recommend", NodeCommand::Resume).await;
+    shop.until_idle("recommend").await;
+    assert_eq!(shop.post_as("again", "/ratings", &rating(other)).await.status, 202, "once it has caught up");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_shedding_is_off_ratings_pile_up() {
+    let shop = behind(|recommend| recommend.shed.enabled = Some(false)).await;
+    let other = of_another_category(&shop).await;
+    assert_eq!(shop.post("/ratings", &rating(other)).await.status, 202);
     shop.running.stop().await;
 }
