@@ -105,12 +105,18 @@ impl Registry {
             self.platform.store.clone(),
             self.apps.iter().flat_map(|app| app.subscribers.iter().cloned()).collect(),
         ));
-        let engine = self.engine(&root.child("engine"), &events);
-        let control = self.control(&root.child("control"), events);
+        let mut breakers = Vec::new();
+        let engine = self.engine(&root.child("engine"), &events, &mut breakers);
+        let control = self.control(&root.child("control"), events, breakers);
         (self.branch(&root, Strategy::OneForOne, StopOrder::RightToLeft, vec![engine, control]).plan)()
     }
 
-    fn engine(&self, path: &NodePath, events: &Arc<DomainEventService>) -> Make {
+    fn engine(
+        &self,
+        path: &NodePath,
+        events: &Arc<DomainEventService>,
+        breakers: &mut Vec<Arc<Breakers>>,
+    ) -> Make {
         self.declare(path, NodeKind::Supervisor);
         let platform = &self.platform;
         // Completion knows the address of events, which starts after it: rows are declared in start order first.
@@ -141,18 +147,18 @@ impl Registry {
             let (platform, events) = (platform.clone(), events.clone());
             move || DomainEventActor::new(platform.clone(), events.clone())
         });
-        let apps = self.apps(&path.child("apps"));
+        let apps = self.apps(&path.child("apps"), breakers);
         let children = vec![store, completion, templates, events, apps];
         self.branch(path, Strategy::RestForOne, StopOrder::RightToLeft, children)
     }
 
-    fn apps(&self, path: &NodePath) -> Make {
+    fn apps(&self, path: &NodePath, breakers: &mut Vec<Arc<Breakers>>) -> Make {
         self.declare(path, NodeKind::Supervisor);
-        let apps = self.apps.iter().map(|app| self.app(app)).collect();
+        let apps = self.apps.iter().map(|app| self.app(app, breakers)).collect();
         self.branch(path, Strategy::OneForOne, StopOrder::Together, apps)
     }
 
-    fn app(&self, app: &AppPlan) -> Make {
+    fn app(&self, app: &AppPlan, all_breakers: &mut Vec<Arc<Breakers>>) -> Make {
         let path = app_path(&app.name);
         self.declare(&path, NodeKind::Supervisor);
         let mut groups = Vec::new();
@@ -166,6 +172,7 @@ impl Registry {
                 self.address(&group.child(plan.descriptor.name.as_str()), NodeKind::Executor)
             });
             groups.push(self.group(&group, &app.workers, |path, plan| self.worker(path, plan, &breakers)));
+            all_breakers.push(breakers);
         }
         if !app.sources.is_empty() || !app.endpoints.is_empty() {
             groups.push(self.sources(&path.child("sources"), app));
@@ -225,10 +232,15 @@ impl Registry {
         })
     }
 
-    fn control(&self, path: &NodePath, events: Arc<DomainEventService>) -> Make {
+    fn control(
+        &self,
+        path: &NodePath,
+        events: Arc<DomainEventService>,
+        breakers: Vec<Arc<Breakers>>,
+    ) -> Make {
         self.declare(path, NodeKind::Supervisor);
         let mut children = vec![
-            self.status(&path.child("status"), events),
+            self.status(&path.child("status"), events, breakers),
             self.schedules(&path.child("schedules")),
             self.commands(&path.child("commands"), path),
         ];
@@ -240,15 +252,12 @@ impl Registry {
         self.branch(path, Strategy::OneForOne, StopOrder::RightToLeft, children)
     }
 
-    fn status(&self, path: &NodePath, events: Arc<DomainEventService>) -> Make {
+    fn status(&self, path: &NodePath, events: Arc<DomainEventService>, breakers: Vec<Arc<Breakers>>) -> Make {
         let queue_of =
             self.workers().map(|(path, worker)| (path, worker.descriptor.route.queue.clone())).collect();
-        let service = Arc::new(WorkerStatusService::new(
-            self.platform.clone(),
-            self.identity.clone(),
-            events,
-            queue_of,
-        ));
+        let service =
+            WorkerStatusService::new(self.platform.clone(), self.identity.clone(), events, queue_of);
+        let service = Arc::new(service.with_breakers(breakers));
         let platform = self.platform.clone();
         self.child(path, NodeKind::Status, move || WorkerStatusActor::new(platform.clone(), service.clone()))
     }

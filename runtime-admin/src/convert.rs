@@ -28,7 +28,7 @@ pub(crate) use schedule::{
 };
 pub(crate) use system::{overview, system_info};
 pub(crate) use task::{attempt, enqueued, new_task, replay, task, task_state};
-pub(crate) use worker::worker;
+pub(crate) use worker::{dependency, worker};
 
 use crate::status::{Resource, invalid};
 

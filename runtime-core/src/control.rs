@@ -21,8 +21,9 @@ pub use queues::{QueueCommand, QueueDetail};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
 
 use crate::error::{ErrorCode, TaskError};
+use crate::flow::BreakerView;
 use crate::input::{Misfit, Misfits};
-use crate::name::{AppName, CorrelationId, InstanceName, Scope, WorkerName};
+use crate::name::{AppName, CorrelationId, DependencyName, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
     Capability, Enqueued, QueueStats, StateCounts, TaskCommand, TaskCount, TaskFilter, TaskPage,
@@ -171,6 +172,21 @@ pub struct Overview {
     pub restarts: u64,
     /// Every queue.
     pub queues: Vec<QueueStats>,
+    /// What workers depend on, by app and name.
+    pub dependencies: Vec<DependencyView>,
+}
+
+/// Something outside that workers of an app depend on, and the breaker around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DependencyView {
+    /// The app.
+    pub app: AppName,
+    /// Its name.
+    pub name: DependencyName,
+    /// Where its breaker stands.
+    pub breaker: BreakerView,
+    /// The workers that cannot work without it.
+    pub workers: Vec<WorkerName>,
 }
 
 /// How events are doing.

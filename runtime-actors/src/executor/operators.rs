@@ -1,6 +1,7 @@
 //! What operators ask of one worker: a slot first, then the claim, before anything that the queue has.
 
 use runtime_core::control::{CommandError, Reply};
+use runtime_core::error::ErrorCode;
 use runtime_core::name::CorrelationId;
 use runtime_core::task::TaskId;
 
@@ -23,7 +24,7 @@ impl TaskExecutorActor {
     pub(super) fn ask_for(&mut self, node: &NodeContext<ExecutorMsg>, asked: AskedFor) {
         match (self.service.takes(), self.room()) {
             (Takes::Nothing, _) => asked.reply.send(Err(takes_no_work(node))),
-            (_, Err(held)) => asked.reply.send(Err(must_wait(node, &held))),
+            (_, Err(held)) => asked.reply.send(Err(self.must_wait(node, &held))),
             (_, Ok(_)) => self.asked_for.push_back(asked),
         }
     }
@@ -75,7 +76,7 @@ impl TaskExecutorActor {
         }
         let permits = match self.run.breakers.allow(&self.run.descriptor.dependencies) {
             Ok(permits) => permits,
-            Err(held) => return reply.send(Err(must_wait(node, &held))),
+            Err(held) => return reply.send(Err(self.must_wait(node, &held))),
         };
         // One was asked for.
         if let Some(leased) = leased.take().pop() {
@@ -83,12 +84,17 @@ impl TaskExecutorActor {
         }
         reply.send(Ok(()));
     }
+
+    /// What it depends on is down: says which, and when it is tried next.
+    fn must_wait(&self, node: &NodeContext<ExecutorMsg>, held: &Held) -> CommandError {
+        let wait = held.until.map(|until| until.duration_since(self.run.platform.clock.now()));
+        CommandError {
+            retry_after: wait.and_then(|wait| wait.try_into().ok()),
+            ..CommandError::new(ErrorCode::DependencyDown, format!("{} {held}", node.path()))
+        }
+    }
 }
 
 fn takes_no_work(node: &NodeContext<ExecutorMsg>) -> CommandError {
     CommandError::precondition(format!("{} drains or stops, and takes no work", node.path()))
-}
-
-fn must_wait(node: &NodeContext<ExecutorMsg>, held: &Held) -> CommandError {
-    CommandError::precondition(format!("{} {held}", node.path()))
 }

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use runtime_core::clock::Clock;
+use runtime_core::control::DependencyView;
 use runtime_core::flow::{
     Breaker, BreakerPolicy, BreakerState, BreakerView, Permit, Recorded, RetryAt, Verdict,
 };
-use runtime_core::name::DependencyName;
+use runtime_core::name::{AppName, DependencyName, WorkerName};
 use runtime_core::outcome::Outcome;
 
 use crate::executor::ExecutorMsg;
@@ -48,6 +49,7 @@ impl fmt::Display for Held {
 
 /// One breaker for each dependency, by name.
 pub struct Breakers {
+    app: AppName,
     clock: Arc<dyn Clock>,
     known: Mutex<BTreeMap<DependencyName, Guarded>>,
 }
@@ -56,6 +58,7 @@ struct Guarded {
     policy: BreakerPolicy,
     breaker: Breaker,
     executors: Vec<NodeAddress<ExecutorMsg>>,
+    workers: Vec<WorkerName>,
 }
 
 impl Breakers {
@@ -70,15 +73,28 @@ impl Breakers {
             for dependency in &plan.descriptor.dependencies {
                 let guarded = known.entry(dependency.clone()).or_insert_with(|| {
                     let policy = app.dependencies.get(dependency).copied().unwrap_or_default();
-                    Guarded { policy, breaker: Breaker::new(policy, clock.now()), executors: Vec::new() }
+                    let breaker = Breaker::new(policy, clock.now());
+                    Guarded { policy, breaker, executors: Vec::new(), workers: Vec::new() }
                 });
                 // A probe is an attempt: it is not given up while that may still go on.
                 guarded.policy.probe_within = guarded.policy.probe_within.max(plan.descriptor.timeout);
                 guarded.breaker = Breaker::new(guarded.policy, clock.now());
                 guarded.executors.push(executor(plan));
+                guarded.workers.push(plan.descriptor.name.clone());
             }
         }
-        Arc::new(Self { clock, known: Mutex::new(known) })
+        Arc::new(Self { app: app.name.clone(), clock, known: Mutex::new(known) })
+    }
+
+    /// Where each stands, by name.
+    pub(crate) fn views(&self) -> Vec<DependencyView> {
+        let view = |(name, guarded): (&DependencyName, &Guarded)| DependencyView {
+            app: self.app.clone(),
+            name: name.clone(),
+            breaker: guarded.breaker.view(),
+            workers: guarded.workers.clone(),
+        };
+        self.lock().iter().map(view).collect()
     }
 
     /// How many attempts may start now, as far as can be said without starting one.

@@ -65,6 +65,7 @@ impl OperatorRun {
         let mut selected: BTreeSet<TaskId> = made.iter().flatten().copied().collect();
         let mut begun = BTreeSet::new();
         let mut refused = BTreeSet::new();
+        let mut down = None;
         loop {
             let ready = match &made {
                 Some(made) => self.to_come(made).await?,
@@ -81,12 +82,17 @@ impl OperatorRun {
                 if let Err(refusal) = answer {
                     tracing::info!(task = %id, error_code = %refusal.code, error = %refusal.message, "not run for the operator");
                     refused.insert(id);
+                    down = Some(refusal).filter(|refusal| refusal.code == ErrorCode::DependencyDown).or(down);
                 }
             }
             if once || self.progress.is_closed() {
                 break;
             }
             self.count(&begun, &refused).await?;
+        }
+        // Nothing of it ran, and the operator can be told until when.
+        if let Some(down) = down.filter(|_| begun == refused) {
+            return Err(down);
         }
         if !self.ask.dry_run {
             begun.extend(made.into_iter().flatten());

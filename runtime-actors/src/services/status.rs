@@ -11,6 +11,7 @@ use runtime_core::store::{QueueStats, StoreError};
 use runtime_core::task::TaskState;
 
 use crate::platform::Platform;
+use crate::services::breakers::Breakers;
 use crate::services::events::DomainEventService;
 
 /// What is fixed for the life of the process.
@@ -31,6 +32,7 @@ pub struct WorkerStatusService {
     events: Arc<DomainEventService>,
     events_integrated: AtomicBool,
     queue_of: Vec<(NodePath, QueueName)>,
+    breakers: Vec<Arc<Breakers>>,
 }
 
 impl WorkerStatusService {
@@ -41,7 +43,21 @@ impl WorkerStatusService {
         events: Arc<DomainEventService>,
         queue_of: Vec<(NodePath, QueueName)>,
     ) -> Self {
-        Self { platform, identity, events, events_integrated: AtomicBool::new(false), queue_of }
+        Self {
+            platform,
+            identity,
+            events,
+            events_integrated: AtomicBool::new(false),
+            queue_of,
+            breakers: Vec::new(),
+        }
+    }
+
+    /// The same, with the breakers of the apps.
+    #[must_use]
+    pub(crate) fn with_breakers(mut self, breakers: Vec<Arc<Breakers>>) -> Self {
+        self.breakers = breakers;
+        self
     }
 
     /// The node and all under it.
@@ -128,6 +144,7 @@ impl WorkerStatusService {
             nodes: views.len() as u64,
             restarts: views.iter().map(|view| view.restarts).sum(),
             queues,
+            dependencies: self.breakers.iter().flat_map(|breakers| breakers.views()).collect(),
         }
     }
 

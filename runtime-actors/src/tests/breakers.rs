@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use runtime_core::control::{RunAsk, RunSelection};
-use runtime_core::error::TaskError;
-use runtime_core::flow::BreakerPolicy;
+use runtime_core::control::{Command, NodeCommand, RunAsk, RunSelection, ask};
+use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::flow::{BreakerPolicy, BreakerState};
 use runtime_core::handler::{Context, Handler};
 use runtime_core::name::{CorrelationId, DependencyName};
 use runtime_core::node::Health;
@@ -100,6 +100,50 @@ async fn tasks_wait_while_a_dependency_is_down_and_go_on_when_a_probe_went_well(
         assert_eq!(world.task(id).await.state, TaskState::Done);
     }
     assert_eq!(world.entry(GREET).view().health, Health::Healthy);
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn operators_see_where_a_breaker_stands_and_a_run_names_it_or_is_the_probe() {
+    let server = Server::default();
+    let world = start(needing(worker("greet", 1, server.handler()), &[smtp()])).await;
+    let seen = async || {
+        let overview = ask(&*world.control, |reply| Command::GetOverview { reply }).await.unwrap();
+        let [seen] = <[_; 1]>::try_from(overview.dependencies).unwrap();
+        assert_eq!((&seen.name, seen.workers[0].as_str()), (&smtp(), "greet"));
+        seen.breaker
+    };
+    assert_eq!(seen().await.state, BreakerState::Closed);
+    let ids = world.enqueue("greet", 4).await;
+    until_held(&world).await;
+    let open = seen().await;
+    assert_eq!((open.state, open.failures), (BreakerState::Open, 3));
+
+    let run = |task| RunAsk {
+        worker: "greet".parse().unwrap(),
+        selection: RunSelection::Task(task),
+        correlation: CorrelationId::new("look").unwrap(),
+        once: true,
+        rebuild: false,
+        dry_run: false,
+    };
+    let ready = async || {
+        let tasks = world.store.inner().get(ids.clone()).await.unwrap().into_iter().flatten();
+        tasks.filter(|task| task.state == TaskState::Ready).map(|task| task.id).last().unwrap()
+    };
+    let refused = world.run(run(ready().await)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::DependencyDown);
+    let until = format!("{:.0}", open.until.unwrap());
+    assert!(refused.message.contains("smtp") && refused.message.contains(&until), "{refused}");
+    assert!(refused.retry_after.is_some_and(|wait| wait <= Duration::from_secs(10)), "{refused:?}");
+    assert_eq!(server.calls(), 3, "nobody called");
+
+    world.steer(GREET, NodeCommand::Pause).await.unwrap();
+    server.up.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let probe = ready().await;
+    assert_eq!(world.run(run(probe)).await.unwrap().counts.of(TaskState::Done), 1, "it is the probe");
+    assert_eq!(seen().await.state, BreakerState::Closed);
     assert_eq!(world.stop().await, StopReport::Clean);
 }
 

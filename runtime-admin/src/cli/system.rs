@@ -1,5 +1,6 @@
 //! `runtimectl info` and `runtimectl overview`.
 
+use jiff::Timestamp;
 use runtime_proto::v1;
 
 use super::exit::Exit;
@@ -7,7 +8,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::queues;
 use super::table::{Cell, Column, Sheet, Table};
-use super::words::{clean, count, health, or_none, short_name, span, word};
+use super::words::{age, clean, count, health, moment, or_none, short_name, span, word};
 use crate::client::AdminClient;
 
 /// Who is this?
@@ -57,11 +58,45 @@ pub(super) async fn overview(
         sheet.line("Events", events);
         let apps = apps(&overview.apps).render(wide, colours);
         let queues = queues::table(&overview.queues, now).render(wide, colours);
-        format!("{}\n{apps}\n{queues}", sheet.render(colours))
+        let mut text = format!("{}\n{apps}\n{queues}", sheet.render(colours));
+        if !overview.dependencies.is_empty() {
+            text.push('\n');
+            text.push_str(&dependencies(&overview.dependencies, now).render(wide, colours));
+        }
+        text
     })?;
     let level = overview.health.map_or(v1::HealthLevel::Unspecified, |health| health.level());
     let well = matches!(level, v1::HealthLevel::Healthy | v1::HealthLevel::Degraded);
     Ok(if check && !well { Exit::CheckFailed } else { Exit::Ok })
+}
+
+/// What workers depend on; AGE is how long its breaker has stood so.
+fn dependencies(dependencies: &[v1::Dependency], now: Timestamp) -> Table {
+    let mut table = Table::new([
+        Column::text("DEPENDENCY").gives(),
+        Column::text("APP").gives(),
+        Column::text("BREAKER"),
+        Column::figure("FAILURES"),
+        Column::text("NEXT PROBE"),
+        Column::figure("AGE"),
+    ]);
+    for dependency in dependencies {
+        let state = word(dependency.state().as_str_name(), "BREAKER_STATE_");
+        let state = match dependency.state() {
+            v1::BreakerState::Open => Cell::bad(state),
+            v1::BreakerState::HalfOpen => Cell::warn(state),
+            _ => Cell::plain(state),
+        };
+        table.row([
+            clean(&dependency.name).into(),
+            short_name(&dependency.app).into(),
+            state,
+            dependency.failures.to_string().into(),
+            moment(dependency.next_probe_at.as_ref(), now).into(),
+            age(dependency.since.as_ref(), now).into(),
+        ]);
+    }
+    table
 }
 
 fn apps(apps: &[v1::AppOverview]) -> Table {

@@ -1,5 +1,6 @@
 //! `runtimectl worker …`.
 
+use jiff::Timestamp;
 use runtime_proto::v1;
 use runtime_proto::v1::retry_policy::Delay;
 use runtime_proto::v1::run_worker_request::Selection;
@@ -7,8 +8,8 @@ use runtime_proto::v1::run_worker_request::Selection;
 use super::args::{WorkerRun, WorkerVerb};
 use super::failure::Failure;
 use super::output::Output;
-use super::table::{Column, Sheet, Table};
-use super::words::{NONE, clean, duration, or_none, short_name, word};
+use super::table::{Cell, Column, Sheet, Table};
+use super::words::{NONE, clean, duration, moment, or_none, short_name, word};
 use crate::client::AdminClient;
 use crate::convert::{task_name, timestamp, worker_name};
 
@@ -25,7 +26,7 @@ pub(super) async fn run(
         }
         WorkerVerb::Get { worker } => {
             let worker = client.worker(&worker).await?;
-            output.sheet(&worker, &worker.name, |_| sheet(&worker))?;
+            output.sheet(&worker, &worker.name, |now| sheet(&worker, now))?;
         }
         WorkerVerb::Run(run) => {
             let doing = match (run.dry_run, run.rebuild) {
@@ -125,7 +126,7 @@ fn table(workers: &[v1::Worker]) -> Table {
     table
 }
 
-fn sheet(worker: &v1::Worker) -> Sheet {
+fn sheet(worker: &v1::Worker, now: Timestamp) -> Sheet {
     let retry = worker.retry.unwrap_or_default();
     let delay = match &retry.delay {
         Some(Delay::Fixed(wait)) => format!("{} apart", duration(Some(wait))),
@@ -162,7 +163,26 @@ fn sheet(worker: &v1::Worker) -> Sheet {
     sheet.line("Deadline", duration(worker.deadline.as_ref()));
     sheet.line("Flow", or_none(&worker.flow));
     sheet.line("Depends on", or_none(&worker.dependencies.join(", ")));
+    for dependency in &worker.breakers {
+        sheet.line("Breaker", breaker(dependency, now));
+    }
     sheet
+}
+
+/// Where the breaker of a dependency stands, in one line.
+fn breaker(dependency: &v1::Dependency, now: Timestamp) -> Cell {
+    let (name, failures) = (clean(&dependency.name), dependency.failures);
+    let since = moment(dependency.since.as_ref(), now);
+    match dependency.state() {
+        v1::BreakerState::Open => {
+            let next = moment(dependency.next_probe_at.as_ref(), now);
+            Cell::bad(format!("{name} open since {since}; {failures} failures, next probe {next}"))
+        }
+        v1::BreakerState::HalfOpen => {
+            Cell::warn(format!("{name} half-open since {since}; {} probes under way", dependency.probing))
+        }
+        _ => Cell::plain(format!("{name} closed since {since}; {failures} failures in a row")),
+    }
 }
 
 fn effects(worker: &v1::Worker) -> String {

@@ -6,7 +6,7 @@ use runtime_core::control::{EventStatus, Overview, SystemInfo};
 use runtime_core::store::Capability;
 use runtime_proto::v1;
 
-use super::{app_name, duration, health, queue};
+use super::{app_name, dependency, duration, health, queue};
 
 /// Who this is, for the wire.
 pub(crate) fn system_info(info: &SystemInfo) -> v1::SystemInfo {
@@ -32,6 +32,7 @@ pub(crate) fn overview(mut overview: Overview, events: &EventStatus) -> v1::Over
         restarts: overview.restarts,
         queues: overview.queues.iter().map(queue).collect(),
         events: Some(v1::EventStatus { integrated: events.integrated, relayed: events.relayed }),
+        dependencies: overview.dependencies.iter().map(dependency).collect(),
     }
 }
 

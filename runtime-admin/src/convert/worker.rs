@@ -1,14 +1,18 @@
 //! Workers.
 
+use runtime_core::control::DependencyView;
+use runtime_core::flow::BreakerState;
 use runtime_core::retry::{RetryDelay, RetryPolicy};
 use runtime_core::store::EffectClass;
 use runtime_core::worker::{Home, WorkerDescriptor};
 use runtime_proto::v1;
 
-use super::{app_name, duration, queue_name, worker_name};
+use super::{app_name, duration, queue_name, timestamp, worker_name};
 
-/// A worker, for the wire.
-pub(crate) fn worker(worker: &WorkerDescriptor) -> v1::Worker {
+/// A worker, for the wire, with the breakers of what it depends on.
+pub(crate) fn worker(worker: &WorkerDescriptor, dependencies: &[DependencyView]) -> v1::Worker {
+    let needed = dependencies.iter().filter(|known| known.workers.contains(&worker.name));
+    let needed = needed.filter(|known| known.app == worker.route.app);
     v1::Worker {
         name: worker_name(&worker.name),
         responsibility: worker.responsibility.clone(),
@@ -33,10 +37,30 @@ pub(crate) fn worker(worker: &WorkerDescriptor) -> v1::Worker {
         deadline: worker.deadline.map(duration),
         dependencies: worker.dependencies.iter().map(ToString::to_string).collect(),
         flow: worker.flow.to_string(),
+        breakers: needed.map(dependency).collect(),
         entry_point: Some(v1::EntryPoint {
             scope_key: worker.entry_point.scope_key().unwrap_or_default().to_owned(),
             rebuilds: worker.rebuilds,
         }),
+    }
+}
+
+/// A dependency with its breaker, for the wire.
+pub(crate) fn dependency(view: &DependencyView) -> v1::Dependency {
+    let state = match view.breaker.state {
+        BreakerState::Closed => v1::BreakerState::Closed,
+        BreakerState::Open => v1::BreakerState::Open,
+        BreakerState::HalfOpen => v1::BreakerState::HalfOpen,
+    };
+    v1::Dependency {
+        name: view.name.to_string(),
+        app: app_name(&view.app),
+        workers: view.workers.iter().map(worker_name).collect(),
+        state: state.into(),
+        since: Some(timestamp(view.breaker.since)),
+        failures: view.breaker.failures,
+        next_probe_at: view.breaker.until.map(timestamp),
+        probing: u32::try_from(view.breaker.probing).unwrap_or(u32::MAX),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, RunSelection};
+use runtime_core::control::{
+    Command, CommandError, DependencyView, Reply, RunAsk, RunProgress, RunSelection,
+};
 use runtime_core::name::WorkerName;
 use runtime_core::worker::WorkerDescriptor;
 use runtime_proto::v1;
@@ -29,11 +31,12 @@ impl WorkerService for Workers {
         let door = self.0.for_call(request.metadata());
         let mut workers = door.ask(&Resource::system(), |reply| Command::ListWorkers { reply }).await?;
         workers.sort_by(|a, b| a.name.cmp(&b.name));
+        let dependencies = dependencies(&door, &Resource::system()).await?;
         let v1::ListWorkersRequest { page_size, page_token } = request.get_ref();
         let (page, next_page_token) =
             page_of("workers", workers, |worker| worker.name.as_str(), *page_size, page_token)?;
         Ok(Response::new(v1::ListWorkersResponse {
-            workers: page.iter().map(convert::worker).collect(),
+            workers: page.iter().map(|worker| convert::worker(worker, &dependencies)).collect(),
             next_page_token,
         }))
     }
@@ -45,8 +48,10 @@ impl WorkerService for Workers {
         request: Request<v1::GetWorkerRequest>,
     ) -> Result<Response<v1::GetWorkerResponse>, Status> {
         let (name, about) = convert::worker_from_wire(&request.get_ref().name)?;
-        let worker = registered(&self.0.for_call(request.metadata()), &about, &name).await?;
-        Ok(Response::new(v1::GetWorkerResponse { worker: Some(convert::worker(&worker)) }))
+        let door = self.0.for_call(request.metadata());
+        let worker = registered(&door, &about, &name).await?;
+        let dependencies = dependencies(&door, &about).await?;
+        Ok(Response::new(v1::GetWorkerResponse { worker: Some(convert::worker(&worker, &dependencies)) }))
     }
 
     async fn run_worker(
@@ -70,6 +75,11 @@ impl WorkerService for Workers {
             finished,
         })))
     }
+}
+
+/// What workers depend on, as it stands now.
+async fn dependencies(door: &Door, about: &Resource) -> Result<Vec<DependencyView>, Status> {
+    Ok(door.ask(about, |reply| Command::GetOverview { reply }).await?.dependencies)
 }
 
 async fn registered(door: &Door, about: &Resource, worker: &WorkerName) -> Result<WorkerDescriptor, Status> {

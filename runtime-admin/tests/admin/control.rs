@@ -87,6 +87,7 @@ impl InMemoryControl {
                     nodes: 12,
                     restarts: 4,
                     queues: queues(),
+                    dependencies: Vec::new(),
                 },
                 nodes: nodes(),
                 tasks: tasks(),
