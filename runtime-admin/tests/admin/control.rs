@@ -596,5 +596,6 @@ fn policy() -> QueuePolicy {
         limits,
         overrides: [("acme".parse().expect("a lane"), more)].into(),
         dead_head_blocks: true,
+        ..QueuePolicy::default()
     }
 }
