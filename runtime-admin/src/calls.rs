@@ -61,7 +61,7 @@ impl Calls {
         place: Arc<Place>,
     ) -> Result<Response<Body>, Infallible> {
         let call = Arc::new(Call::begin(&self.going_on, &place));
-        if call.before > self.limits.calls && call.under_way.others > 0 {
+        if call.before >= self.limits.calls && call.under_way.others > 0 {
             return Ok(overloaded("as many calls go on as may").into_http());
         }
         let method = request.uri().path().to_owned();

@@ -210,3 +210,183 @@ fn told(peer: &Peer, ended: hyper::Result<()>) {
         tracing::debug!(peer = %peer.address, %error, cause, "a connection to the admin server broke");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use futures_util::future::BoxFuture;
+    use http::{Request, Response};
+    use http_body::{Body as HttpBody, Frame};
+    use runtime_core::error::ErrorCode;
+    use tokio::net::{TcpListener, TcpStream};
+    use tonic::body::Body;
+    use tonic::client::Grpc;
+    use tonic::server::NamedService;
+    use tonic::service::Routes;
+    use tonic::transport::{Channel, Endpoint};
+    use tonic::{Code, Status};
+    use tonic_prost::ProstCodec;
+    use tonic_types::StatusExt;
+    use tower_service::Service;
+
+    use super::*;
+    use crate::calls::CallLimits;
+    use crate::places::{PlaceLimits, Places};
+
+    /// Does what its method says; what it knows of the peer comes back as the text of a refusal.
+    #[derive(Clone)]
+    struct Probe;
+
+    impl NamedService for Probe {
+        const NAME: &'static str = "probe";
+    }
+
+    impl Service<Request<Body>> for Probe {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            Box::pin(async move {
+                match request.uri().path() {
+                    "/probe/panic" => panic!("canary"),
+                    "/probe/hang" => std::future::pending().await,
+                    "/probe/panic-later" => Ok(Response::new(Body::new(PanickingBody))),
+                    _ => {
+                        let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
+                        Ok(Status::not_found(peer.unwrap_or_default()).into_http())
+                    }
+                }
+            })
+        }
+    }
+
+    /// The answer has begun when it breaks.
+    struct PanickingBody;
+
+    impl HttpBody for PanickingBody {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            panic!("canary")
+        }
+    }
+
+    /// A server of the probe within these limits, and a client of it.
+    async fn probe(calls: usize, patience: Duration) -> (Grpc<Channel>, Arc<Places>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let limits = CallLimits { calls, request_bytes: 0, patience };
+        let hour = Duration::from_hours(1);
+        let host = Arc::new(Host {
+            calls: Calls::new(Routes::new(Probe), limits),
+            certificates: None,
+            patience: Patience { handshake: hour, idle: hour, age: hour, leave: hour },
+            stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        });
+        let places = Places::new(PlaceLimits { handshakes: 9, connections: 9 });
+        tokio::spawn({
+            let places = places.clone();
+            async move {
+                while let Ok((stream, from)) = listener.accept().await {
+                    let (host, place) = (host.clone(), places.arrive());
+                    tokio::spawn(async move { host.serve(Stream::Tcp(stream, from), place).await });
+                }
+            }
+        });
+        let endpoint = format!("http://{address}");
+        (connect(&endpoint).await, places, endpoint)
+    }
+
+    async fn connect(endpoint: &str) -> Grpc<Channel> {
+        let endpoint = Endpoint::from_shared(endpoint.to_owned()).expect("an address");
+        Grpc::new(endpoint.connect().await.expect("a server"))
+    }
+
+    async fn call(client: &Grpc<Channel>, method: &'static str, payload: usize) -> Status {
+        let mut client = client.clone();
+        client.ready().await.expect("a connection");
+        let request = tonic::Request::new("x".repeat(payload));
+        let codec = ProstCodec::<String, String>::default();
+        let path = http::uri::PathAndQuery::from_static(method);
+        client.unary(request, path, codec).await.map(drop).expect_err("the probe refuses")
+    }
+
+    fn reason(status: &Status) -> Option<String> {
+        status.get_details_error_info().map(|info| info.reason)
+    }
+
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_call_knows_its_peer() {
+        let (client, ..) = probe(9, PATIENT).await;
+        let status = call(&client, "/probe/who", 0).await;
+        assert_eq!(status.code(), Code::NotFound);
+        assert!(status.message().starts_with("127.0.0.1:"), "{status:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_as_a_defect_and_the_connection_goes_on() {
+        let (client, ..) = probe(9, PATIENT).await;
+        let status = call(&client, "/probe/panic", 0).await;
+        assert_eq!(
+            (status.code(), reason(&status).as_deref()),
+            (Code::Internal, Some(ErrorCode::Internal.as_str()))
+        );
+        assert!(!format!("{status:?}").contains("canary"));
+        assert_eq!(call(&client, "/probe/who", 0).await.code(), Code::NotFound);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_begin_is_given_up() {
+        let (client, ..) = probe(9, Duration::from_millis(20)).await;
+        let status = call(&client, "/probe/hang", 0).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!(reason(&status).as_deref(), Some(ErrorCode::NoAnswer.as_str()));
+    }
+
+    #[tokio::test]
+    async fn more_calls_than_may_go_on_are_shed_but_never_the_only_one_of_a_connection() {
+        let (client, places, endpoint) = probe(1, PATIENT).await;
+        let hanging = tokio::spawn({
+            let client = client.clone();
+            async move { call(&client, "/probe/hang", 0).await }
+        });
+        while places.calls() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let status = call(&client, "/probe/who", 0).await;
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(reason(&status).as_deref(), Some(ErrorCode::Overloaded.as_str()));
+        assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()));
+        assert_eq!(call(&connect(&endpoint).await, "/probe/who", 0).await.code(), Code::NotFound);
+        hanging.abort();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_says_something_else_is_sent_away() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (client, server) =
+            tokio::join!(TcpStream::connect(listener.local_addr().expect("an address")), listener.accept());
+        let (mut client, (server, from)) = (client.expect("connected"), server.expect("accepted"));
+        tokio::io::AsyncWriteExt::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            .await
+            .expect("said");
+        let error = Introduced::over(server, Peer::anonymous(from), None).await.err().expect("sent away");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}

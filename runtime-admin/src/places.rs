@@ -89,6 +89,12 @@ impl Places {
         (table.handshakes.len(), table.connections.len(), table.leaving.len())
     }
 
+    /// Calls that go on, of all who have a place.
+    #[cfg(test)]
+    pub(crate) fn calls(&self) -> usize {
+        self.table().connections.values().map(|seat| seat.calls.load(Ordering::Relaxed)).sum()
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,9 +1,11 @@
 //! The admin plane over a real loopback connection with the real client, in front of a tree held in memory.
 
 mod api;
+mod authority;
 mod cli;
 mod control;
 mod health;
 mod limits;
 mod schedules;
+mod tls;
 mod world;

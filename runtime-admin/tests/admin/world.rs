@@ -39,13 +39,25 @@ pub(crate) async fn setup() -> Served {
 }
 
 pub(crate) async fn setup_with(config: AdminServerConfig, control: InMemoryControl) -> Served {
-    let server =
-        AdminServer { config, control: Arc::new(control.clone()) }.bind().await.expect("a free port");
-    let &ListenAddress::Tcp(address) = server.address() else { panic!("no port: {}", server.address()) };
+    let Started { address, stop, ended } = start(config, control.clone()).await;
+    let ListenAddress::Tcp(address) = address else { panic!("no port: {address}") };
+    let client = AdminClient::connect(&address.to_string()).await.expect("a server");
+    Served { address, client, control, stop, ended }
+}
+
+/// A server to which nobody is connected yet.
+pub(crate) struct Started {
+    pub(crate) address: ListenAddress,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) ended: JoinHandle<Result<(), AdminError>>,
+}
+
+pub(crate) async fn start(config: AdminServerConfig, control: InMemoryControl) -> Started {
+    let server = AdminServer { config, control: Arc::new(control) }.bind().await.expect("a free address");
+    let address = server.address().clone();
     let (stop, stopped) = oneshot::channel::<()>();
     let ended = tokio::spawn(server.serve(async move {
         let _ = stopped.await;
     }));
-    let client = AdminClient::connect(&address.to_string()).await.expect("a server");
-    Served { address, client, control, stop, ended }
+    Started { address, stop, ended }
 }

@@ -183,7 +183,10 @@ mod tests {
         };
         let Misfits(misfits) = derived().onto(said).unwrap_err();
         let fields: Vec<&str> = misfits.iter().map(|misfit| misfit.field.as_str()).collect();
-        assert_eq!(fields, ["idempotency_key", "scope", "ordering_key", "weight", "unique_within", "on_conflict"]);
+        assert_eq!(
+            fields,
+            ["idempotency_key", "scope", "ordering_key", "weight", "unique_within", "on_conflict"]
+        );
         assert_eq!(
             misfits[1].to_string(),
             "scope: store=7 contradicts the input, from which store=42 follows"
