@@ -42,6 +42,8 @@ pub struct WorkerRun {
 pub struct Attempt {
     lease: Lease,
     number: u32,
+    /// When the task was due.
+    due: Timestamp,
     cancel: CancellationToken,
     /// Whoever takes the task runs it: an attempt that has not begun can be moved to another pool.
     task: Mutex<Option<LeasedTask>>,
@@ -79,6 +81,7 @@ impl Attempt {
         Self {
             lease: leased.lease,
             number: leased.task.attempt,
+            due: leased.task.run_at,
             cancel: CancellationToken::new(),
             task: Mutex::new(Some(leased)),
             began_ms: AtomicI64::new(NOT_BEGUN),
@@ -218,7 +221,8 @@ impl Attempt {
         let policy = &run.descriptor.retry;
         let retry_after =
             (policy.attempts_left(self.number) > 0).then(|| policy.delay(self.number, None, rand_unit()));
-        run.platform.completion.submit(Ended { settlement, executor: run.executor.clone(), retry_after });
+        let (executor, due) = (run.executor.clone(), Some(self.due));
+        run.platform.completion.submit(Ended { settlement, executor, due, retry_after });
         true
     }
 }
@@ -236,7 +240,7 @@ pub(crate) fn release(run: &WorkerRun, waiting: Vec<LeasedTask>) {
             took: Duration::ZERO,
             trace: None,
         };
-        let ended = Ended { settlement, executor: run.executor.clone(), retry_after: None };
+        let ended = Ended { settlement, executor: run.executor.clone(), due: None, retry_after: None };
         run.platform.completion.submit(ended);
     }
 }

@@ -54,6 +54,7 @@
 //! | answer | commands, completion, status | answered | a reply | – | supervisors, store |
 //! | admin | control | asked | – | `ServerMsg` | – |
 //! | server, and its watch | admin, endpoint | asked, or failed | the listener | requests | commands, admin |
+//! | sampler | runtime | runtime stops | the last sample | answers | commands |
 //! | pool watch | runtime | runtime stops | – | probes | executors, sources |
 //! | timer | any node | fired | – | – | its node |
 
@@ -64,6 +65,7 @@ mod events;
 mod executor;
 mod granted;
 mod health;
+pub mod metrics;
 mod node;
 mod platform;
 mod registry;

@@ -165,7 +165,7 @@ impl<M: Send + 'static> NodeContext<M> {
 
     /// How this node can be reached by tasks that it owns.
     pub(crate) fn myself(&self) -> Myself<M> {
-        Myself(self.myself.clone())
+        Myself { actor: self.myself.clone(), entry: self.entry.clone() }
     }
 
     /// The init that was under way is done.
@@ -206,18 +206,21 @@ impl<M: Send + 'static> NodeContext<M> {
 }
 
 /// A node as the tasks it owns see it. Ends with the incarnation.
-pub(crate) struct Myself<M>(ActorRef<NodeMsg<M>>);
+pub(crate) struct Myself<M> {
+    actor: ActorRef<NodeMsg<M>>,
+    entry: Arc<NodeEntry>,
+}
 
 impl<M> Clone for Myself<M> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { actor: self.actor.clone(), entry: self.entry.clone() }
     }
 }
 
 impl<M: Send + 'static> Myself<M> {
     /// Sends a fact to the node. `false` when the node is gone.
     pub(crate) fn tell(&self, message: M) -> bool {
-        self.0.send_message(NodeMsg::Own(message)).is_ok()
+        send(&self.entry, &self.actor, message).is_ok()
     }
 
     /// Sends a message to the node after a while, unless the node has ended by then.
@@ -233,8 +236,21 @@ impl<M: Send + 'static> Myself<M> {
     }
 }
 
+/// Puts one of the node's own messages into its mailbox; gives it back when the actor is gone.
+pub(crate) fn send<M: Send + 'static>(
+    entry: &NodeEntry,
+    actor: &ActorRef<NodeMsg<M>>,
+    message: M,
+) -> Result<(), M> {
+    entry.message_sent();
+    actor.send_message(NodeMsg::Own(message)).map_err(|error| {
+        entry.message_taken();
+        returned(error)
+    })
+}
+
 /// The message that could not be sent.
-pub(crate) fn returned<M>(error: ractor::MessagingErr<NodeMsg<M>>) -> M {
+fn returned<M>(error: ractor::MessagingErr<NodeMsg<M>>) -> M {
     match error {
         ractor::MessagingErr::SendErr(NodeMsg::Own(message)) => message,
         _ => unreachable!("a refused message comes back as it was"),

@@ -16,6 +16,7 @@ use runtime_core::task::{Lease, TaskId, TaskState};
 use runtime_core::trace::TraceBridge;
 
 use crate::executor::ExecutorMsg;
+use crate::metrics::Instruments;
 use crate::services::completion::CompletionService;
 use crate::services::intake::Intake;
 use crate::services::templates::TemplateCache;
@@ -76,6 +77,8 @@ pub struct Platform {
     pub intake: Arc<Intake>,
     /// Leases that this instance holds.
     pub leases: LeaseBook,
+    /// What is measured as it happens, when somebody wants to know.
+    pub(crate) instruments: Option<Arc<Instruments>>,
     /// Set when the process stops: what is closed now is not opened again.
     pub stopping: AtomicBool,
 }

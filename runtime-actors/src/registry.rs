@@ -34,8 +34,9 @@ use crate::attempt::WorkerRun;
 use crate::commands::{ActorCommandProcessor, Doors};
 use crate::completion::CompletionActor;
 use crate::events::DomainEventActor;
-use crate::executor::TaskExecutorActor;
+use crate::executor::{ExecutorMsg, TaskExecutorActor};
 use crate::health::{HealthPlan, HealthReporter};
+use crate::metrics::WorkerMeter;
 use crate::platform::Platform;
 use crate::schedules::{ScheduleActor, ScheduleMsg};
 use crate::server::{EndpointPlan, Place, Serve, ServerActor};
@@ -204,12 +205,16 @@ impl Registry {
     fn worker(&self, group: &NodePath, plan: &WorkerPlan, breakers: &Arc<Breakers>) -> Make {
         let path = group.child(plan.descriptor.name.as_str());
         let slots = plan.descriptor.slots;
+        let executor: NodeAddress<ExecutorMsg> = self.address(&path, NodeKind::Executor);
+        if let Some(instruments) = &self.platform.instruments {
+            executor.entry().meter.get_or_init(|| WorkerMeter::new(instruments.clone(), &plan.descriptor));
+        }
         let run = Arc::new(WorkerRun {
             platform: self.platform.clone(),
             descriptor: plan.descriptor.clone(),
             handler: plan.handler.clone(),
             breakers: breakers.clone(),
-            executor: self.address(&path, NodeKind::Executor),
+            executor,
         });
         let spec = ChildSpec {
             stop_within: self.platform.timing.grace + STOP_MARGIN,

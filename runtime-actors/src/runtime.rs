@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use opentelemetry::metrics::Meter;
 use runtime_core::clock::Clock;
 use runtime_core::control::{Command, CommandError, Control};
 use runtime_core::error::ErrorCode;
@@ -15,6 +16,7 @@ use runtime_core::trace::TraceBridge;
 use tokio::sync::watch;
 
 use crate::executor::ExecutorMsg;
+use crate::metrics::{Instruments, Sampler};
 use crate::platform::{LeaseBook, Platform, Timing};
 use crate::registry::{AppPlan, Registry};
 use crate::server::Serve;
@@ -43,6 +45,8 @@ pub struct RuntimeParts {
     pub instance: InstanceName,
     /// Joins spans to stored contexts.
     pub traces: Arc<dyn TraceBridge>,
+    /// Where measurements go, and how often what has no moment of its own is looked at. `None`: nothing is measured.
+    pub meter: Option<(Meter, Duration)>,
     /// Where handlers run.
     pub pool: WorkPool,
     /// Times.
@@ -73,6 +77,7 @@ pub struct RuntimeCore {
     door: Arc<Door>,
     root: Root,
     watcher: tokio::task::JoinHandle<()>,
+    sampler: Option<Sampler>,
 }
 
 /// The way in for commands; outlives the tree and says so.
@@ -101,8 +106,19 @@ impl RuntimeCore {
     /// # Errors
     /// What kept the tree from coming up, with the first fault.
     pub async fn new(parts: RuntimeParts) -> Result<Self, CommandError> {
-        let RuntimeParts { store, store_name, clock, instance, traces, pool, timing, apps, admin, quiet } =
-            parts;
+        let RuntimeParts {
+            store,
+            store_name,
+            clock,
+            instance,
+            traces,
+            meter,
+            pool,
+            timing,
+            apps,
+            admin,
+            quiet,
+        } = parts;
         let platform = Arc::new(Platform {
             store,
             clock: clock.clone(),
@@ -115,6 +131,7 @@ impl RuntimeCore {
             templates: Arc::new(TemplateCache::default()),
             intake: Arc::new(Intake::of(apps.iter().flat_map(|app| &app.workers))),
             leases: LeaseBook::default(),
+            instruments: meter.as_ref().map(|(meter, _)| Arc::new(Instruments::new(meter))),
             stopping: AtomicBool::new(false),
         });
         let control = NodePath::root().child("control");
@@ -142,8 +159,10 @@ impl RuntimeCore {
             CommandError::new(ErrorCode::NodeFaulted, format!("the tree did not come up: {fault}"))
         })?;
         let watcher = tokio::spawn(watch_pool(platform.clone()));
+        let sampler =
+            meter.map(|(meter, every)| Sampler::start(&meter, door.clone(), platform.clock.clone(), every));
         tracing::info!(instance = %platform.instance, nodes = platform.table.under(&NodePath::root()).len(), "tree is up");
-        Ok(Self { door, root, watcher })
+        Ok(Self { door, root, watcher, sampler })
     }
 
     /// Hands a command in; see [`Control::send_command`].
@@ -173,6 +192,7 @@ impl RuntimeCore {
     /// facts are flushed, the store closes.
     pub async fn stop(mut self) -> StopReport {
         let platform = self.door.platform.clone();
+        drop(self.sampler.take());
         platform.stopping.store(true, Ordering::Release);
         let ended = self.root.stop().await;
         if ended.is_err()

@@ -99,6 +99,9 @@ async fn keep(platform: Arc<Platform>, myself: Myself<StoreMsg>) {
                 myself.tell(StoreMsg::Swept(Ok(())));
                 if swept.expired_leases > 0 {
                     tracing::warn!(expired = swept.expired_leases, "leases ran out");
+                    if let Some(instruments) = &platform.instruments {
+                        instruments.leases_expired(swept.expired_leases);
+                    }
                 }
                 swept.next_due.map(|due| {
                     Duration::try_from(due.duration_since(platform.clock.now())).unwrap_or_default()

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use ractor::ActorRef;
@@ -15,7 +15,8 @@ use runtime_core::clock::Clock;
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use tokio::sync::Notify;
 
-use crate::node::{ControlMsg, NodeMsg, returned};
+use crate::metrics::WorkerMeter;
+use crate::node::{ControlMsg, NodeMsg, send};
 
 /// One node's row. Written by the node and its supervisor, read by everybody.
 pub struct NodeEntry {
@@ -48,6 +49,10 @@ pub struct NodeEntry {
     pub(crate) busy_slots: AtomicU64,
     /// Attempts that do not end although they should.
     pub(crate) stuck: AtomicU64,
+    /// The node's own messages that wait. Below zero for a moment when one is handled before its sender has counted it.
+    mailbox: AtomicI64,
+    /// Measures what this node's attempts do, when it is an executor and somebody wants to know.
+    pub(crate) meter: OnceLock<WorkerMeter>,
     /// What a test wants to go wrong in this node.
     #[cfg(test)]
     pub(crate) sabotage: crate::tests::Sabotage,
@@ -89,6 +94,8 @@ impl NodeEntry {
             slots: AtomicU64::new(0),
             busy_slots: AtomicU64::new(0),
             stuck: AtomicU64::new(0),
+            mailbox: AtomicI64::new(0),
+            meter: OnceLock::new(),
             #[cfg(test)]
             sabotage: crate::tests::Sabotage::default(),
         }
@@ -140,6 +147,8 @@ impl NodeEntry {
     pub(crate) fn begin(&self) -> u64 {
         let incarnation = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
         self.overdue.store(false, Ordering::Release);
+        // What waited for the run before it is gone with its mailbox.
+        self.mailbox.store(0, Ordering::Relaxed);
         self.set_state(NodeState::Starting);
         incarnation
     }
@@ -171,6 +180,16 @@ impl NodeEntry {
 
     pub(crate) fn set_fault(&self, fault: Option<String>) {
         *lock(&self.last_fault) = fault;
+    }
+
+    /// A message of the node's own is on its way.
+    pub(crate) fn message_sent(&self) {
+        self.mailbox.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was taken from the mailbox, or never got there.
+    pub(crate) fn message_taken(&self) {
+        self.mailbox.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn begin_work(&self) {
@@ -250,6 +269,7 @@ impl NodeEntry {
             queued: load(&self.queued),
             slots: (slots > 0).then(|| (load(&self.busy_slots), slots)),
             stuck: load(&self.stuck),
+            mailbox: u64::try_from(self.mailbox.load(Ordering::Relaxed)).unwrap_or(0),
             last_fault,
             since: moment(&self.since_ms).unwrap_or(Timestamp::UNIX_EPOCH),
             health: lock(&self.health).clone(),
@@ -354,6 +374,6 @@ impl<M: Send + 'static> NodeAddress<M> {
         else {
             return Err(message);
         };
-        actor.send_message(NodeMsg::Own(message)).map_err(returned)
+        send(&self.entry, actor, message)
     }
 }

@@ -280,6 +280,8 @@ pub struct NodeView {
     pub busy_since: Option<Timestamp>,
     /// Work that waits in it: leased tasks not yet started.
     pub queued: u64,
+    /// Its own messages that wait in its mailbox.
+    pub mailbox: u64,
     /// Slots in use and in all, for a worker.
     pub slots: Option<(u64, u64)>,
     /// Attempts that run on past their timeout without yielding.

@@ -128,6 +128,17 @@ impl Outcome {
             Self::Cancel { reason } => Some(TaskError::new(ErrorCode::Cancelled, reason.clone())),
         }
     }
+
+    /// The code of [`Outcome::error`].
+    pub fn error_code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Done { .. } | Self::Snooze { .. } | Self::Released { .. } => None,
+            Self::Retry { error, .. } | Self::Reject { error } => Some(error.code),
+            Self::Park { reason: ParkReason::EffectUnknown { .. } } => Some(ErrorCode::EffectUnknown),
+            Self::Park { .. } => Some(ErrorCode::NeedsDecision),
+            Self::Cancel { .. } => Some(ErrorCode::Cancelled),
+        }
+    }
 }
 
 /// What rides in the settling transaction of a done attempt beside the outcome.

@@ -63,7 +63,7 @@ impl<A: AppConfig> App<A> {
             }
         };
         if let Err(error) = telemetry.shutdown(Duration::from_secs(config.runtime.flush_secs.get())).await {
-            eprintln!("the last traces were not sent: {error}");
+            eprintln!("{error}");
         }
         exit
     }

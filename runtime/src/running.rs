@@ -125,6 +125,7 @@ impl<A: AppConfig> App<A> {
             clock,
             instance,
             traces: telemetry.bridge(),
+            meter: telemetry.meter(),
             pool: WorkPool::start(threads).map_err(system("the work pool cannot be started".to_owned()))?,
             timing: Timing { grace: Duration::from_secs(config.runtime.grace_secs), ..Timing::default() },
             apps: vec![plan],
@@ -147,7 +148,7 @@ impl<A: AppConfig> App<A> {
             Err(error) => refused(&error),
         };
         if let Err(error) = telemetry.shutdown(Duration::from_secs(config.runtime.flush_secs.get())).await {
-            eprintln!("the last traces were not sent: {error}");
+            eprintln!("{error}");
         }
         exit
     }

@@ -1,31 +1,33 @@
-//! Logs and traces of an instance.
+//! Logs, traces and metrics of an instance.
 //!
-//! Logs go to one sink, as text on a terminal and as JSON elsewhere. Traces go to an OTLP receiver when one is
-//! configured; without one no trace is made and tasks carry none. What happens inside the exporter's own connection
-//! stays out of the traces, which would otherwise feed on themselves.
+//! Logs go to one sink, as text on a terminal and as JSON elsewhere. Traces, metrics and the same logs go to an OTLP receiver when
+//! one is configured; without one no trace is made, tasks carry none, and nothing is measured. What happens inside the exporter's
+//! own connection stays out of all three, which would otherwise feed on themselves.
 //!
-//! | thread                               | started by        | ends when           | sends to      |
-//! | ------------------------------------ | ----------------- | ------------------- | ------------- |
-//! | `OpenTelemetry.Traces.BatchProcessor` | [`Telemetry`]     | shut down, or drop  | OTLP receiver |
-//! | `telemetry-shutdown`                 | [`TelemetryGuard::shutdown`] | all is sent or given up | the caller |
+//! | thread                                 | started by  | ends when           | sends to      |
+//! | -------------------------------------- | ----------- | ------------------- | ------------- |
+//! | `OpenTelemetry.Traces.BatchProcessor`  | [`Telemetry`] | shut down, or drop | OTLP receiver |
+//! | `OpenTelemetry.Logs.BatchProcessor`    | [`Telemetry`] | shut down, or drop | OTLP receiver |
+//! | `OpenTelemetry.Metrics.PeriodicReader` | [`Telemetry`] | shut down, or drop | OTLP receiver |
+//! | `last-traces`, `last-metrics`, `last-logs` | [`TelemetryGuard::shutdown`] | all is sent or given up | the caller |
 
 mod bridge;
+mod export;
+mod filter;
 mod json;
 
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
+use opentelemetry::global;
+use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry::{KeyValue, global};
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
-use opentelemetry_sdk::Resource;
+use opentelemetry_appender_tracing::layer::{OpenTelemetryTracingBridge, TracingSpanAttributes};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use runtime_core::trace::{NoTrace, TraceBridge};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
@@ -33,20 +35,30 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, fmt};
 
 use crate::config::{LogFormat, TelemetryConfig};
 
 pub use self::bridge::OtelBridge;
+use self::export::Providers;
+pub use self::filter::{LogControl, LogFilterStatus};
 use self::json::JsonLines;
 
-/// The instrumentation scope of every span that comes from `tracing`.
+/// The instrumentation scope of everything that is exported.
 const SCOPE: &str = "runtime";
 
 /// The libraries an export goes through. Their events and spans are never exported.
 const EXPORTER: [&str; 6] = ["h2", "hyper", "opentelemetry", "rustls", "tonic", "tower"];
 
-/// Who is speaking, in every trace.
+/// What a span says of the work it belongs to, always under these names. A log line carries those of the spans round it.
+pub const WORK_FIELDS: [&str; 8] =
+    ["app", "queue", "worker_id", "task", "attempt", "tenant", "scope", "correlation_id"];
+
+/// What a span, and the log line about it, say of how the work ended, always under these names.
+pub const END_FIELDS: [&str; 3] = ["status", "error_code", "duration_ms"];
+
+/// Who is speaking, in everything that is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The app; `telemetry.service_name` goes before it.
@@ -83,30 +95,30 @@ impl LogSink {
     }
 }
 
-/// Logs and traces, set up but not yet in use.
+/// Telemetry, set up but not yet in use.
 pub struct Telemetry {
     dispatch: Dispatch,
     guard: TelemetryGuard,
 }
 
 impl Telemetry {
-    /// Sets up logs and traces for the whole process. With an OTLP endpoint it must run inside a tokio runtime that lives
+    /// Sets up logs, traces and metrics for the whole process. With an OTLP endpoint it must run inside a tokio runtime that lives
     /// until [`TelemetryGuard::shutdown`]: the connection is driven there.
     ///
     /// # Errors
     /// [`TelemetryError`] when something is wrong with the endpoint, there is no runtime, or telemetry was started before.
-    /// That the receiver does not answer is no error: spans are dropped and a warning is logged.
+    /// That the receiver does not answer is no error: what does not leave is dropped and a warning is logged.
     pub fn start(config: &TelemetryConfig, identity: &Identity) -> Result<TelemetryGuard, TelemetryError> {
         let Self { dispatch, guard } = Self::scoped(config, identity, LogSink::stderr())?;
         tracing::dispatcher::set_global_default(dispatch)?;
         global::set_text_map_propagator(TraceContextPropagator::new());
-        if let Some(provider) = &guard.provider {
-            global::set_tracer_provider(provider.clone());
-        }
+        let Providers { traces, metrics, .. } = &guard.providers;
+        traces.iter().for_each(|provider| global::set_tracer_provider(provider.clone()));
+        metrics.iter().for_each(|provider| global::set_meter_provider(provider.clone()));
         Ok(guard)
     }
 
-    /// Sets up logs and traces for whoever uses the [parts](Self::into_parts): nothing global changes.
+    /// Sets up logs, traces and metrics for whoever uses the [parts](Self::into_parts): nothing global changes.
     ///
     /// # Errors
     /// [`TelemetryError`] when something is wrong with the endpoint or there is no runtime.
@@ -115,22 +127,27 @@ impl Telemetry {
         identity: &Identity,
         sink: LogSink,
     ) -> Result<Self, TelemetryError> {
-        let provider = config
-            .otlp_endpoint
-            .as_deref()
-            .map(|endpoint| tracer_provider(endpoint, config, identity))
-            .transpose()?;
-        let traces = provider.as_ref().map(|provider| {
+        let providers = Providers::new(config, identity)?;
+        let traces = providers.traces.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer(SCOPE))
                 .with_location(false)
                 .with_threads(false)
                 .with_tracked_inactivity(false)
-                .with_filter(exported())
+                // Every actor of the framework has a span of its own for as long as it lives: no part of any work.
+                .with_filter(not_the_exporter(LevelFilter::INFO).with_target("ractor", LevelFilter::OFF))
         });
-        let logs = log_layer(config, sink).with_filter(config.log_filter.to_env_filter());
-        let dispatch = Dispatch::new(Registry::default().with(traces).with(logs));
-        Ok(Self { dispatch, guard: TelemetryGuard { provider } })
+        let sent = providers.logs.as_ref().map(|provider| {
+            OpenTelemetryTracingBridge::builder(provider)
+                .with_tracing_span_attributes(TracingSpanAttributes::allowlist(WORK_FIELDS))
+                .build()
+                .with_filter(not_the_exporter(LevelFilter::TRACE))
+        });
+        let (filter, log) = LogControl::new(config.log_filter.clone());
+        let logs = log_layer(config, sink).and_then(sent).with_filter(filter);
+        let dispatch = Dispatch::new(Registry::default().with(logs).with(traces));
+        let every = Duration::from_secs(config.metrics_every_secs.get());
+        Ok(Self { dispatch, guard: TelemetryGuard { providers, every, log } })
     }
 
     /// The subscriber, to be made the default of a scope or a thread, and what must be shut down at the end.
@@ -141,7 +158,7 @@ impl Telemetry {
 
 fn log_layer<S>(config: &TelemetryConfig, sink: LogSink) -> Box<dyn Layer<S> + Send + Sync>
 where
-    S: tracing::Subscriber + for<'s> tracing_subscriber::registry::LookupSpan<'s>,
+    S: tracing::Subscriber + for<'s> LookupSpan<'s>,
 {
     let json = sink.is_json(config.log_format);
     let layer = fmt::layer().with_writer(sink.writer);
@@ -154,117 +171,98 @@ where
     }
 }
 
-fn exported() -> Targets {
+fn not_the_exporter(level: LevelFilter) -> Targets {
     let silent = EXPORTER.map(|library| (library, LevelFilter::OFF));
-    Targets::new().with_default(LevelFilter::INFO).with_targets(silent)
-}
-
-fn tracer_provider(
-    endpoint: &str,
-    config: &TelemetryConfig,
-    identity: &Identity,
-) -> Result<SdkTracerProvider, TelemetryError> {
-    // Without a runtime the connection would panic in the exporter's thread.
-    Handle::try_current().map_err(|_| TelemetryError::NoRuntime)?;
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let service = config.service_name.as_ref().unwrap_or(&identity.service);
-    let resource = Resource::builder()
-        .with_service_name(service.clone())
-        .with_attribute(KeyValue::new("service.instance.id", identity.instance.clone()))
-        .with_attribute(KeyValue::new("service.version", identity.version.clone()))
-        .build();
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio)));
-    Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        .with_sampler(sampler)
-        .with_batch_exporter(exporter)
-        .build())
+    Targets::new().with_default(level).with_targets(silent)
 }
 
 /// Telemetry in use. It is shut down last, so that what the other parts said at their end still leaves.
 #[must_use = "what is not yet sent is lost unless it is shut down"]
 pub struct TelemetryGuard {
-    provider: Option<SdkTracerProvider>,
+    providers: Providers,
+    every: Duration,
+    log: LogControl,
 }
 
 impl TelemetryGuard {
     /// What joins the spans of this process to the contexts that tasks carry.
     pub fn bridge(&self) -> Arc<dyn TraceBridge> {
-        match self.provider {
+        match self.providers.traces {
             Some(_) => Arc::new(OtelBridge::default()),
             None => Arc::new(NoTrace),
         }
     }
 
-    /// Sends every span that has ended so far.
+    /// Where measurements go, and how often they are sent; nothing when they go nowhere.
+    pub fn meter(&self) -> Option<(Meter, Duration)> {
+        self.providers.metrics.as_ref().map(|provider| (provider.meter(SCOPE), self.every))
+    }
+
+    /// What chooses log lines, to be looked at and changed.
+    pub fn log(&self) -> &LogControl {
+        &self.log
+    }
+
+    /// Sends every span that has ended so far, every log line, and the metrics as they are.
     ///
     /// # Errors
     /// [`TelemetryError::Unsent`] when the receiver did not take them, [`TelemetryError::Late`] when it took longer than
     /// `limit`.
     pub async fn flush(&self, limit: Duration) -> Result<(), TelemetryError> {
-        let Some(provider) = self.provider.clone() else { return Ok(()) };
-        within(limit, move || provider.force_flush().map_err(unsent)).await
+        self.providers.flush(limit).await
     }
 
-    /// Sends what is left and closes the connection; whatever ends later is lost.
+    /// Sends what is left and closes the connections; what comes later is lost.
     ///
     /// # Errors
     /// [`TelemetryError::Unsent`] when the receiver did not take everything, [`TelemetryError::Late`] when it took longer
     /// than `limit`.
     pub async fn shutdown(self, limit: Duration) -> Result<(), TelemetryError> {
-        let Some(provider) = self.provider else { return Ok(()) };
-        within(limit, move || {
-            // The shutdown by itself would not say that the last spans were refused.
-            let sent = provider.force_flush();
-            let closed = provider.shutdown_with_timeout(limit);
-            sent.and(closed).map_err(unsent)
-        })
-        .await
+        self.providers.shutdown(limit).await
     }
-}
-
-/// Runs `work` on a thread of its own: it blocks, and a runtime would wait at its end for a blocking task that is late.
-async fn within(
-    limit: Duration,
-    work: impl FnOnce() -> Result<(), TelemetryError> + Send + 'static,
-) -> Result<(), TelemetryError> {
-    let (done, ended) = oneshot::channel();
-    thread::Builder::new().name("telemetry-shutdown".into()).spawn(move || done.send(work()))?;
-    match tokio::time::timeout(limit, ended).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(unsent("the thread that sends them ended early")),
-        Err(_) => Err(TelemetryError::Late { limit }),
-    }
-}
-
-fn unsent(why: impl ToString) -> TelemetryError {
-    TelemetryError::Unsent { why: why.to_string() }
 }
 
 /// Why telemetry does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The exporter refused its configuration.
-    #[error("traces cannot be exported")]
+    #[error("telemetry cannot be exported")]
     Exporter(#[from] ExporterBuildError),
-    /// Traces need the tokio runtime that drives their connection.
-    #[error("traces cannot be exported outside a tokio runtime")]
+    /// The certificates of the receiver cannot be read.
+    #[error("the certificates in {} cannot be read", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An export needs the tokio runtime that drives its connection.
+    #[error("telemetry cannot be exported outside a tokio runtime")]
     NoRuntime,
     /// Somebody else set the process's default subscriber.
     #[error("telemetry was already started")]
     AlreadyStarted(#[from] SetGlobalDefaultError),
     /// The system gave no thread.
-    #[error("no thread to send the last traces on")]
-    NoThread(#[from] io::Error),
-    /// The receiver did not take the last spans.
-    #[error("the last traces were not sent: {why}")]
+    #[error("no thread to send the last {what} on")]
+    NoThread {
+        /// Traces, metrics or logs.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The receiver did not take the last of it.
+    #[error("the last {what} were not sent: {why}")]
     Unsent {
+        /// Traces, metrics or logs.
+        what: &'static str,
         /// What the exporter said.
         why: String,
     },
     /// The receiver took too long.
-    #[error("the last traces were not sent within {limit:?}")]
+    #[error("the last {what} were not sent within {limit:?}")]
     Late {
+        /// Traces, metrics or logs.
+        what: &'static str,
         /// The time they had.
         limit: Duration,
     },

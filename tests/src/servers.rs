@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use corpus::{MailCorpus, RawMail};
 pub use dovecot::Dovecot;
-pub use rotel::{ReceivedSpan, Rotel, SpanRef};
+pub use rotel::{ReceivedLog, ReceivedMetric, ReceivedPoint, ReceivedSpan, Rotel, SpanRef};
 pub use smtp::SmtpServer;
 
 /// How long a server may take until it answers or has ended. Generous: a machine under load is no fault.

@@ -51,8 +51,13 @@ const ARROWS: [Allowed; 11] = [
 const MAY_USE_ALL: &str = "runtime-tests";
 
 /// A framework whose words only these crates use in their product. The first name stands for its family: `tonic` and `tonic-health`.
-const CONFINED: [(&str, &[&str]); 2] =
-    [("ractor", &["runtime-actors"]), ("tonic", &["runtime-admin", "runtime-proto"])];
+const CONFINED: [(&str, &[&str]); 5] = [
+    ("ractor", &["runtime-actors"]),
+    ("tonic", &["runtime-admin", "runtime-proto"]),
+    ("opentelemetry", &["runtime", "runtime-actors"]),
+    ("opentelemetry_sdk", &["runtime"]),
+    ("opentelemetry-otlp", &["runtime"]),
+];
 
 /// One dependency as a manifest declares it.
 struct Edge {
@@ -147,6 +152,9 @@ fn a_wrong_arrow_is_found() {
         ("runtime-admin", "ractor", false),
         ("runtime-core", "tonic", false),
         ("runtime", "tonic-health", false),
+        ("runtime-actors", "opentelemetry_sdk", false),
+        ("runtime-actors", "opentelemetry-otlp", false),
+        ("runtime-core", "opentelemetry", false),
         ("xtask", "runtime-core", false),
     ] {
         let edge = Edge { from: from.into(), to: to.into(), only_in_tests };

@@ -54,6 +54,7 @@ impl<A: NodeActor> NodeLife<A> {
         match message {
             NodeMsg::Init => self.init().await,
             NodeMsg::Own(message) => {
+                self.context.entry.message_taken();
                 self.logic.handle(&self.context, message).await?;
                 if self.context.came_up() {
                     // As at an init that is complete at once: what was wanted meanwhile, and what is wanted all along.

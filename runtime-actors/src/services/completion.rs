@@ -14,6 +14,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use runtime_core::control::CommandError;
 use runtime_core::error::{ErrorClass, TaskError};
 use runtime_core::outcome::{Outcome, Settled, Settlement};
@@ -32,6 +33,8 @@ const MAX_BATCH: usize = 1_000;
 pub(crate) struct Ended {
     pub(crate) settlement: Settlement,
     pub(crate) executor: NodeAddress<ExecutorMsg>,
+    /// When the task was due; nothing for one that never began.
+    pub(crate) due: Option<Timestamp>,
     /// How long the next attempt waits if the rows that ride along are refused. `None`: this was the last attempt.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -68,8 +71,15 @@ type Freed = Vec<(Lease, bool)>;
 #[derive(Clone)]
 struct Batch {
     settlements: Arc<Vec<Settlement>>,
-    /// For each settlement, who waits for it and how long the next attempt would wait.
-    waiting: Arc<Vec<(NodeAddress<ExecutorMsg>, Option<Duration>)>>,
+    /// For each settlement, what is to be known when it is written.
+    waiting: Arc<Vec<Waiting>>,
+}
+
+/// The rest of an [`Ended`], beside its settlement.
+struct Waiting {
+    executor: NodeAddress<ExecutorMsg>,
+    due: Option<Timestamp>,
+    retry_after: Option<Duration>,
 }
 
 impl CompletionService {
@@ -185,7 +195,9 @@ impl CompletionService {
             }
             let (settlements, waiting) = taken
                 .into_iter()
-                .map(|ended| (ended.settlement, (ended.executor, ended.retry_after)))
+                .map(|Ended { settlement, executor, due, retry_after }| {
+                    (settlement, Waiting { executor, due, retry_after })
+                })
                 .unzip::<_, _, Vec<_>, Vec<_>>();
             *in_flight = Some(Batch { settlements: Arc::new(settlements), waiting: Arc::new(waiting) });
         }
@@ -196,23 +208,26 @@ impl CompletionService {
     fn report(&self, batch: &Batch, results: Vec<Settled>) -> Flushed {
         let mut flushed = Flushed::default();
         let mut told: Vec<(&NodeAddress<ExecutorMsg>, Freed)> = Vec::new();
-        for ((settlement, (executor, retry_after)), result) in
-            batch.settlements.iter().zip(batch.waiting.iter()).zip(results)
+        for ((settlement, waiting), result) in batch.settlements.iter().zip(batch.waiting.iter()).zip(results)
         {
+            let executor = &waiting.executor;
+            let meter = executor.entry().meter.get();
             // Also of a stale one: it may be stale because it was written before, and its answer lost.
             flushed.events |= settlement.with.as_ref().is_some_and(|with| !with.events.is_empty());
             match result {
                 Settled::Applied { state, .. } => {
                     flushed.settled += 1;
+                    meter.inspect(|meter| meter.settled(settlement, waiting.due, state));
                     self.tell_watcher(settlement, state);
                 }
                 Settled::Stale => {
                     flushed.stale += 1;
+                    meter.inspect(|meter| meter.stale());
                     tracing::warn!(task = %settlement.lease.task, outcome = settlement.outcome.name(), error_code = "RT0003", "late outcome refused: the lease was lost");
                 }
                 Settled::Undone { error } => {
                     flushed.undone += 1;
-                    self.resubmit(settlement, executor, *retry_after, error);
+                    self.resubmit(settlement, waiting, error);
                     continue;
                 }
             }
@@ -233,11 +248,10 @@ impl CompletionService {
     fn resubmit(
         &self,
         settlement: &Settlement,
-        executor: &NodeAddress<ExecutorMsg>,
-        retry_after: Option<Duration>,
+        Waiting { executor, due, retry_after }: &Waiting,
         error: TaskError,
     ) {
-        let outcome = match retry_after {
+        let outcome = match *retry_after {
             Some(after) if error.code.class() == ErrorClass::Retryable => {
                 Outcome::Retry { after: error.retry_after.map_or(after, |asked| asked.max(after)), error }
             }
@@ -252,7 +266,7 @@ impl CompletionService {
             took: settlement.took,
             trace: settlement.trace.clone(),
         };
-        self.submit(Ended { settlement, executor: executor.clone(), retry_after: None });
+        self.submit(Ended { settlement, executor: executor.clone(), due: *due, retry_after: None });
     }
 
     fn tell_watcher(&self, settlement: &Settlement, state: TaskState) {

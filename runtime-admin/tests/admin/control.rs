@@ -409,6 +409,7 @@ fn node(path_text: &str, kind: NodeKind) -> NodeView {
         errors: 0,
         busy_since: None,
         queued: 0,
+        mailbox: 0,
         slots: None,
         stuck: 0,
         last_fault: None,

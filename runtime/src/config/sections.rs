@@ -28,7 +28,7 @@ pub struct RuntimeConfig<A> {
     pub admin: AdminConfig,
     /// The work pool: the threads that run handlers.
     pub work: WorkConfig,
-    /// Logs and traces.
+    /// Logs, traces and metrics.
     pub telemetry: TelemetryConfig,
     /// What is different from its module's defaults, worker by worker.
     #[schemars(with = "BTreeMap<String, WorkerConfig>")]
@@ -189,7 +189,7 @@ pub struct WorkConfig {
     pub threads: Option<NonZeroUsize>,
 }
 
-/// Logs and traces.
+/// Logs, traces and metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
@@ -197,11 +197,23 @@ pub struct TelemetryConfig {
     pub log_filter: LogFilter,
     /// How log lines look.
     pub log_format: LogFormat,
-    /// OTLP receiver (gRPC, without TLS) that traces are sent to. Unset: no traces are made.
-    #[schemars(example = &"http://127.0.0.1:4317", regex(pattern = "^http://[^/]"))]
+    /// OTLP receiver (gRPC; with TLS when the URL begins with `https`) that traces, metrics and logs are sent to. Unset: nothing is sent,
+    /// and no traces are made.
+    #[schemars(example = &"http://127.0.0.1:4317", regex(pattern = "^https?://[^/]"))]
     #[schemars(extend("x-expected" = "a URL such as \"http://127.0.0.1:4317\""))]
     pub otlp_endpoint: Option<String>,
-    /// Name of the service in traces. Unset: the app's name.
+    /// File with the certificates (PEM) that an `https` receiver is known by, beside those of the system.
+    #[schemars(example = &"/etc/ssl/collector.pem")]
+    pub otlp_ca_file: Option<PathBuf>,
+    /// Whether traces are made and sent to the receiver.
+    pub send_traces: bool,
+    /// Whether metrics are sent to the receiver.
+    pub send_metrics: bool,
+    /// Whether log lines are sent to the receiver too.
+    pub send_logs: bool,
+    /// How often metrics are sent, in seconds.
+    pub metrics_every_secs: NonZeroU64,
+    /// Name of the service in traces, metrics and logs. Unset: the app's name.
     #[schemars(example = &"orders", length(min = 1))]
     pub service_name: Option<String>,
     /// Share of new traces that are kept; a trace that came from outside follows its origin.
@@ -215,6 +227,11 @@ impl Default for TelemetryConfig {
             log_filter: LogFilter("info".into()),
             log_format: LogFormat::Auto,
             otlp_endpoint: None,
+            otlp_ca_file: None,
+            send_traces: true,
+            send_metrics: true,
+            send_logs: true,
+            metrics_every_secs: const { NonZeroU64::new(10).expect("not zero") },
             service_name: None,
             sample_ratio: 1.0,
         }

@@ -86,6 +86,7 @@ impl BareArgs {
             clock,
             instance: self.instance.clone(),
             traces: telemetry.bridge(),
+            meter: telemetry.meter(),
             pool: WorkPool::start(const { std::num::NonZeroUsize::new(2).expect("not zero") })
                 .map_err(|error| error.to_string())?,
             timing: self.timing(),

@@ -1,5 +1,7 @@
 //! rotel: an OTLP receiver by others that prints what it gets, so that a test sees our telemetry as a collector would.
 
+mod log;
+mod metric;
 mod span;
 
 use std::io::{BufRead, BufReader};
@@ -15,6 +17,8 @@ use tokio::time::{sleep, timeout};
 use super::ports::{free_addrs, greets};
 use super::process::ServerProcess;
 use super::{PATIENCE, STARTS, ServerError, place};
+pub use log::ReceivedLog;
+pub use metric::{ReceivedMetric, ReceivedPoint};
 pub use span::{ReceivedSpan, SpanRef};
 
 const KNOCK_EVERY: Duration = Duration::from_millis(10);
@@ -85,6 +89,18 @@ impl Rotel {
         span::parse(&self.printed.borrow())
     }
 
+    /// The metrics printed so far, in the order in which they came: one that was sent again is there again.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<ReceivedMetric> {
+        metric::parse(&self.printed.borrow())
+    }
+
+    /// The log lines printed so far, in the order in which they came.
+    #[must_use]
+    pub fn logs(&self) -> Vec<ReceivedLog> {
+        log::parse(&self.printed.borrow())
+    }
+
     /// Waits until the printed text satisfies `wanted`, and returns it.
     ///
     /// # Errors
@@ -140,6 +156,18 @@ impl Rotel {
         }
         Ok(Self { process: Mutex::new(Some(process)), grpc, http, printed })
     }
+}
+
+/// The lines that belong to one signal, whose blocks begin so.
+fn of_signal<'t>(text: &'t str, begin: &'static str) -> impl Iterator<Item = &'t str> {
+    const BEGINS: [&str; 3] = ["ResourceSpans #", "ResourceMetrics #", "ResourceLog #"];
+    let mut inside = false;
+    text.lines().filter(move |line| {
+        if BEGINS.iter().any(|begins| line.starts_with(begins)) {
+            inside = line.starts_with(begin);
+        }
+        inside
+    })
 }
 
 /// Gathers what the process prints until it ends. A thread, since the process may outlive the runtime of one test.

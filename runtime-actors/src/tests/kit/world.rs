@@ -109,6 +109,7 @@ pub(crate) fn platform(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Plat
         templates: Arc::default(),
         intake: Arc::default(),
         leases: LeaseBook::default(),
+        instruments: None,
         stopping: AtomicBool::new(false),
     })
 }
@@ -169,6 +170,7 @@ impl Worlds {
             clock: clock.clone(),
             instance: InstanceName::new("test-1").expect("a name"),
             traces: Arc::new(NoTrace),
+            meter: None,
             pool: pool.unwrap_or_else(|| WorkPool::shared(tokio::runtime::Handle::current())),
             timing,
             apps: vec![app],

@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str) -> Vec<ReceivedSpan> {
     let mut open: Option<ReceivedSpan> = None;
     let mut part = Part::Other;
 
-    for line in text.lines() {
+    for line in super::of_signal(text, "ResourceSpans #") {
         if let Some(next) = part_begun(line) {
             part = next;
             if next == Part::Resource {
@@ -124,7 +124,7 @@ fn read_field(span: &mut ReceivedSpan, line: &str) {
 }
 
 /// Reads `     -> key: Str(value)`.
-fn attribute(line: &str) -> Option<(String, String)> {
+pub(super) fn attribute(line: &str) -> Option<(String, String)> {
     let (key, typed) = line.strip_prefix("     -> ")?.split_once(": ")?;
     let (_type, value) = typed.split_once('(')?;
     Some((key.to_owned(), value.strip_suffix(')').unwrap_or(value).to_owned()))
