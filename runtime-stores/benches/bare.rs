@@ -1,18 +1,30 @@
 //! The limits: the same work in the tightest loop through the same driver.
 //!
 //! Two shapes. *Narrow* is the least row a queue could do with: id, queue, state, payload, one partial index. *Same* is the store's own
-//! tables with all their columns and indexes. A claim-and-complete cycle deletes narrow rows; of the same rows it moves each to history,
-//! as the store does.
+//! tables of today with all their columns and indexes, written as the store writes them: many rows a statement, where they come together.
+//! A claim-and-complete cycle deletes narrow rows; of the same rows it moves each to history, as the store does.
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use runtime_core::name::InstanceName;
+use runtime_stores::{SqliteOptions, SqliteStore, SystemClock};
+use rusqlite::{Connection, params, params_from_iter};
 
-const SCHEMA: &str = include_str!("../src/sqlite/schema/v1.sql");
+/// Rows of one statement, as the store writes them.
+const ROWS: usize = 64;
 const NARROW: &str = "CREATE TABLE task (id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, state INTEGER NOT NULL, payload BLOB NOT NULL); \
     CREATE INDEX ready ON task (queue, id) WHERE state = 1;";
+
+/// The tables of the store, made by itself: with every column and index that it has today.
+fn make_tables(path: &Path) {
+    let instance = InstanceName::new("bench").expect("a name");
+    drop(
+        SqliteStore::open(SqliteOptions::new(path, instance, Arc::new(SystemClock)))
+            .expect("the store opens"),
+    );
+}
 
 /// Which rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,30 +50,38 @@ pub(crate) fn payload(number: i64) -> Vec<u8> {
 impl Bare {
     /// A new database in this folder, with the settings of the store.
     pub(crate) fn new(folder: &Path, shape: Shape) -> Self {
-        let conn = Connection::open(folder.join("bare.db")).expect("the database opens");
+        let path = folder.join("bare.db");
+        if shape == Shape::Same {
+            make_tables(&path);
+        }
+        let conn = Connection::open(path).expect("the database opens");
         for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("temp_store", "MEMORY")] {
             conn.pragma_update(None, name, value).expect("a setting");
         }
         conn.pragma_update(None, "wal_autocheckpoint", 8_192).expect("a setting");
         conn.pragma_update(None, "cache_size", -16_384).expect("a setting");
         conn.set_prepared_statement_cache_capacity(32);
-        conn.execute_batch(if shape == Shape::Narrow { NARROW } else { SCHEMA }).expect("a schema");
+        if shape == Shape::Narrow {
+            conn.execute_batch(NARROW).expect("a schema");
+        }
         Self { conn, shape, next: 1 }
     }
 
-    fn insert_sql(&self) -> &'static str {
-        match self.shape {
-            Shape::Narrow => "INSERT INTO task (id, queue, state, payload) VALUES (?1, 1, 1, ?2)",
-            Shape::Same => {
-                "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload) \
-                 VALUES (?1, 1, 1, 0, 1790000000000, 5, 1, 1, 1790000000000, ?2)"
-            }
-        }
+    fn insert_sql(&self, rows: usize) -> String {
+        let (head, tuple) = match self.shape {
+            Shape::Narrow => ("INSERT INTO task (id, queue, state, payload) VALUES", "(?, 1, 1, ?)"),
+            Shape::Same => (
+                "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, rank) \
+                 VALUES",
+                "(?, 1, 1, 0, 1790000000000, 5, 1, 1, 1790000000000, ?, 1790000000000)",
+            ),
+        };
+        format!("{head} {}", vec![tuple; rows].join(", "))
     }
 
     /// Rows inserted one per transaction.
     pub(crate) fn insert_singly(&mut self, rows: i64) -> Duration {
-        let mut insert = self.conn.prepare(self.insert_sql()).expect("a statement");
+        let mut insert = self.conn.prepare(&self.insert_sql(1)).expect("a statement");
         let started = Instant::now();
         for id in self.next..self.next + rows {
             insert.execute(params![id, payload(id)]).expect("an insert");
@@ -71,17 +91,27 @@ impl Bare {
         took
     }
 
-    /// Rows inserted many per transaction.
+    /// Rows inserted many per transaction: one a statement, or of the same rows as many as the store puts into one.
     pub(crate) fn insert_bulk(&mut self, rows: i64, per_transaction: i64) -> Duration {
-        let mut insert = self.conn.prepare(self.insert_sql()).expect("a statement");
+        let many = if self.shape == Shape::Same { ROWS } else { 1 };
+        let mut insert = self.conn.prepare(&self.insert_sql(1)).expect("a statement");
+        let mut insert_many = self.conn.prepare(&self.insert_sql(many)).expect("a statement");
         let mut begin = self.conn.prepare("BEGIN IMMEDIATE").expect("a statement");
         let mut commit = self.conn.prepare("COMMIT").expect("a statement");
         let started = Instant::now();
         for first in (self.next..self.next + rows).step_by(usize::try_from(per_transaction).expect("a size"))
         {
             begin.execute([]).expect("a transaction");
-            for id in first..(first + per_transaction).min(self.next + rows) {
-                insert.execute(params![id, payload(id)]).expect("an insert");
+            let ids: Vec<i64> = (first..(first + per_transaction).min(self.next + rows)).collect();
+            for ids in ids.chunks(many) {
+                let insert = if ids.len() == many { &mut insert_many } else { &mut insert };
+                for ids in ids.chunks(insert.parameter_count() / 2) {
+                    for (index, id) in ids.iter().enumerate() {
+                        insert.raw_bind_parameter(index * 2 + 1, id).expect("an id");
+                        insert.raw_bind_parameter(index * 2 + 2, payload(*id)).expect("a payload");
+                    }
+                    insert.raw_execute().expect("an insert");
+                }
             }
             commit.execute([]).expect("a commit");
         }
@@ -109,7 +139,7 @@ impl Bare {
                 });
             }
             drop(to_writer);
-            let mut insert = self.conn.prepare(self.insert_sql()).expect("a statement");
+            let mut insert = self.conn.prepare(&self.insert_sql(1)).expect("a statement");
             let mut begin = self.conn.prepare("BEGIN IMMEDIATE").expect("a statement");
             let mut commit = self.conn.prepare("COMMIT").expect("a statement");
             let mut group = Vec::new();
@@ -164,40 +194,71 @@ impl Bare {
     }
 
     fn work_off_same(&mut self, batch: i64) -> Duration {
-        let ready = "SELECT row, priority, epoch, attempt, max_attempts, crash_count, route, schema_version, created_at, payload \
-            FROM rt_task INDEXED BY rt_ready WHERE queue = 1 AND state = 1 ORDER BY priority, row LIMIT ?1";
-        let grant = "UPDATE rt_task SET state = 2, at = ?2, epoch = epoch + 1, attempt = attempt + 1, holder = 1 WHERE row = ?1";
-        let finish = "INSERT INTO rt_history (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, \
-            route, schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, \
-            correlation_id, causation_id, checkpoint, progress, error, output, started_at, took_us) \
-            SELECT row, 4, queue, priority, ?2, epoch, attempt, max_attempts, crash_count, holder, route, schema_version, created_at, \
-            payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, \
-            progress, error, ?3, ?2, ?4 FROM rt_task WHERE row = ?1 AND state = 2 AND epoch = 1";
+        let ready = "SELECT row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, schema_version, \
+            created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, causation_id, \
+            checkpoint, progress, error, ordering_key, edited, weight \
+            FROM rt_task INDEXED BY rt_ready WHERE queue = 1 AND lane IS NULL AND state = 1 AND held = 0 ORDER BY rank, row LIMIT ?1";
         let mut ready = self.conn.prepare(ready).expect("a statement");
-        let mut grant = self.conn.prepare(grant).expect("a statement");
-        let mut finish = self.conn.prepare(finish).expect("a statement");
-        let mut delete = self.conn.prepare("DELETE FROM rt_task WHERE row = ?1").expect("a statement");
+        let mut grant = Many::prepare(&self.conn, |rows| {
+            format!(
+                "UPDATE rt_task SET state = 2, at = 1790000030000, epoch = epoch + 1, attempt = attempt + 1, holder = 1 \
+                 WHERE row IN ({}) AND state = 1",
+                vec!["?"; rows].join(", ")
+            )
+        });
+        let mut finish = Many::prepare(&self.conn, |rows| {
+            format!(
+                "INSERT INTO rt_history (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
+                 schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, \
+                 correlation_id, causation_id, checkpoint, progress, error, ordering_key, edited, weight, output, started_at, took_us) \
+                 SELECT task.row, 4, queue, priority, 1790000000005, epoch, attempt, max_attempts, crash_count, holder, route, \
+                 schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, \
+                 correlation_id, causation_id, checkpoint, progress, error, ordering_key, edited, weight, '{{}}', 1790000000005, 7 \
+                 FROM (VALUES {}) AS ended CROSS JOIN rt_task AS task ON task.row = ended.column1 WHERE state = 2 AND epoch = 1",
+                vec!["(?)"; rows].join(", ")
+            )
+        });
+        let mut delete = Many::prepare(&self.conn, |rows| {
+            format!("DELETE FROM rt_task WHERE row IN ({})", vec!["?"; rows].join(", "))
+        });
         let mut begin = self.conn.prepare("BEGIN IMMEDIATE").expect("a statement");
         let mut commit = self.conn.prepare("COMMIT").expect("a statement");
         let started = Instant::now();
         loop {
             begin.execute([]).expect("a transaction");
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(9)?));
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(13)?));
             let claimed: Vec<(i64, Vec<u8>)> =
                 ready.query_map([batch], read).expect("a claim").map(|row| row.expect("a row")).collect();
-            for (row, _) in &claimed {
-                grant.execute(params![row, 1_790_000_030_000_i64]).expect("a grant");
-            }
+            let rows: Vec<i64> = claimed.iter().map(|(row, _)| *row).collect();
+            grant.execute(&rows);
             commit.execute([]).expect("a commit");
             if claimed.is_empty() {
                 return started.elapsed();
             }
             begin.execute([]).expect("a transaction");
-            for (row, _) in &claimed {
-                finish.execute(params![row, 1_790_000_000_005_i64, b"{}", 7]).expect("a move");
-                delete.execute([row]).expect("a delete");
-            }
+            finish.execute(&rows);
+            delete.execute(&rows);
             commit.execute([]).expect("a commit");
+        }
+    }
+}
+
+/// A statement over the rows it is given by number, for [`ROWS`] of them and for one.
+struct Many<'c>([rusqlite::Statement<'c>; 2]);
+
+impl<'c> Many<'c> {
+    fn prepare(conn: &'c Connection, sql: impl Fn(usize) -> String) -> Self {
+        Self([ROWS, 1].map(|rows| conn.prepare(&sql(rows)).expect("a statement")))
+    }
+
+    fn execute(&mut self, rows: &[i64]) {
+        let (many, rest) = rows.as_chunks::<ROWS>();
+        let [of_many, of_one] = &mut self.0;
+        for rows in many {
+            assert_eq!(of_many.execute(params_from_iter(rows)), Ok(ROWS));
+        }
+        for row in rest {
+            assert_eq!(of_one.execute([row]), Ok(1));
         }
     }
 }

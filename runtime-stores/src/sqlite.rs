@@ -8,6 +8,7 @@
 
 mod app;
 mod audit;
+mod batches;
 mod books;
 mod columns;
 mod conditions;

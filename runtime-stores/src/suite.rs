@@ -168,6 +168,7 @@ cases! {
         what_rides_along_is_ignored_unless_done: [4] [];
         a_failed_attempt_is_remembered: [4] [];
         settling_twice_is_stale: [2, 4] [];
+        each_of_many_keeps_what_is_its_own: [1, 2, 4] [];
         a_retry_without_a_wait_is_ready_at_once: [4] [];
     }
     keys {
@@ -381,6 +382,7 @@ macro_rules! conformance {
                 what_rides_along_is_ignored_unless_done
                 a_failed_attempt_is_remembered
                 settling_twice_is_stale
+                each_of_many_keeps_what_is_its_own
                 a_retry_without_a_wait_is_ready_at_once
                 the_same_key_is_the_same_task
                 the_same_key_with_other_content_is_an_error

@@ -6,6 +6,6 @@ use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, bench_args: Vec<String>) -> Result<(), Failure> {
     let mut cargo = workspace.cargo();
-    cargo.args(["bench", "--package", "runtime-tests", "--bench", "table", "--"]).args(bench_args);
+    cargo.args(["bench", "--package", "runtime", "--bench", "table", "--"]).args(bench_args);
     step::run("bench", &mut cargo).map(drop)
 }

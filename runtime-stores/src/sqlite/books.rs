@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use runtime_core::lifecycle::LifecycleView;
 use runtime_core::name::FlowKey;
 use runtime_core::store::StateCounts;
-use runtime_core::task::TaskState;
+use runtime_core::task::{Lease, TaskState};
 
 use super::names::NameKind;
 
@@ -27,6 +27,14 @@ pub(super) struct Held {
     /// Whether it has an ordering key.
     pub(super) ordered: bool,
     pub(super) view: LifecycleView,
+}
+
+impl Held {
+    /// Whether this is the lease that was granted.
+    pub(super) fn is_for(&self, lease: Lease) -> bool {
+        self.epoch.unsigned_abs() == lease.epoch.0
+            && self.created_at.unsigned_abs() == lease.task.created_ms()
+    }
 }
 
 /// One queue in figures.

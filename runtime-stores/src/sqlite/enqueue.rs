@@ -19,12 +19,24 @@ pub(super) enum Origin {
     FollowUp,
 }
 
+/// A new task without anything rare, about to be written.
+pub(super) struct PlainRow<'t> {
+    pub(super) row: i64,
+    pub(super) ids: RouteIds,
+    pub(super) rank: i64,
+    pub(super) task: &'t NewTask,
+}
+
 impl Writer<'_> {
     pub(super) fn enqueue(
         &mut self,
         tasks: &[NewTask],
     ) -> Result<Vec<Result<Enqueued, EnqueueError>>, Fault> {
-        tasks.iter().map(|task| self.take_in(task, Origin::Outside)).collect()
+        let mut plain = Vec::with_capacity(tasks.len());
+        let taken = tasks.iter().map(|task| self.take_in(task, Origin::Outside, &mut plain));
+        let answers = taken.collect::<Result<_, _>>()?;
+        self.write_plain(&plain)?;
+        Ok(answers)
     }
 
     pub(super) fn enqueue_whole(
@@ -33,21 +45,25 @@ impl Writer<'_> {
     ) -> Result<Result<Vec<Enqueued>, EnqueueError>, Fault> {
         self.all_or_nothing(|writer| {
             let mut taken = Vec::with_capacity(tasks.len());
+            let mut plain = Vec::new();
             for task in tasks {
-                match writer.take_in(task, Origin::Outside)? {
+                match writer.take_in(task, Origin::Outside, &mut plain)? {
                     Ok(enqueued) => taken.push(enqueued),
                     Err(refused) => return Ok(Err(refused)),
                 }
             }
+            writer.write_plain(&plain)?;
             Ok(writer.write_app_rows(writes)?.map(|()| taken).map_err(EnqueueError::AppWrite))
         })
     }
 
-    /// One task: new, known, or refused.
-    pub(super) fn take_in(
+    /// One task: new, known, or refused. A new one without anything rare is left to the caller, who writes it with others like it: nobody
+    /// who comes in meanwhile could meet it.
+    pub(super) fn take_in<'t>(
         &mut self,
-        task: &NewTask,
+        task: &'t NewTask,
         origin: Origin,
+        plain: &mut Vec<PlainRow<'t>>,
     ) -> Result<Result<Enqueued, EnqueueError>, Fault> {
         if let Err(refused) = content::check(task, &self.limits) {
             return Ok(Err(refused));
@@ -73,7 +89,7 @@ impl Writer<'_> {
         {
             return Ok(Err(refused));
         }
-        let row = self.insert(task, ids)?;
+        let row = self.insert(task, ids, plain)?;
         if let Some((hash, content)) = &key {
             let keep_until = task.unique.keep_until(self.timestamp()?).map(|at| at.as_millisecond());
             self.sql.insert_key.execute((hash, content, row, self.now, keep_until))?;
@@ -81,7 +97,12 @@ impl Writer<'_> {
         Ok(Ok(Enqueued::Accepted { id: self.id(row, self.now)? }))
     }
 
-    fn insert(&mut self, task: &NewTask, ids: RouteIds) -> Result<i64, Fault> {
+    fn insert<'t>(
+        &mut self,
+        task: &'t NewTask,
+        ids: RouteIds,
+        plain: &mut Vec<PlainRow<'t>>,
+    ) -> Result<i64, Fault> {
         let row = self.next_row()?;
         let latest = match task.idempotency_key {
             Some(_) => task.unique.latest(self.timestamp()?),
@@ -106,7 +127,13 @@ impl Writer<'_> {
             || task.trace.is_some()
             || task.correlation_id.is_some()
             || task.causation_id.is_some();
-        let insert = if rare { &mut self.sql.insert_full } else { &mut self.sql.insert_plain };
+        self.books.enter(ids.queue, state);
+        self.books.due_changed |= state == TaskState::Scheduled;
+        if !rare {
+            plain.push(PlainRow { row, ids, rank, task });
+            return Ok(row);
+        }
+        let insert = &mut self.sql.insert_full;
         insert.raw_bind_parameter(1, row)?;
         insert.raw_bind_parameter(2, state.number())?;
         insert.raw_bind_parameter(3, ids.queue)?;
@@ -118,23 +145,19 @@ impl Writer<'_> {
         insert.raw_bind_parameter(9, self.now)?;
         insert.raw_bind_parameter(10, task.payload.as_slice())?;
         insert.raw_bind_parameter(11, rank)?;
-        if rare {
-            insert.raw_bind_parameter(12, run_at)?;
-            insert.raw_bind_parameter(13, task.deadline.map(millis_up))?;
-            insert.raw_bind_parameter(14, task.tenant.as_ref().map(|name| name.as_str()))?;
-            insert.raw_bind_parameter(15, scope)?;
-            insert.raw_bind_parameter(16, task.idempotency_key.as_ref().map(IdempotencyKey::as_str))?;
-            insert.raw_bind_parameter(17, task.trace.as_ref().map(trace_to_text))?;
-            insert.raw_bind_parameter(18, task.correlation_id.as_ref().map(|name| name.as_str()))?;
-            insert.raw_bind_parameter(19, task.causation_id.map(|id| id.to_string()))?;
-            insert.raw_bind_parameter(20, ordering_key)?;
-            insert.raw_bind_parameter(21, held)?;
-            insert.raw_bind_parameter(22, lane.as_ref().map(FlowKey::as_str))?;
-            insert.raw_bind_parameter(23, task.weight.get())?;
-        }
+        insert.raw_bind_parameter(12, run_at)?;
+        insert.raw_bind_parameter(13, task.deadline.map(millis_up))?;
+        insert.raw_bind_parameter(14, task.tenant.as_ref().map(|name| name.as_str()))?;
+        insert.raw_bind_parameter(15, scope)?;
+        insert.raw_bind_parameter(16, task.idempotency_key.as_ref().map(IdempotencyKey::as_str))?;
+        insert.raw_bind_parameter(17, task.trace.as_ref().map(trace_to_text))?;
+        insert.raw_bind_parameter(18, task.correlation_id.as_ref().map(|name| name.as_str()))?;
+        insert.raw_bind_parameter(19, task.causation_id.map(|id| id.to_string()))?;
+        insert.raw_bind_parameter(20, ordering_key)?;
+        insert.raw_bind_parameter(21, held)?;
+        insert.raw_bind_parameter(22, lane.as_ref().map(FlowKey::as_str))?;
+        insert.raw_bind_parameter(23, task.weight.get())?;
         insert.raw_execute()?;
-        self.books.enter(ids.queue, state);
-        self.books.due_changed |= state == TaskState::Scheduled;
         Ok(row)
     }
 }

@@ -71,8 +71,10 @@ impl Writer<'_> {
         }
         let mut granted = Vec::with_capacity(ready.len());
         for task in ready {
-            granted.extend(self.grant(task, None, terms)?);
+            granted.extend(self.admit(task, None, terms)?);
         }
+        let rows: Vec<i64> = granted.iter().map(|leased: &LeasedTask| row_of(leased.lease.task)).collect();
+        self.write_grants(&rows, terms)?;
         Ok(granted)
     }
 
@@ -124,6 +126,21 @@ impl Writer<'_> {
     /// One lease. `None` when the task's deadline has passed, or is too near for a queue that sheds load: it is dead now.
     pub(super) fn grant(
         &mut self,
+        task: Task,
+        lane: Option<&FlowKey>,
+        terms: Terms,
+    ) -> Result<Option<LeasedTask>, Fault> {
+        let row = row_of(task.id);
+        let granted = self.admit(task, lane, terms)?;
+        if granted.is_some() {
+            self.write_grants(&[row], terms)?;
+        }
+        Ok(granted)
+    }
+
+    /// One lease of a ready task of this transaction, all but the row, which the caller writes.
+    fn admit(
+        &mut self,
         mut task: Task,
         lane: Option<&FlowKey>,
         terms: Terms,
@@ -145,9 +162,6 @@ impl Writer<'_> {
             return Ok(None);
         }
         let next = transition(view, LifecycleEvent::Leased).map_err(allowed)?;
-        if self.sql.grant.execute((row, terms.until, next.attempt, terms.instance))? != 1 {
-            return Ok(None);
-        }
         self.books.leave(terms.queue, view.state);
         self.books.enter(terms.queue, next.state);
         if runs_alone(view.crash_count) {
@@ -215,8 +229,8 @@ impl Writer<'_> {
 /// On what terms leases are granted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    instance: i64,
+    pub(super) instance: i64,
     pub(super) queue: i64,
-    until: i64,
+    pub(super) until: i64,
     alone: bool,
 }

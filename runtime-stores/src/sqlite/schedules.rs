@@ -49,12 +49,14 @@ impl Writer<'_> {
                 return Ok(Ok(Fired::Conflict));
             }
             let mut tasks = Vec::with_capacity(firing.tasks.len());
+            let mut plain = Vec::new();
             for task in &firing.tasks {
-                match writer.take_in(task, Origin::Outside)? {
+                match writer.take_in(task, Origin::Outside, &mut plain)? {
                     Ok(enqueued) => tasks.push(enqueued),
                     Err(refused) => return Ok(Err(refused)),
                 }
             }
+            writer.write_plain(&plain)?;
             let mut state = firing.state.clone();
             state.last_task = tasks.last().map(Enqueued::id).or(state.last_task);
             let sql = "UPDATE rt_schedule SET state = ?2 WHERE name = ?1";

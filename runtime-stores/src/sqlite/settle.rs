@@ -21,11 +21,71 @@ pub(super) struct Finish<'a> {
     pub(super) node: Option<i64>,
 }
 
+/// A live task on its way to history.
+pub(super) struct End<'a> {
+    pub(super) row: i64,
+    pub(super) state: TaskState,
+    pub(super) attempt: u32,
+    pub(super) crash_count: u32,
+    /// As JSON. `None` leaves the one before.
+    pub(super) error: Option<String>,
+    pub(super) finish: Finish<'a>,
+}
+
+impl<'a> End<'a> {
+    fn new(row: i64, next: &Transition, finish: Finish<'a>) -> Result<Self, Fault> {
+        let error = next.error.as_ref().map(json).transpose()?;
+        Ok(Self {
+            row,
+            state: next.state,
+            attempt: next.attempt,
+            crash_count: next.crash_count,
+            error,
+            finish,
+        })
+    }
+}
+
 impl Writer<'_> {
     pub(super) fn settle(&mut self, settlements: &[Settlement]) -> Result<Vec<Settled>, Fault> {
-        let settled = settlements.iter().map(|settlement| self.settle_one(settlement)).collect();
+        let mut settled = Vec::with_capacity(settlements.len());
+        let mut ends = Vec::new();
+        for settlement in settlements {
+            match self.simply_done(settlement)? {
+                Some(end) => {
+                    settled.push(Settled::Applied { state: end.state, follow_ups: Vec::new() });
+                    ends.push(end);
+                }
+                None => {
+                    self.write_ends(&ends)?;
+                    ends.clear();
+                    settled.push(self.settle_one(settlement)?);
+                }
+            }
+        }
+        self.write_ends(&ends)?;
         runtime_core::failpoint!("settle_uncommitted");
-        settled
+        Ok(settled)
+    }
+
+    /// The end of an attempt that is done and has nothing to do with any other task or row: it is written together with others like it.
+    /// `None`: it takes the long way.
+    fn simply_done<'s>(&mut self, settlement: &'s Settlement) -> Result<Option<End<'s>>, Fault> {
+        let Outcome::Done { output } = &settlement.outcome else { return Ok(None) };
+        let rides_along = settlement.with.as_ref().is_some_and(|with| !with.is_empty());
+        if rides_along || content::too_large(&settlement.outcome, &self.limits).is_some() {
+            return Ok(None);
+        }
+        let held =
+            self.booked(settlement.lease.task).filter(|held| held.is_for(settlement.lease) && !held.ordered);
+        let Some(standing) = held.map(Standing::of) else { return Ok(None) };
+        let next =
+            transition(standing.view, LifecycleEvent::Ended(&settlement.outcome)).map_err(impossible)?;
+        let row = row_of(settlement.lease.task);
+        let finish = self.finish_of(settlement, output)?;
+        self.let_go(row, &standing);
+        self.note_finished(row, standing.queue, standing.view.state, next.state);
+        End::new(row, &next, finish).map(Some)
     }
 
     fn settle_one(&mut self, settlement: &Settlement) -> Result<Settled, Fault> {
@@ -68,24 +128,14 @@ impl Writer<'_> {
         next: Transition,
         settlement: &Settlement,
     ) -> Result<TaskState, Fault> {
-        let started_at = settlement.started_at.as_millisecond();
-        let took_us = i64::try_from(settlement.took.as_micros()).unwrap_or(i64::MAX);
-        let trace = settlement.trace.as_ref().map(trace_to_text);
-        let node = settlement.node.as_ref().map(|node| self.node(node)).transpose()?;
-        self.books.let_go(row);
-        self.wake_after_alone(standing);
+        self.let_go(row, standing);
         if let Outcome::Done { output } = &settlement.outcome {
-            let finish = Finish {
-                output: Some(output),
-                started_at: Some(started_at),
-                took_us: Some(took_us),
-                trace,
-                node,
-            };
+            let finish = self.finish_of(settlement, output)?;
             self.finish(row, standing.queue, standing.view.state, standing.ordered, &next, finish)?;
             return Ok(next.state);
         }
         if content::is_kept(&settlement.outcome) {
+            let Finish { started_at, took_us, trace, node, .. } = self.finish_of(settlement, &[])?;
             let error = next.error.as_ref().map(json).transpose()?;
             self.sql.insert_attempt.execute((
                 row,
@@ -101,6 +151,22 @@ impl Writer<'_> {
             ))?;
         }
         self.place(row, standing, next)
+    }
+
+    fn finish_of<'s>(&mut self, settlement: &Settlement, output: &'s [u8]) -> Result<Finish<'s>, Fault> {
+        Ok(Finish {
+            output: Some(output),
+            started_at: Some(settlement.started_at.as_millisecond()),
+            took_us: Some(i64::try_from(settlement.took.as_micros()).unwrap_or(i64::MAX)),
+            trace: settlement.trace.as_ref().map(trace_to_text),
+            node: settlement.node.as_ref().map(|node| self.node(node)).transpose()?,
+        })
+    }
+
+    /// A lease ended.
+    fn let_go(&mut self, row: i64, standing: &Standing) {
+        self.books.let_go(row);
+        self.wake_after_alone(standing);
     }
 
     /// Moves a task to where a transition leads, live or finished. A wait of zero is over at once.
@@ -170,31 +236,19 @@ impl Writer<'_> {
         finish: Finish<'_>,
     ) -> Result<(), Fault> {
         let headed_key = if ordered { self.headed_key(row)? } else { None };
-        let error = next.error.as_ref().map(json).transpose()?;
-        let moved = self.sql.finish.execute((
-            row,
-            next.state.number(),
-            self.now,
-            next.attempt,
-            next.crash_count,
-            error,
-            finish.output,
-            finish.started_at,
-            finish.took_us,
-            finish.trace,
-            finish.node,
-        ))?;
-        self.trim_floor = self.trim_floor.min(row - 1);
-        if moved != 1 || self.sql.delete_task.execute([row])? != 1 {
-            return Err(Fault::corrupt(format!("row {row} could not be moved to history")));
-        }
-        self.books.leave(queue, from);
-        self.books.enter(queue, next.state);
-        self.books.drop_suspect(queue, row);
+        self.write_ends(&[End::new(row, next, finish)?])?;
+        self.note_finished(row, queue, from, next.state);
         match headed_key {
             Some(key) => self.head_finished(row, queue, &key, next.state),
             None => Ok(()),
         }
+    }
+
+    fn note_finished(&mut self, row: i64, queue: i64, from: TaskState, to: TaskState) {
+        self.trim_floor = self.trim_floor.min(row - 1);
+        self.books.leave(queue, from);
+        self.books.enter(queue, to);
+        self.books.drop_suspect(queue, row);
     }
 
     /// What rides along with a done attempt.
@@ -205,12 +259,14 @@ impl Writer<'_> {
         with: &SettleWith,
     ) -> Result<Result<Vec<TaskId>, TaskError>, Fault> {
         let mut follow_ups = Vec::with_capacity(with.follow_ups.len());
+        let mut plain = Vec::new();
         for follow_up in &with.follow_ups {
-            match self.take_in(follow_up, Origin::FollowUp)? {
+            match self.take_in(follow_up, Origin::FollowUp, &mut plain)? {
                 Ok(taken) => follow_ups.push(taken.id()),
                 Err(refused) => return Ok(Err(refused.into())),
             }
         }
+        self.write_plain(&plain)?;
         let created_at = i64::try_from(task.created_ms()).unwrap_or(i64::MAX);
         for event in &with.events {
             self.sql.insert_event.execute((row, created_at, self.now, &event.kind, &event.body))?;

@@ -1,4 +1,4 @@
-//! Every statement of the hot path, prepared once at open.
+//! Every statement of the hot path that writes one row, or reads, prepared once at open. Those that write many are [`super::batches`].
 
 use rusqlite::{Connection, Statement};
 
@@ -33,9 +33,6 @@ statements! {
 
     reserve_rows = "UPDATE rt_meta SET value = value + ?1 WHERE key = 'next_row' RETURNING value";
 
-    /// A task without anything rare.
-    insert_plain = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, rank) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     insert_full = "INSERT INTO rt_task (row, state, queue, priority, at, max_attempts, route, schema_version, created_at, payload, rank, \
         run_at, deadline, tenant, scope, idempotency_key, trace, correlation_id, causation_id, ordering_key, held, lane, weight) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
@@ -54,7 +51,6 @@ statements! {
     claimable = concat!("SELECT ", shared_columns!(),
         " FROM rt_task INDEXED BY rt_ready WHERE queue = ?1 AND lane IS NULL AND state = 1 AND held = 0 ORDER BY rank, row LIMIT ?2");
     whole_task = concat!("SELECT ", shared_columns!(), ", held, lane FROM rt_task WHERE row = ?1");
-    grant = "UPDATE rt_task SET state = 2, at = ?2, epoch = epoch + 1, attempt = ?3, holder = ?4 WHERE row = ?1 AND state = 1";
     extend = "UPDATE rt_task SET at = ?3 WHERE row = ?1 AND epoch = ?2 AND state = 2";
     checkpoint = "UPDATE rt_task SET checkpoint = coalesce(?3, checkpoint), progress = coalesce(?4, progress) \
         WHERE row = ?1 AND epoch = ?2 AND state = 2";
@@ -63,14 +59,6 @@ statements! {
         ordering_key IS NOT NULL FROM rt_task WHERE row = ?1";
     finished_standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error, \
         ordering_key IS NOT NULL FROM rt_history WHERE row = ?1";
-    finish = "INSERT INTO rt_history (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
-        schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \
-        causation_id, checkpoint, progress, error, ordering_key, edited, weight, output, started_at, took_us, \
-        attempt_trace, attempt_node) \
-        SELECT row, ?2, queue, priority, ?3, epoch, ?4, max_attempts, ?5, holder, route, schema_version, created_at, payload, run_at, \
-        deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, causation_id, checkpoint, progress, \
-        coalesce(?6, error), ordering_key, edited, weight, ?7, ?8, ?9, ?10, ?11 FROM rt_task WHERE row = ?1";
-    delete_task = "DELETE FROM rt_task WHERE row = ?1";
     /// ?6: how it is held. ?7: milliseconds of one degree of priority.
     revive = "INSERT INTO rt_task (row, state, queue, priority, at, epoch, attempt, max_attempts, crash_count, holder, route, \
         schema_version, created_at, payload, run_at, deadline, approved, tenant, scope, idempotency_key, trace, correlation_id, \

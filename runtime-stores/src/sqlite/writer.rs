@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use super::app::AppGuard;
+use super::batches::Batches;
 use super::books::{Books, Held, millis};
 use super::columns::{moment, state};
 use super::fault::Fault;
@@ -85,7 +86,7 @@ pub(super) struct Standing {
 
 impl Standing {
     /// Of a leased task. What it failed with before is not looked up.
-    fn of(held: &Held) -> Self {
+    pub(super) fn of(held: &Held) -> Self {
         let Held { view, epoch, queue, instance: holder, created_at, ordered, .. } = *held;
         Self { view, epoch, queue, holder, created_at, error: None, ordered }
     }
@@ -119,6 +120,7 @@ pub(super) struct RouteIds {
 pub(super) struct Writer<'c> {
     pub(super) conn: &'c Connection,
     pub(super) sql: Statements<'c>,
+    pub(super) batches: Batches<'c>,
     pub(super) books: Books,
     pub(super) policies: Policies,
     pub(super) loads: Loads,
@@ -166,6 +168,7 @@ impl<'c> Writer<'c> {
             conn.query_row("SELECT value FROM rt_meta WHERE key = 'salt'", [], |row| row.get(0))?;
         Ok(Self {
             sql: Statements::prepare(conn)?,
+            batches: Batches::prepare(conn)?,
             conn,
             books: Books::default(),
             policies: Policies::load(conn)?,
@@ -353,15 +356,15 @@ impl<'c> Writer<'c> {
         rows.next()?.map(Standing::read).transpose()
     }
 
+    /// The lease that this process granted of a task, if any. Nobody else moves a leased task: what the books say is what the file says.
+    pub(super) fn booked(&self, task: TaskId) -> Option<&Held> {
+        if self.sole_owner && task.salt() == self.salt { self.books.held(row_of(task)) } else { None }
+    }
+
     /// The task of a lease, if the lease is the task's live one.
     pub(super) fn leased(&mut self, lease: Lease) -> Result<Option<Standing>, Fault> {
-        if self.sole_owner && lease.task.salt() == self.salt {
-            // Nobody else moves a leased task: what the books say is what the file says.
-            if let Some(held) = self.books.held(row_of(lease.task)) {
-                let fits = held.epoch == epoch_of(lease)
-                    && held.created_at.unsigned_abs() == lease.task.created_ms();
-                return Ok(fits.then(|| Standing::of(held)));
-            }
+        if let Some(held) = self.booked(lease.task) {
+            return Ok(held.is_for(lease).then(|| Standing::of(held)));
         }
         let standing = self.standing(lease.task)?;
         Ok(standing.filter(|standing| {

@@ -167,3 +167,46 @@ pub(super) async fn a_retry_without_a_wait_is_ready_at_once(w: World) {
     assert_eq!(w.settle(lease, retry_after(Duration::ZERO)).await, applied(TaskState::Ready));
     assert_eq!(w.lease_one().await.task.attempt, 2);
 }
+
+/// Stores write many rows in one statement: none may get what belongs to another.
+pub(super) async fn each_of_many_keeps_what_is_its_own(w: World) {
+    let number = |index: usize| u32::try_from(index).unwrap();
+    let is_retried = |index: usize| index % 10 == 3;
+    let tasks: Vec<NewTask> = (0..150)
+        .map(|index| if index % 7 == 0 { keyed(index, &format!("key-{index}")) } else { task(index) })
+        .collect();
+    let ids: Vec<_> =
+        w.store.enqueue(tasks).await.unwrap().into_iter().map(|answer| answer.unwrap().id()).collect();
+
+    let leased = w.lease(150).await;
+    assert_eq!(leased.iter().map(|leased| leased.lease.task).collect::<Vec<_>>(), ids, "in their order");
+    let settlements = leased.iter().enumerate().map(|(index, leased)| {
+        assert_eq!(leased.task.payload, task(number(index)).payload, "{index}");
+        let outcome = if is_retried(index) {
+            retry_after(Duration::from_secs(1))
+        } else {
+            Outcome::Done { output: index.to_string().into_bytes() }
+        };
+        Settlement {
+            took: Duration::from_micros(u64::from(number(index))),
+            ..w.settlement(leased.lease, outcome)
+        }
+    });
+    let settled = w.settle_all(settlements.collect()).await;
+
+    for (index, (id, settled)) in ids.iter().zip(settled).enumerate() {
+        let state = if is_retried(index) { TaskState::Scheduled } else { TaskState::Done };
+        assert_eq!(settled, applied(state), "{index}");
+        let found = w.get(*id).await;
+        assert_eq!((found.state, found.attempt, found.epoch.0), (state, 1, 1), "{index}");
+        assert_eq!(found.payload, task(number(index)).payload, "{index}");
+        assert_eq!(found.output, (!is_retried(index)).then(|| index.to_string().into_bytes()), "{index}");
+        let took: Vec<_> = w.store.attempts(*id).await.unwrap().iter().map(|attempt| attempt.took).collect();
+        assert_eq!(took, [Duration::from_micros(u64::from(number(index)))], "{index}");
+    }
+    assert_eq!(
+        (w.count("work", TaskState::Done).await, w.count("work", TaskState::Scheduled).await),
+        (135, 15)
+    );
+    assert_eq!(w.count("work", TaskState::Leased).await, 0);
+}
