@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -53,15 +54,28 @@ impl BotFolder {
         bot
     }
 
-    /// Writes the configuration; a running bot has read it already.
+    /// Writes the configuration; a running bot has read it already. Replies go into the spool.
     pub fn configure(&self, mailbox: Option<&str>) {
+        let spool = format!("kind = \"spool\"\npath = {:?}", self.path("outgoing"));
+        self.write_config(mailbox, &spool, "");
+    }
+
+    /// The same with replies that leave through a mail server on this machine; `breaker` is the section about the breaker around it.
+    pub fn configure_smtp(&self, server: SocketAddr, breaker: &str) {
+        let smtp = format!(
+            "kind = \"smtp\"\nhost = \"{}\"\nport = {}\ntls = \"none_loopback_only\"",
+            server.ip(),
+            server.port()
+        );
+        self.write_config(None, &smtp, breaker);
+    }
+
+    fn write_config(&self, mailbox: Option<&str>, transport: &str, breaker: &str) {
         let maildir = format!("kind = \"maildir\"\naccount = \"inbox\"\npath = {:?}", self.path("mail"));
         let text = format!(
             "runtime.data_dir = {:?}\nadmin.listen = \"127.0.0.1:0\"\ntelemetry.log_format = \"text\"\n\
-             [app.replies.transport]\nkind = \"spool\"\npath = {:?}\n\
-             [app.mailboxes.inbox]\n{}\n",
+             [app.replies.transport]\n{transport}\n[app.mailboxes.inbox]\n{}\n{breaker}",
             self.path("data"),
-            self.path("outgoing"),
             mailbox.unwrap_or(&maildir),
         );
         fs::write(self.path("bot.toml"), text).expect("a configuration file");
