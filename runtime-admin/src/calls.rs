@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::service::Routes;
 use tower_service::Service;
 
 use crate::peer::Peer;
@@ -38,24 +38,39 @@ pub(crate) struct CallLimits {
     pub(crate) patience: Duration,
 }
 
+/// What answers a call.
+type Services =
+    Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Response<Body>, Infallible>> + Send + Sync>;
+
 /// Every call of every connection goes through here.
 #[derive(Clone)]
 pub(crate) struct Calls {
-    routes: Routes,
+    services: Services,
     limits: CallLimits,
     going_on: Arc<AtomicUsize>,
     request_bytes: Arc<Semaphore>,
 }
 
 impl Calls {
-    pub(crate) fn new(routes: Routes, limits: CallLimits) -> Self {
+    pub(crate) fn new<S>(services: S, limits: CallLimits) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let services: Services = Arc::new(move |request| {
+            let mut services = services.clone();
+            Box::pin(async move { services.call(request).await })
+        });
         let request_bytes = Arc::new(Semaphore::new(limits.request_bytes));
-        Self { routes: routes.prepare(), limits, going_on: Arc::default(), request_bytes }
+        Self { services, limits, going_on: Arc::default(), request_bytes }
     }
 
     /// Answers one call of the peer at `place`. The answer's body may go on for long.
     pub(crate) async fn answer(
-        mut self,
+        self,
         mut request: Request<Incoming>,
         peer: Peer,
         place: Arc<Place>,
@@ -66,13 +81,11 @@ impl Calls {
         }
         let method = request.uri().path().to_owned();
         request.extensions_mut().insert(peer);
-        let request = request.map(|body| RequestBody {
-            body,
-            free: FREE_BYTES,
-            share: self.request_bytes.clone(),
-            call: call.clone(),
+        let request = request.map(|body| {
+            let (share, call) = (self.request_bytes.clone(), call.clone());
+            Body::new(RequestBody { body, free: FREE_BYTES, share, call })
         });
-        let answering = AssertUnwindSafe(async move { self.routes.call(request).await }).catch_unwind();
+        let answering = AssertUnwindSafe(async move { (self.services)(request).await }).catch_unwind();
         Ok(match tokio::time::timeout(self.limits.patience, answering).await {
             Ok(Ok(Ok(answer))) => {
                 answer.map(|body| Body::new(AnswerBody { body, method, broken: false, _call: call }))

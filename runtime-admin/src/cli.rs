@@ -21,7 +21,7 @@ mod workers;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
@@ -45,6 +45,11 @@ pub const CLIENT_CERT_VARIABLE: &str = "RUNTIMECTL_CLIENT_CERT";
 
 /// The variable that names the file of its private key when no flag does.
 pub const CLIENT_KEY_VARIABLE: &str = "RUNTIMECTL_CLIENT_KEY";
+/// The variable that names a file with the token of whoever asks.
+pub const TOKEN_FILE_VARIABLE: &str = "RUNTIMECTL_TOKEN_FILE";
+
+/// The variable that holds the token itself.
+pub const TOKEN_VARIABLE: &str = "RUNTIMECTL_TOKEN";
 
 /// What a run of `runtimectl` touches outside of the tree.
 pub struct Surroundings<'a> {
@@ -54,6 +59,8 @@ pub struct Surroundings<'a> {
     pub stderr: &'a mut dyn Write,
     /// Whether `stdout` is a terminal: colours are for terminals only.
     pub terminal: bool,
+    /// The token of whoever asks, where neither command line nor environment has to say it.
+    pub token: Option<&'a str>,
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// What ages are counted from.
@@ -69,13 +76,18 @@ fn line_from_terminal() -> Option<String> {
     (stdin.is_terminal() && stdin.read_line(&mut line).is_ok()).then_some(line)
 }
 
-/// Runs one command line on the streams and in the environment of this process.
-pub async fn run_here(args: impl IntoIterator<Item = OsString>, clock: &dyn Clock) -> Exit {
+/// Runs one command line on the streams and in the environment of this process; with this token, if there is one.
+pub async fn run_here(
+    args: impl IntoIterator<Item = OsString>,
+    clock: &dyn Clock,
+    token: Option<&str>,
+) -> Exit {
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     let around = Surroundings {
         terminal: stdout.is_terminal(),
         stdout: &mut stdout,
         stderr: &mut stderr,
+        token,
         variable: &|name| std::env::var(name).ok(),
         clock,
         answer: &line_from_terminal,
@@ -85,7 +97,7 @@ pub async fn run_here(args: impl IntoIterator<Item = OsString>, clock: &dyn Cloc
 
 /// Runs one command line, its program name included.
 pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
-    let Surroundings { stdout, stderr, terminal, variable, clock, answer } = around;
+    let Surroundings { stdout, stderr, terminal, token, variable, clock, answer } = around;
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
@@ -106,8 +118,15 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
         .or_else(|| variable(ENDPOINT_VARIABLE))
         .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     let tls = tls_files(&args, &endpoint, variable);
-    let mut output =
-        Output { stdout, stderr, format: args.output, colours, now: clock.now(), endpoint, answer };
+    let token = match token_of(args.token_file.as_deref(), variable) {
+        Ok(named) => token.map(str::to_owned).or(named),
+        Err(failure) => {
+            drop(failure.explain(stderr));
+            return failure.exit();
+        }
+    };
+    let now = clock.now();
+    let mut output = Output { stdout, stderr, format: args.output, colours, now, endpoint, token, answer };
     match carry_out(args, &tls, &mut output).await {
         Ok(exit) => exit,
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
@@ -131,8 +150,26 @@ fn tls_files(args: &Args, endpoint: &str, variable: &dyn Fn(&str) -> Option<Stri
     }
 }
 
+/// The token of whoever asks: never from the command line, which everybody on the machine can read.
+fn token_of(
+    file: Option<&Path>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, Failure> {
+    let named = variable(TOKEN_FILE_VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from);
+    let Some(file) = file.map(Path::to_owned).or(named) else {
+        return Ok(variable(TOKEN_VARIABLE).filter(|token| !token.is_empty()));
+    };
+    let unreadable = |source| Failure::Input { file: file.display().to_string(), source };
+    let text = std::fs::read_to_string(&file).map_err(unreadable)?;
+    Ok(Some(text.trim().to_owned()))
+}
+
 async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Result<Exit, Failure> {
     let client = AdminClient::connect_with(&output.endpoint, tls).await?;
+    let client = match &output.token {
+        Some(token) => client.with_token(token)?,
+        None => client,
+    };
     let client = client.with_timeout(Duration::from_secs(args.timeout_secs.get().into()));
     match args.noun {
         Noun::Tree { path } => tree::show(&path, &client, output).await?,

@@ -1,5 +1,6 @@
 //! The client library: what `runtimectl`, apps and tests use to see and steer a running tree.
 
+mod bearer;
 mod dead_letters;
 mod error;
 mod schedules;
@@ -19,7 +20,7 @@ use runtime_proto::v1::system_service_client::SystemServiceClient;
 use runtime_proto::v1::task_service_client::TaskServiceClient;
 use runtime_proto::v1::tree_service_client::TreeServiceClient;
 use runtime_proto::v1::worker_service_client::WorkerServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Request, Streaming};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -27,6 +28,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response};
 
 pub use error::{ClientError, Refusal};
 pub use tls::ClientTls;
+
+pub(crate) use bearer::{Bearer, Channel};
 
 use crate::convert::{node_name, queue_name, task_name, timestamp, worker_name};
 use crate::server::MAX_MESSAGE_BYTES;
@@ -52,6 +55,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct AdminClient {
     channel: Channel,
+    plain: tonic::transport::Channel,
     timeout: Duration,
 }
 
@@ -85,7 +89,20 @@ impl AdminClient {
             return Err(ClientError::WithoutTls(endpoint.to_owned()));
         }
         let channel = to.connect_timeout(CONNECT_TIMEOUT).connect().await.map_err(refused)?;
-        Ok(Self { channel, timeout: DEFAULT_TIMEOUT })
+        Ok(Self {
+            channel: Channel::new(channel.clone(), Bearer::default()),
+            plain: channel,
+            timeout: DEFAULT_TIMEOUT,
+        })
+    }
+
+    /// Whom each call comes from, from now on: whoever has this token.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidToken`] for a text that cannot stand in a header.
+    pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        let bearer = Bearer::of(token).ok_or(ClientError::InvalidToken)?;
+        Ok(Self { channel: Channel::new(self.plain.clone(), bearer), ..self })
     }
 
     /// How long each call may take from now on; 30 s by default, and never longer than the server allows.

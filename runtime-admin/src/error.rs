@@ -3,6 +3,7 @@
 use std::io;
 
 use runtime_core::error::ErrorCode;
+use runtime_core::store::StoreError;
 
 use crate::certificates::CertificateError;
 use crate::listen::ListenAddress;
@@ -38,6 +39,9 @@ pub enum AdminError {
         #[source]
         source: io::Error,
     },
+    /// The store does not say who may call.
+    #[error("the admin server does not know who may call")]
+    Principals(#[source] StoreError),
     /// What it should say of itself by reflection cannot be read.
     #[error("the admin API cannot be described")]
     Reflection(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -49,6 +53,7 @@ impl AdminError {
         match self {
             Self::Exposed { .. } => ErrorCode::AdminExposed,
             Self::Certificates(error) => error.code(),
+            Self::Principals(error) => error.code(),
             Self::Bind { .. } | Self::TlsOverSocket { .. } => ErrorCode::InvalidConfig,
             Self::Reflection(_) => ErrorCode::Internal,
         }

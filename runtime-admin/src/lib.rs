@@ -7,6 +7,7 @@
 //! The server knows the tree only as [`runtime_core::control::Control`]: it converts, asks, converts back. It listens on a loopback
 //! address or a Unix socket; on an address that others can reach only with TLS, and with callers who show a certificate.
 
+mod auth;
 mod calls;
 mod certificates;
 pub mod cli;
@@ -26,6 +27,9 @@ mod server;
 mod services;
 mod status;
 
+pub use auth::{
+    Access, Authentication, LocalToken, LocalTokenError, MethodRule, method_rule, method_rules, new_token,
+};
 pub use certificates::{CertificateError, CertificateFiles, Certificates, KeySource};
 pub use client::{AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, Refusal};
 pub use error::AdminError;

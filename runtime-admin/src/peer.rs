@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as the connection itself says so.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The other end of a connection. Every request that comes over the connection has it among its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,14 @@ impl Peer {
     /// A peer that showed no certificate.
     pub fn anonymous(address: impl Into<PeerAddress>) -> Self {
         Self { address: address.into(), identity: None }
+    }
+
+    /// The address of its machine; `None` for a Unix socket.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self.address {
+            PeerAddress::Tcp(address) => Some(address.ip().to_canonical()),
+            PeerAddress::Unix { .. } => None,
+        }
     }
 }
 

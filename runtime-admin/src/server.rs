@@ -23,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+use tower_layer::Layer;
 
+use crate::auth::{Access, Authentication, Directory, Gate, GateLayer, RULES};
 use crate::calls::{CallLimits, Calls};
 use crate::certificates::Certificates;
 use crate::connection::{Host, Patience};
@@ -111,27 +113,29 @@ impl AdminServerConfig {
     /// # Errors
     /// [`AdminError::Exposed`] for an address that others can reach, without TLS or without asking who they are;
     /// [`AdminError::TlsOverSocket`].
-    pub fn check(&self) -> Result<(), AdminError> {
-        let missing = match &self.certificates {
-            Some(_) if matches!(self.listen, ListenAddress::Unix(_)) => {
-                return Err(AdminError::TlsOverSocket { address: self.listen.clone() });
+    pub fn check(&self, authentication: Authentication) -> Result<(), AdminError> {
+        let exposed = |missing| Err(AdminError::Exposed { address: self.listen.clone(), missing });
+        match (&self.certificates, &self.listen) {
+            (Some(_), ListenAddress::Unix(_)) => {
+                Err(AdminError::TlsOverSocket { address: self.listen.clone() })
             }
-            _ if self.listen.is_local() => return Ok(()),
-            Some(certificates) if certificates.ask_clients() => return Ok(()),
-            Some(_) => "knowing who calls: name the authorities for clients' certificates",
-            None => "TLS: name a certificate, its key, and the authorities for clients' certificates",
-        };
-        Err(AdminError::Exposed { address: self.listen.clone(), missing })
+            _ if self.listen.is_local() => Ok(()),
+            (None, _) => exposed("TLS: name a certificate and its key"),
+            _ if !authentication.is_required() => {
+                exposed("knowing who calls: set the authentication to required")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// An admin server that does not listen yet.
 ///
 /// ```no_run
-/// # async fn serve(control: std::sync::Arc<dyn runtime_core::control::Control>) -> Result<(), runtime_admin::AdminError> {
+/// # async fn serve(control: std::sync::Arc<dyn runtime_core::control::Control>, access: runtime_admin::Access) -> Result<(), runtime_admin::AdminError> {
 /// use runtime_admin::{AdminServer, AdminServerConfig};
 /// let config = AdminServerConfig::new(std::net::SocketAddr::from(([127, 0, 0, 1], 7070)));
-/// let server = AdminServer { config, control }.bind().await?;
+/// let server = AdminServer { config, control, access }.bind().await?;
 /// println!("listening on {}", server.endpoint());
 /// server.serve(std::future::pending()).await
 /// # }
@@ -141,6 +145,8 @@ pub struct AdminServer {
     pub config: AdminServerConfig,
     /// The door into the tree.
     pub control: Arc<dyn Control>,
+    /// Who may do what, and what is written down of it.
+    pub access: Access,
 }
 
 impl AdminServer {
@@ -149,17 +155,24 @@ impl AdminServer {
     /// # Errors
     /// What [`AdminServerConfig::check`] says, and [`AdminError::Bind`] when the system refuses the address.
     pub async fn bind(self) -> Result<BoundAdminServer, AdminError> {
-        self.config.check()?;
+        self.config.check(self.access.authentication)?;
+        let (access, now) = (&self.access, self.access.clock.now());
+        let directory = Directory::read(Arc::clone(&access.principals), access.authentication, now);
+        let directory = Arc::new(directory.await.map_err(AdminError::Principals)?);
         let bound = Listener::bind(&self.config.listen).await;
         let (listener, address) =
             bound.map_err(|source| AdminError::Bind { address: self.config.listen.clone(), source })?;
-        Ok(BoundAdminServer { server: self, listener, address })
+        if access.authentication == Authentication::Off {
+            tracing::warn!(%address, "the admin API asks nobody who they are: whoever can connect may do anything");
+        }
+        Ok(BoundAdminServer { server: self, directory, listener, address })
     }
 }
 
 /// An admin server that has its address.
 pub struct BoundAdminServer {
     server: AdminServer,
+    directory: Arc<Directory>,
     listener: Listener,
     address: ListenAddress,
 }
@@ -181,8 +194,9 @@ impl BoundAdminServer {
     /// # Errors
     /// [`AdminError::Reflection`], before anything is answered.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), AdminError> {
-        let Self { server: AdminServer { config, control }, listener, .. } = self;
+        let Self { server: AdminServer { config, control, access }, directory, listener, .. } = self;
         let door = Door::new(control, config.request_timeout);
+        let gate = Gate::new(access, directory, RULES, door.clone(), config.request_timeout);
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut routes = services(&door).add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES));
         if config.reflection {
@@ -194,7 +208,7 @@ impl BoundAdminServer {
         let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
         let _cut_when_dropped = cut.clone().drop_guard();
         let host = Arc::new(Host {
-            calls: Calls::new(routes, config.call_limits()),
+            calls: Calls::new(GateLayer(Arc::new(gate)).layer(routes.prepare()), config.call_limits()),
             certificates: config.certificates.clone(),
             patience: config.patience(),
             stopping: stopping.clone(),

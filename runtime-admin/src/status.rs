@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
 use runtime_core::input::Misfit;
@@ -168,6 +169,24 @@ pub(crate) fn no_answer(patience: Duration) -> Status {
 pub(crate) fn broken() -> Status {
     let code = ErrorCode::Internal;
     Status::with_error_details(canonical(code), "the call broke; the log says how", error_info(code))
+}
+
+/// Refused, with a code of the closed list.
+pub(crate) fn refused(code: ErrorCode, what: impl Into<String>) -> Status {
+    Status::with_error_details(canonical(code), what, error_info(code))
+}
+
+/// Refused until then: with when to ask again.
+pub(crate) fn refused_until(
+    code: ErrorCode,
+    what: impl Into<String>,
+    at: Timestamp,
+    now: Timestamp,
+) -> Status {
+    let (what, mut details) = (what.into(), error_info(code));
+    details.set_retry_info(Some(Duration::try_from(at.duration_since(now)).unwrap_or_default()));
+    details.add_quota_failure_violation("requests of a principal", what.clone());
+    Status::with_error_details(canonical(code), what, details)
 }
 
 fn error_info(code: ErrorCode) -> ErrorDetails {

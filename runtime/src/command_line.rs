@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use runtime_actors::AppPlan;
 
+use crate::access::AdminCommand;
 use crate::app::{App, AppConfig};
 use crate::config::{ConfigSources, Loaded, RuntimeConfig, config_example, config_schema};
 use crate::signals::Exit;
@@ -83,6 +84,9 @@ enum Verb {
     /// Looks at workers, and runs one for one scope.
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Lets somebody in to the admin API.
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 impl<A: AppConfig> App<A> {
@@ -103,6 +107,7 @@ impl<A: AppConfig> App<A> {
                 Verb::Run => self.run_until_signal(&line.config),
                 Verb::Config(command) => self.run_config(&line.config, &command),
                 Verb::Worker(command) => self.run_worker(&line.config, &command),
+                Verb::Admin(command) => self.run_admin(&line.config, &command),
             },
             Err(error) => {
                 drop(error.print());

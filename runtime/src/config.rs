@@ -49,8 +49,9 @@ pub use self::problem::{ConfigProblem, ConfigProblems, Origin, ProblemKind};
 pub use self::render::{config_example, config_schema};
 pub use self::secret::{SecretError, SecretRef};
 pub use self::sections::{
-    AdminConfig, AdminTlsConfig, InstanceConfig, LogFilter, LogFormat, NoAppConfig, RuntimeConfig,
-    SourceConfig, StoreConfig, StoreKind, Synchronous, TelemetryConfig, WorkConfig, WorkerConfig,
+    AdminConfig, AdminTlsConfig, AuthenticationKind, InstanceConfig, LogFilter, LogFormat, NoAppConfig,
+    RuntimeConfig, SourceConfig, StoreConfig, StoreKind, Synchronous, TelemetryConfig, WorkConfig,
+    WorkerConfig,
 };
 
 use self::check::{Finding, check};

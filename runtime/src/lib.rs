@@ -46,6 +46,7 @@
 //! }
 //! ```
 
+mod access;
 mod app;
 mod command_line;
 pub mod config;
@@ -58,6 +59,7 @@ pub mod telemetry;
 mod worker;
 mod worker_docs;
 
+pub use access::{AdminCommand, TokenCommand, TokenCreate};
 pub use app::{App, AppConfig, Assembled, Module, Setup, SetupError};
 pub use command_line::{ConfigArgs, ConfigCommand, Words, WorkerCommand, control_runtime};
 pub use duties::{LateWorker, MissingDuty};

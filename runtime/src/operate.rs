@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime_admin::AdminClient;
 use runtime_admin::cli;
+use runtime_admin::{AdminClient, ClientError, new_token};
 use runtime_stores::SystemClock;
 
 use crate::app::{App, AppConfig};
@@ -35,7 +35,7 @@ impl<A: AppConfig> App<A> {
         let Some(runtime) = control_runtime() else { return Exit::StartUp.into() };
         runtime.block_on(async {
             match running_instance(&loaded.runtime.data_dir).await {
-                Some(endpoint) => runtimectl(&endpoint, line).await,
+                Some(endpoint) => runtimectl(&endpoint, line, None).await,
                 None => self.on_a_quiet_tree(loaded, line).await,
             }
         })
@@ -49,11 +49,15 @@ impl<A: AppConfig> App<A> {
             Ok(telemetry) => telemetry,
             Err(error) => return Exit::StartUp.because(&error).into(),
         };
-        let exit = match self.start_tree(&config, &telemetry, true).await {
+        let token = match new_token() {
+            Ok(token) => token,
+            Err(error) => return Exit::StartUp.because(&error).into(),
+        };
+        let exit = match self.start_tree(&config, &telemetry, Some(token.hash())).await {
             Err(error) => Exit::StartUp.because(&error).into(),
             Ok(running) => {
                 let exit = match running.admin_endpoint() {
-                    Some(endpoint) => runtimectl(&endpoint, line).await,
+                    Some(endpoint) => runtimectl(&endpoint, line, Some(token.expose())).await,
                     None => Exit::StartUp.into(),
                 };
                 match running.stop().await {
@@ -73,10 +77,14 @@ impl<A: AppConfig> App<A> {
 async fn running_instance(data_dir: &Path) -> Option<String> {
     let endpoint = std::fs::read_to_string(admin_file(data_dir)).ok()?;
     let client = AdminClient::connect(&endpoint).await.ok()?;
-    client.info().await.ok().map(|_| endpoint)
+    // Whoever refuses is there.
+    match client.info().await {
+        Ok(_) | Err(ClientError::Refused(_)) => Some(endpoint),
+        Err(_) => None,
+    }
 }
 
-async fn runtimectl(endpoint: &str, line: Vec<OsString>) -> ExitCode {
+async fn runtimectl(endpoint: &str, line: Vec<OsString>, token: Option<&str>) -> ExitCode {
     let program = ["runtimectl", "--endpoint", endpoint].map(OsString::from);
-    cli::run_here(program.into_iter().chain(line), &SystemClock).await.into()
+    cli::run_here(program.into_iter().chain(line), &SystemClock, token).await.into()
 }

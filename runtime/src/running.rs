@@ -10,8 +10,10 @@ use runtime_actors::{
     MakeServe, RuntimeCore, RuntimeParts, Serve, StopReport, Timing, WorkPool, default_work_threads,
 };
 use runtime_admin::{
-    AdminError, AdminServer, AdminServerConfig, CertificateFiles, Certificates, KeySource, ListenAddress,
+    Access, AdminError, AdminServer, AdminServerConfig, Authentication, CertificateFiles, Certificates,
+    KeySource, ListenAddress,
 };
+use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
 use runtime_core::control::{CommandError, Control};
 use runtime_core::limits::StoreLimits;
@@ -23,7 +25,7 @@ use runtime_stores::{
 
 use crate::app::{App, AppConfig, Assembled, SetupError};
 use crate::config::{
-    AdminConfig, AdminTlsConfig, RuntimeConfig, SecretRef, StoreConfig, StoreKind, Synchronous,
+    AdminConfig, AdminTlsConfig, RuntimeConfig, SecretError, SecretRef, StoreConfig, StoreKind, Synchronous,
 };
 use crate::signals::{Exit, Signal, Signals};
 use crate::telemetry::{Identity, Telemetry, TelemetryError, TelemetryGuard};
@@ -58,6 +60,13 @@ pub enum StartError {
     /// The admin server cannot be served like this.
     #[error("{}: the admin server cannot be served", .0.code())]
     Admin(#[from] AdminError),
+    /// The token that the configuration names cannot be had.
+    #[error("the admin API's first token cannot be had")]
+    BootstrapToken {
+        /// Why.
+        #[source]
+        source: SecretError,
+    },
     /// The tree did not come up.
     #[error("{}: the tree did not start", .0.code)]
     Tree(#[source] CommandError),
@@ -86,7 +95,7 @@ impl<A: AppConfig> App<A> {
         config: &RuntimeConfig<A>,
         telemetry: &TelemetryGuard,
     ) -> Result<Running, StartError> {
-        self.start_tree(config, telemetry, false).await
+        self.start_tree(config, telemetry, None).await
     }
 
     /// Opens the store alone, with the app's tables: for bulk work that needs no tree. The embedded store has one owner, so this is
@@ -100,25 +109,32 @@ impl<A: AppConfig> App<A> {
         Ok(open_migrated(config, &self.assemble(config)?, &instance, &clock).await?.0)
     }
 
-    /// As [`App::start`]; when `quiet`, nothing of the app moves by itself.
+    /// As [`App::start`]; when `quiet`, nothing of the app moves by itself, and nobody but the bearer of this token is let in besides those
+    /// whom the store knows.
     pub(crate) async fn start_tree(
         &self,
         config: &RuntimeConfig<A>,
         telemetry: &TelemetryGuard,
-        quiet: bool,
+        quiet: Option<TokenHash>,
     ) -> Result<Running, StartError> {
         let assembled = self.assemble(config)?;
         let data_dir = config.runtime.data_dir.clone();
         let instance = config.runtime.instance.clone().unwrap_or_else(|| made_up(self));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let admin_config = config.admin.enabled.then(|| admin_server(&config.admin, &clock)).transpose()?;
+        let authentication = match quiet {
+            Some(_) => Authentication::Required { bootstrap: quiet },
+            None => config.admin.authentication()?,
+        };
+        let admin_config =
+            config.admin.enabled.then(|| admin_server(&config.admin, authentication, &clock)).transpose()?;
         let (store, store_name) = open_migrated(config, &assembled, &instance, &clock).await?;
         let plan = assembled.plan;
         let threads = config.work.threads.unwrap_or_else(default_work_threads);
         let admin = Arc::new(OnceLock::new());
         let admin_file = admin_file(&data_dir);
         let certificates = admin_config.as_ref().and_then(|admin| admin.certificates.clone());
-        let serve = admin_config.map(|config| serve_admin(config, admin.clone(), admin_file.clone()));
+        let access = config.admin.access(authentication, &store, &clock);
+        let serve = admin_config.map(|config| serve_admin(config, access, admin.clone(), admin_file.clone()));
         let core = RuntimeCore::new(RuntimeParts {
             store: store.clone(),
             store_name: store_name.to_owned(),
@@ -130,7 +146,7 @@ impl<A: AppConfig> App<A> {
             timing: Timing { grace: Duration::from_secs(config.runtime.grace_secs), ..Timing::default() },
             apps: vec![plan],
             admin: serve,
-            quiet,
+            quiet: quiet.is_some(),
         })
         .await
         .map_err(StartError::Tree)?;
@@ -275,6 +291,8 @@ impl StoreConfig {
             keep_dead_for: days(self.dead_letter_retention_days),
             keep_dead_at_most: self.dead_letters_at_most,
             keep_keys_for: days(self.key_retention_days),
+            keep_audit_for: days(self.audit_retention_days),
+            keep_audit_at_most: self.audit_entries_at_most,
             ..Retention::default()
         }
     }
@@ -339,7 +357,11 @@ fn open_store(
 }
 
 /// How the admin server is served: checked before anything is started.
-fn admin_server(config: &AdminConfig, clock: &Arc<dyn Clock>) -> Result<AdminServerConfig, AdminError> {
+fn admin_server(
+    config: &AdminConfig,
+    authentication: Authentication,
+    clock: &Arc<dyn Clock>,
+) -> Result<AdminServerConfig, AdminError> {
     let files = config.tls.as_ref().map(AdminTlsConfig::files);
     let certificates = files.map(|files| Certificates::load(files, clock.clone())).transpose()?;
     let server = AdminServerConfig {
@@ -347,7 +369,7 @@ fn admin_server(config: &AdminConfig, clock: &Arc<dyn Clock>) -> Result<AdminSer
         reflection: config.reflection,
         ..AdminServerConfig::new(config.listen.clone())
     };
-    server.check()?;
+    server.check(authentication)?;
     Ok(server)
 }
 
@@ -362,16 +384,16 @@ impl AdminTlsConfig {
 }
 
 /// The admin server as the tree's node runs it: bind, note the address where sub-commands find it, serve.
-fn serve_admin(config: AdminServerConfig, address: AdminListens, file: PathBuf) -> MakeServe {
+fn serve_admin(config: AdminServerConfig, access: Access, address: AdminListens, file: PathBuf) -> MakeServe {
     Box::new(move |control| -> Serve {
         Arc::new(move |mut serving| {
             let (control, mut config) = (control.clone(), config.clone());
-            let (address, file) = (address.clone(), file.clone());
+            let (access, address, file) = (access.clone(), address.clone(), file.clone());
             Box::pin(async move {
                 // A restarted node takes the port it had.
                 config.listen = address.get().unwrap_or(&config.listen).clone();
                 let told = |error: AdminError| format!("{}: {}", error.code(), with_causes(&error));
-                let bound = AdminServer { config, control }.bind().await.map_err(told)?;
+                let bound = AdminServer { config, control, access }.bind().await.map_err(told)?;
                 address.get_or_init(|| bound.address().clone());
                 let endpoint = bound.endpoint();
                 // Plain addresses stand there as they are.

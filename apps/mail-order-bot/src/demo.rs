@@ -212,7 +212,7 @@ fn outcome(task: &Task) -> String {
 /// The tree as `runtimectl tree` shows it.
 async fn print_tree(admin: SocketAddr) -> Result<(), DemoError> {
     let arguments = ["runtimectl", "--endpoint", &admin.to_string(), "tree"].map(OsString::from);
-    match cli::run_here(arguments, &SystemClock).await {
+    match cli::run_here(arguments, &SystemClock, None).await {
         cli::Exit::Ok => Ok(()),
         _ => Err("the tree cannot be shown".into()),
     }

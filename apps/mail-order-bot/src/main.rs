@@ -11,7 +11,7 @@ use mail_order_bot::module::{APP, MailOrders};
 use mail_order_bot::orders::{lines, lines_table, orders, orders_table};
 use runtime::signals::Exit;
 use runtime::stores::SqliteReader;
-use runtime::{App, ConfigArgs, ConfigCommand, WorkerCommand};
+use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand};
 
 /// Turns order mails into orders.
 #[derive(Debug, Parser)]
@@ -42,6 +42,9 @@ enum Verb {
     /// Looks at workers, and runs one for one scope.
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Lets somebody in to the admin API.
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Run => app.run_until_signal(&line.config),
         Verb::Config(command) => app.run_config(&line.config, &command),
         Verb::Worker(command) => app.run_worker(&line.config, &command),
+        Verb::Admin(command) => app.run_admin(&line.config, &command),
         Verb::Orders(command) => look(&app, &line.config, &command).into(),
         Verb::Demo { dir } => match dir.map_or_else(fresh_folder, Ok) {
             Ok(folder) => demo(&app, &line.config, &folder).into(),

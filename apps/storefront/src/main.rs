@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::signals::Exit;
-use runtime::{App, ConfigArgs, ConfigCommand, WorkerCommand};
+use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand};
 use storefront::config::StorefrontConfig;
 use storefront::data::{ImportCommand, import};
 use storefront::demo::{Demo, DemoSize, demo, fresh_folder};
@@ -50,6 +50,9 @@ enum Verb {
     /// Looks at workers, and runs one for one scope.
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Lets somebody in to the admin API.
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Import(command) => import(&app, &line.config, &command).into(),
         Verb::Config(command) => app.run_config(&line.config, &command),
         Verb::Worker(command) => app.run_worker(&line.config, &command),
+        Verb::Admin(command) => app.run_admin(&line.config, &command),
         Verb::Demo { dir, size, seed, seconds } => match dir.map_or_else(fresh_folder, Ok) {
             Ok(folder) => demo(&app, &line.config, &folder, &Demo { size, seed, seconds }).into(),
             Err(error) => Exit::StartUp.because(&error).into(),

@@ -18,5 +18,5 @@ impl Clock for MachineClock {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    cli::run_here(std::env::args_os(), &MachineClock).await.into()
+    cli::run_here(std::env::args_os(), &MachineClock, None).await.into()
 }

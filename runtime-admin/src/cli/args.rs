@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// Admin server [default: http://127.0.0.1:7070]
     #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
     pub(super) endpoint: Option<String>,
+    /// File with a token [env: RUNTIMECTL_TOKEN_FILE]
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    pub(super) token_file: Option<PathBuf>,
     /// Authorities to trust instead of the machine's, a PEM file
     #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     pub(super) ca: Option<PathBuf>,
@@ -66,7 +69,8 @@ precondition, 5 not permitted, 6 cannot connect, 7 deadline, 8 partial,
 
 Environment: RUNTIMECTL_ENDPOINT names the admin server when --endpoint does
 not; RUNTIMECTL_CA, RUNTIMECTL_CLIENT_CERT and RUNTIMECTL_CLIENT_KEY name the
-files for TLS when no flag does; NO_COLOR turns colours off.";
+files for TLS when no flag does; RUNTIMECTL_TOKEN_FILE names a file with a
+token, RUNTIMECTL_TOKEN holds one; NO_COLOR turns colours off.";
 
 const FILTER_HELP: &str = "\
 A filter joins comparisons by AND. field=value is equality, field:value a

@@ -86,9 +86,10 @@ impl Failure {
 
 fn exit_of(error: &ClientError) -> Exit {
     match error {
-        ClientError::InvalidEndpoint(_) | ClientError::WithoutTls(_) | ClientError::File { .. } => {
-            Exit::Usage
-        }
+        ClientError::InvalidEndpoint(_)
+        | ClientError::InvalidToken
+        | ClientError::WithoutTls(_)
+        | ClientError::File { .. } => Exit::Usage,
         ClientError::Connect { .. } | ClientError::ConnectionLost(_) => Exit::CannotConnect,
         ClientError::DeadlineExceeded => Exit::Deadline,
         ClientError::Incomplete(_) => Exit::Unexpected,

@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_message_keeps_its_field_names_and_order_and_says_what_is_zero() {
         let stats = v1::QueueStats { live: u64::from(u32::MAX) + 1, ..Default::default() };
-        assert_eq!(line(&stats), r#"{"live":4294967296,"capacity":0}"#);
-        assert_eq!(pretty(&stats).lines().count(), 4);
+        assert_eq!(line(&stats), r#"{"live":4294967296,"capacity":0,"shed":0}"#);
+        assert_eq!(pretty(&stats).lines().count(), 5);
     }
 }

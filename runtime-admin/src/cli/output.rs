@@ -18,6 +18,8 @@ pub(super) struct Output<'a> {
     pub(super) colours: bool,
     pub(super) now: Timestamp,
     pub(super) endpoint: String,
+    /// Of whoever asks.
+    pub(super) token: Option<String>,
     pub(super) answer: &'a dyn Fn() -> Option<String>,
 }
 

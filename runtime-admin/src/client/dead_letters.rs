@@ -2,9 +2,8 @@
 
 use runtime_proto::v1;
 use runtime_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
-use tonic::transport::Channel;
 
-use super::{AdminClient, ClientError, newest, to_the_end};
+use super::{AdminClient, Channel, ClientError, newest, to_the_end};
 use crate::server::MAX_MESSAGE_BYTES;
 
 impl AdminClient {

@@ -15,6 +15,9 @@ pub enum ClientError {
     /// The endpoint is no address.
     #[error("{0:?} is not an endpoint: expected http://host:port, https://host:port or unix:PATH")]
     InvalidEndpoint(String),
+    /// The token holds what no token holds. It is not repeated.
+    #[error("the token is no token")]
+    InvalidToken,
     /// Nobody answers there.
     #[error("cannot connect to {endpoint}")]
     Connect {
@@ -73,6 +76,7 @@ impl ClientError {
             Self::Refused(refusal) => refusal.code,
             Self::DeadlineExceeded => Some(ErrorCode::NoAnswer),
             Self::InvalidEndpoint(_) | Self::WithoutTls(_) => Some(ErrorCode::InvalidArgument),
+            Self::InvalidToken => Some(ErrorCode::Unauthenticated),
             Self::File { .. } => Some(ErrorCode::CertificateUnusable),
             Self::Connect { .. } | Self::ConnectionLost(_) | Self::Incomplete(_) => None,
         }

@@ -4,9 +4,8 @@ use jiff::Timestamp;
 use runtime_core::name::ScheduleName;
 use runtime_proto::v1;
 use runtime_proto::v1::schedule_service_client::ScheduleServiceClient;
-use tonic::transport::Channel;
 
-use super::{AdminClient, ClientError, present};
+use super::{AdminClient, Channel, ClientError, present};
 use crate::convert::{schedule_name, timestamp};
 use crate::server::MAX_MESSAGE_BYTES;
 

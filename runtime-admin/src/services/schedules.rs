@@ -9,6 +9,7 @@ use runtime_proto::v1::schedule_service_server::ScheduleService;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use crate::auth::Caller;
 use crate::convert;
 use crate::door::Door;
 use crate::page::page_of;
@@ -16,9 +17,6 @@ use crate::status::{Resource, invalid};
 
 /// Ticks of a preview when nothing is asked, and at most.
 const PREVIEW: (usize, usize) = (10, 1_000);
-
-/// Who pauses, as long as callers do not say who they are.
-const OPERATOR: &str = "operator";
 
 /// What makes tasks at times.
 pub(crate) struct Schedules(pub(crate) Door);
@@ -90,7 +88,7 @@ impl ScheduleService for Schedules {
         if reason.trim().is_empty() {
             return Err(invalid("reason", "is required: whoever finds the schedule paused will ask"));
         }
-        let by = OPERATOR.to_owned();
+        let by = Caller::of(&request)?.principal.name.to_string();
         let make = |reply| ScheduleCommand::Pause { name, reason, by, reply };
         let view = self.ask(request.metadata(), &about, make).await?;
         Ok(Response::new(v1::PauseScheduleResponse { schedule: Some(convert::schedule(&view)) }))

@@ -44,6 +44,7 @@ async fn run_answering(
         stdout: &mut stdout,
         stderr: &mut stderr,
         terminal,
+        token: None,
         variable: &variable,
         clock: &StoppedClock,
         answer: &|| answer.map(str::to_owned),

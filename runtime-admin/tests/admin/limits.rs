@@ -18,14 +18,14 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use crate::control::{InMemoryControl, Mood};
-use crate::world::{config, setup, setup_with};
+use crate::world::{config, open_access, setup, setup_with};
 
 #[tokio::test]
 async fn an_address_that_others_reach_needs_tls_and_known_callers() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7070", "[::ffff:192.0.2.1]:7070", "[2001:db8::1]:7070"]
     {
         let config = AdminServerConfig::new(address.parse::<SocketAddr>().unwrap());
-        let server = AdminServer { config, control: Arc::new(InMemoryControl::new()) };
+        let server = AdminServer { config, control: Arc::new(InMemoryControl::new()), access: open_access() };
         let error = server.bind().await.err().expect("refused");
         assert!(matches!(error, AdminError::Exposed { .. }), "{address}: {error}");
         assert_eq!(error.code(), ErrorCode::AdminExposed);
@@ -37,7 +37,7 @@ async fn an_address_that_others_reach_needs_tls_and_known_callers() {
 async fn a_taken_address_is_an_error_with_its_cause() {
     let served = setup().await;
     let config = AdminServerConfig::new(served.address);
-    let server = AdminServer { config, control: Arc::new(InMemoryControl::new()) };
+    let server = AdminServer { config, control: Arc::new(InMemoryControl::new()), access: open_access() };
     let error = server.bind().await.err().expect("refused");
     let AdminError::Bind { address, source } = error else { panic!("{error}") };
     assert_eq!((address, source.kind()), (served.address.into(), std::io::ErrorKind::AddrInUse));

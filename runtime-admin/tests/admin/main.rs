@@ -1,11 +1,13 @@
 //! The admin plane over a real loopback connection with the real client, in front of a tree held in memory.
 
 mod api;
+mod auth;
 mod authority;
 mod cli;
 mod control;
 mod health;
 mod limits;
+mod raw;
 mod schedules;
 mod tls;
 mod world;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_admin::{
-    AdminClient, AdminError, AdminServerConfig, CertificateError, CertificateFiles, Certificates,
-    ClientError, ClientTls, KeySource, ListenAddress,
+    AdminClient, AdminError, AdminServerConfig, Authentication, CertificateError, CertificateFiles,
+    Certificates, ClientError, ClientTls, KeySource, ListenAddress,
 };
 use runtime_core::error::ErrorCode;
 use tonic::transport::Endpoint;
@@ -73,7 +73,7 @@ async fn a_client_certificate_that_has_ended_opens_nothing() {
 }
 
 #[tokio::test]
-async fn an_address_that_others_reach_is_served_with_tls_and_an_authority_for_clients() {
+async fn an_address_that_others_reach_is_served_with_tls_and_authentication() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "authority");
     let open = |clients: Option<&Authority>| {
@@ -81,13 +81,16 @@ async fn an_address_that_others_reach_is_served_with_tls_and_an_authority_for_cl
         let address: SocketAddr = "0.0.0.0:0".parse().unwrap();
         AdminServerConfig { certificates: Some(certificates), ..AdminServerConfig::new(address) }
     };
-    open(Some(&authority)).check().unwrap();
-    let error = open(None).check().unwrap_err();
-    assert_eq!(error.code(), ErrorCode::AdminExposed);
-    assert!(error.to_string().contains("who calls"), "{error}");
+    let required = Authentication::Required { bootstrap: None };
+    for clients in [None, Some(&authority)] {
+        open(clients).check(required).unwrap();
+        let error = open(clients).check(Authentication::Off).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::AdminExposed);
+        assert!(error.to_string().contains("who calls"), "{error}");
+    }
 
     let socket = AdminServerConfig { listen: "unix:admin.sock".parse().unwrap(), ..open(Some(&authority)) };
-    assert!(matches!(socket.check(), Err(AdminError::TlsOverSocket { .. })));
+    assert!(matches!(socket.check(required), Err(AdminError::TlsOverSocket { .. })));
 }
 
 #[test]

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{PrincipalName, TokenName};
 
-const PREFIX: &str = "rt_";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
@@ -92,12 +91,16 @@ pub struct TokenText {
 impl TokenText {
     /// How many bytes of chance a token is made of.
     pub const CHANCE: usize = ID_BYTES + SECRET_BYTES;
+    /// What every token begins with.
+    pub const PREFIX: &str = "rt_";
+    /// Bytes of a token's text.
+    pub const LENGTH: usize = Self::PREFIX.len() + 2 * Self::CHANCE + 1;
 
     /// A token of these bytes, which nobody must be able to guess.
     pub fn of_chance(chance: [u8; Self::CHANCE]) -> Self {
         let (id, secret) = chance.split_at(ID_BYTES);
         let id = TokenId(hex(id).into());
-        Self { text: format!("{PREFIX}{id}_{}", hex(secret)).into(), id }
+        Self { text: format!("{}{id}_{}", Self::PREFIX, hex(secret)).into(), id }
     }
 
     /// What it is found by.
@@ -120,7 +123,7 @@ impl FromStr for TokenText {
     type Err = TokenRefused;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
+        let parts = text.strip_prefix(Self::PREFIX).and_then(|rest| rest.split_once('_'));
         let (id, secret) = parts.ok_or(TokenRefused::Malformed)?;
         if !is_hex(secret, SECRET_BYTES) {
             return Err(TokenRefused::Malformed);
@@ -131,7 +134,7 @@ impl FromStr for TokenText {
 
 impl fmt::Debug for TokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}_…", self.id)
+        write!(f, "{}{}_…", Self::PREFIX, self.id)
     }
 }
 

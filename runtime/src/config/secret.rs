@@ -111,6 +111,14 @@ pub enum SecretError {
         /// The variable.
         variable: String,
     },
+    /// Whoever guesses could find it.
+    #[error("secret {reference} is too short: it needs {least} bytes")]
+    TooShort {
+        /// The reference.
+        reference: String,
+        /// Bytes that it needs.
+        least: usize,
+    },
     /// There is nothing but line breaks.
     #[error("secret {reference} is empty")]
     Empty {

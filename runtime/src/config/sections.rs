@@ -95,6 +95,10 @@ pub struct StoreConfig {
     pub dead_letter_retention_days: u32,
     /// Most dead tasks that are kept; those created first go first.
     pub dead_letters_at_most: u64,
+    /// How long the audit log keeps an entry, in days.
+    pub audit_retention_days: u32,
+    /// Most mutations, and most denials, that the audit log keeps; the oldest go first.
+    pub audit_entries_at_most: u64,
     /// Most live tasks of one queue that are taken from outside; beyond it enqueueing is refused.
     pub queue_capacity: NonZeroU64,
     /// Largest payload, output or checkpoint of one task, in bytes.
@@ -111,6 +115,8 @@ impl Default for StoreConfig {
             key_retention_days: 30,
             dead_letter_retention_days: 30,
             dead_letters_at_most: 100_000,
+            audit_retention_days: 365,
+            audit_entries_at_most: 1_000_000,
             queue_capacity: const { NonZeroU64::new(10_000_000).expect("not zero") },
             max_payload_bytes: const { NonZeroUsize::new(1024 * 1024).expect("not zero") },
         }
@@ -144,7 +150,7 @@ pub struct AdminConfig {
     /// Whether it is served at all.
     pub enabled: bool,
     /// The address it listens on; port 0 takes a free one. A Unix socket is open to the user of the process alone. An address that others can
-    /// reach needs `tls` with `client_ca`.
+    /// reach needs `tls` and `authentication`.
     #[schemars(with = "String")]
     #[schemars(extend("x-expected" = "an IP address with a port, such as \"127.0.0.1:7070\", or \"unix:PATH\""))]
     pub listen: ListenAddress,
@@ -152,6 +158,27 @@ pub struct AdminConfig {
     pub reflection: bool,
     /// With what it speaks TLS. The files are read again when they change; a new set is taken when all of it fits together.
     pub tls: Option<AdminTlsConfig>,
+    /// Whether callers have to say who they are.
+    pub authentication: AuthenticationKind,
+    /// A token whose bearer may do anything, of at least 32 bytes: a way in while there are no principals. Take it away once there are.
+    #[schemars(example = &"file:/run/secrets/admin-token")]
+    pub bootstrap_token: Option<SecretRef>,
+    /// How often one principal may call in a second, with authentication.
+    #[schemars(range(max = 1_000_000))]
+    pub requests_per_sec: NonZeroU32,
+    /// How often one principal may call at once after a pause, with authentication.
+    #[schemars(range(max = 1_000_000))]
+    pub requests_at_once: NonZeroU32,
+}
+
+/// Whether callers of the admin API have to say who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthenticationKind {
+    /// No: everybody on the machine may do anything. On a loopback address only.
+    Off,
+    /// By a token, or by a certificate.
+    Required,
 }
 
 impl Default for AdminConfig {
@@ -161,6 +188,10 @@ impl Default for AdminConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)).into(),
             reflection: false,
             tls: None,
+            authentication: AuthenticationKind::Off,
+            bootstrap_token: None,
+            requests_per_sec: const { NonZeroU32::new(200).expect("not zero") },
+            requests_at_once: const { NonZeroU32::new(400).expect("not zero") },
         }
     }
 }

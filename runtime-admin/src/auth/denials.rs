@@ -1,0 +1,89 @@
+//! Denials are written down, each before its answer. Whoever is denied more often than anybody can read is counted instead, and the count
+//! goes with its next entry: so a flood of wrong tokens cannot fill the log, nor keep the store from its work.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use runtime_core::audit::{AuditKind, AuditOutcome, AuditSubject};
+use runtime_core::flow::RateLimit;
+use runtime_core::name::PrincipalName;
+use runtime_core::store::AuditLog;
+
+use super::rates::Rates;
+
+/// Denials of one peer or principal that are written: so many at once, and so many a second after that.
+const AT_ONCE: u32 = 100;
+const A_SECOND: u32 = 10;
+
+/// Denials of everybody that are written in a second.
+const OF_ALL: u32 = 200;
+
+/// Peers whose unwritten denials are counted apart; those of all others go together.
+const COUNTED_APART: usize = 1_024;
+
+/// Who is denied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Denied {
+    /// Somebody unknown, at this address.
+    Peer(Option<IpAddr>),
+    /// A principal.
+    Principal(PrincipalName),
+}
+
+/// Writes denials down.
+pub(super) struct Denials {
+    audit: Arc<dyn AuditLog>,
+    each: Rates<Denied>,
+    all: Rates<()>,
+    unwritten: Mutex<HashMap<Denied, u64>>,
+}
+
+impl Denials {
+    pub(super) fn new(audit: Arc<dyn AuditLog>) -> Self {
+        let limit = |a_second: u32, at_once: u32| {
+            let [tokens, burst] = [a_second, at_once].map(|n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN));
+            RateLimit::new(tokens, Duration::from_secs(1), burst).expect("a rate that can be kept")
+        };
+        Self {
+            audit,
+            each: Rates::new(limit(A_SECOND, AT_ONCE)),
+            all: Rates::new(limit(OF_ALL, OF_ALL)),
+            unwritten: Mutex::default(),
+        }
+    }
+
+    /// Writes a denial, or counts it. A denial stays one, whether or not it could be written.
+    pub(super) async fn write(
+        &self,
+        whom: Denied,
+        subject: AuditSubject,
+        outcome: AuditOutcome,
+        now: Timestamp,
+    ) {
+        let may_write = self.each.take(whom.clone(), now).is_ok() && self.all.take((), now).is_ok();
+        if !may_write {
+            self.count(whom);
+            return;
+        }
+        let unwritten = self.take_count(&whom);
+        let subject = AuditSubject { kind: AuditKind::Denial, unwritten, ..subject };
+        if let Err(error) = self.audit.write_denial(subject, outcome).await {
+            tracing::error!(error_code = %error.code(), %error, "a denial could not be written to the audit log");
+        }
+    }
+
+    fn count(&self, whom: Denied) {
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        let apart = unwritten.len() < COUNTED_APART || unwritten.contains_key(&whom);
+        *unwritten.entry(if apart { whom } else { Denied::Peer(None) }).or_default() += 1;
+    }
+
+    fn take_count(&self, whom: &Denied) -> u64 {
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        unwritten.remove(whom).unwrap_or(0) + unwritten.remove(&Denied::Peer(None)).unwrap_or(0)
+    }
+}

@@ -1,0 +1,126 @@
+//! Who is known: principals and tokens as they were last read. There are few, so all of them are kept at hand, and nobody who calls waits
+//! for the store.
+//!
+//! Whoever changes one has this read again before the change is answered, so a token that was revoked opens nothing from then on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use runtime_core::access::{Principal, PrincipalKind, Token, TokenHash, TokenId, TokenRefused, TokenText};
+use runtime_core::name::PrincipalName;
+use runtime_core::store::{Principals, StoreError};
+
+use super::Authentication;
+use super::caller::Caller;
+use crate::peer::PeerIdentity;
+
+/// Who everybody is where nobody is asked. No stored principal has this name.
+pub(crate) const LOCAL: &str = "local";
+/// Who bears the token that the configuration names. No stored principal has this name.
+pub(crate) const BOOTSTRAP: &str = "bootstrap";
+
+/// Who is known.
+pub(crate) struct Directory {
+    store: Arc<dyn Principals>,
+    local: Arc<Principal>,
+    bootstrap: Option<(TokenHash, Arc<Principal>)>,
+    known: RwLock<Known>,
+    /// One reads at a time: what was read first is not written last.
+    reading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    principals: BTreeMap<PrincipalName, Arc<Principal>>,
+    tokens: HashMap<TokenId, Token>,
+}
+
+impl Directory {
+    /// Reads who is known.
+    ///
+    /// # Errors
+    /// What kept the store from saying so.
+    pub(crate) async fn read(
+        store: Arc<dyn Principals>,
+        authentication: Authentication,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let almighty = |name: &str| {
+            let name = name.parse().expect("a name of ours is a name");
+            Arc::new(Principal::almighty(name, PrincipalKind::Service, now))
+        };
+        let bootstrap = match authentication {
+            Authentication::Off => None,
+            Authentication::Required { bootstrap } => bootstrap.map(|hash| (hash, almighty(BOOTSTRAP))),
+        };
+        let directory = Self {
+            store,
+            local: almighty(LOCAL),
+            bootstrap,
+            known: RwLock::default(),
+            reading: Default::default(),
+        };
+        directory.refresh().await?;
+        Ok(directory)
+    }
+
+    /// Reads again.
+    ///
+    /// # Errors
+    /// What kept the store from saying who is known; what was known before stays.
+    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
+        let _reading = self.reading.lock().await;
+        let principals = self.store.principals().await?;
+        let tokens = self.store.tokens().await?;
+        let known = Known {
+            principals: principals
+                .into_iter()
+                .map(|stored| (stored.principal.name.clone(), Arc::new(stored.principal)))
+                .collect(),
+            tokens: tokens.into_iter().map(|token| (token.id.clone(), token)).collect(),
+        };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
+    /// Who everybody is where nobody is asked.
+    pub(crate) fn local(&self) -> Caller {
+        Caller { principal: Arc::clone(&self.local), token: None }
+    }
+
+    /// Who bears this token.
+    pub(crate) fn by_token(&self, text: &str, now: Timestamp) -> Result<Caller, TokenRefused> {
+        if let Some((hash, principal)) = &self.bootstrap
+            && *hash == TokenHash::of(text)
+        {
+            return Ok(Caller { principal: Arc::clone(principal), token: None });
+        }
+        let text: TokenText = text.parse()?;
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let token = known.tokens.get(text.id()).ok_or(TokenRefused::Unknown)?;
+        token.opened_by(&text, now)?;
+        let principal = known.principals.get(&token.principal).ok_or(TokenRefused::Unknown)?;
+        if principal.disabled {
+            return Err(TokenRefused::Disabled);
+        }
+        Ok(Caller { principal: Arc::clone(principal), token: Some(token.id.clone()) })
+    }
+
+    /// Who is known by this certificate. A certificate that several principals claim belongs to none of them.
+    pub(crate) fn by_certificate(&self, identity: &PeerIdentity) -> Option<Caller> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let names = |certificate: &String| {
+            !certificate.is_empty()
+                && (*certificate == identity.subject || identity.names.contains(certificate))
+        };
+        let mut claims =
+            known.principals.values().filter(|principal| principal.certificates.iter().any(names));
+        match (claims.next(), claims.next()) {
+            (Some(principal), None) if !principal.disabled => {
+                Some(Caller { principal: Arc::clone(principal), token: None })
+            }
+            _ => None,
+        }
+    }
+}

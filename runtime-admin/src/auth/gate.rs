@@ -1,0 +1,291 @@
+//! Decides over each request: who asks, whether it may, and how often; and has it written down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use jiff::Timestamp;
+use runtime_core::access::{Target, TokenRefused};
+use runtime_core::audit::{AuditKind, AuditSubject};
+use runtime_core::error::ErrorCode;
+use runtime_core::name::{PrincipalName, RequestId};
+use runtime_core::store::Begun;
+use runtime_core::trace::TraceContext;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::caller::Caller;
+use super::denials::{Denials, Denied};
+use super::directory::Directory;
+use super::methods::{self, MethodRule};
+use super::mutation::{Mutation, outcome};
+use super::rates::Rates;
+use super::reading::{Asked, Shapes};
+use super::target::{may, resource};
+use super::{Access, Authentication};
+use crate::door::Door;
+use crate::peer::Peer;
+use crate::status::{invalid, refused, refused_until};
+
+/// Longest reason in bytes that the log keeps.
+const MAX_REASON_BYTES: usize = 1_024;
+/// Longest resource in bytes that the log keeps: a filter may be longer.
+const MAX_RESOURCE_BYTES: usize = 1_024;
+
+/// What every request goes through.
+pub(crate) struct Gate {
+    access: Access,
+    directory: Arc<Directory>,
+    rules: &'static [MethodRule],
+    shapes: Shapes,
+    rates: Option<Rates<PrincipalName>>,
+    denials: Denials,
+    door: Door,
+    patience: Duration,
+}
+
+/// A request that may go on.
+pub(super) enum Passed {
+    /// It only looks.
+    Look(Request<Body>),
+    /// It changes something, once its entry is written. Whether it answers with many messages.
+    Change(Request<Body>, Mutation, bool),
+    /// It was made before, and this was its answer.
+    Answered(Bytes),
+}
+
+/// What is known of a request before it is read.
+struct Call {
+    method: String,
+    peer: Option<Peer>,
+    trace_id: Option<String>,
+}
+
+impl Call {
+    fn of(parts: &Parts) -> Self {
+        let traceparent = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let trace = traceparent.map(|text| TraceContext { traceparent: text.to_owned(), tracestate: None });
+        Self {
+            method: shortened(methods::short(parts.uri.path()), 256),
+            peer: parts.extensions.get().cloned(),
+            trace_id: trace.as_ref().and_then(TraceContext::trace_id).map(str::to_owned),
+        }
+    }
+
+    fn subject(&self, caller: Option<&Caller>, resource: &str) -> AuditSubject {
+        AuditSubject {
+            kind: AuditKind::Mutation,
+            principal: caller.map(|caller| caller.principal.name.clone()),
+            token: caller.and_then(|caller| caller.token.clone()),
+            method: self.method.clone(),
+            resource: shortened(resource, MAX_RESOURCE_BYTES),
+            reason: String::new(),
+            request_id: None,
+            peer: self.peer.as_ref().map(|peer| peer.address.to_string()).unwrap_or_default(),
+            trace_id: self.trace_id.clone(),
+            unwritten: 0,
+        }
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(
+        access: Access,
+        directory: Arc<Directory>,
+        rules: &'static [MethodRule],
+        door: Door,
+        patience: Duration,
+    ) -> Self {
+        let limited = access.authentication.is_required();
+        Self {
+            rates: access.rate_per_principal.filter(|_| limited).map(Rates::new),
+            denials: Denials::new(Arc::clone(&access.audit)),
+            shapes: Shapes::of_the_api(),
+            access,
+            directory,
+            rules,
+            door,
+            patience,
+        }
+    }
+
+    /// Lets a request on, or says why not. What is refused was written down, if it was denied.
+    pub(super) async fn pass(&self, request: Request<Body>) -> Result<Passed, Status> {
+        let now = self.access.clock.now();
+        let (mut parts, body) = request.into_parts();
+        let call = Call::of(&parts);
+        let caller = match self.authenticate(&parts, call.peer.as_ref(), now) {
+            Ok(caller) => caller,
+            Err(status) => return Err(self.deny(&call, None, "", status, now).await),
+        };
+        let shape = self.shapes.get(parts.uri.path());
+        let Some(rule) = methods::find(self.rules, parts.uri.path()) else {
+            return Err(match shape {
+                None => Status::new(Code::Unimplemented, format!("there is no method {}", call.method)),
+                Some(_) => {
+                    let status = denied("the method has no row in the method table");
+                    self.deny(&call, Some(&caller), "", status, now).await
+                }
+            });
+        };
+        if !caller.principal.may(rule.role, &Target::Nothing) {
+            let status =
+                denied(format!("{} may not do this: it needs the role {}", caller.principal.name, rule.role));
+            return Err(self.deny(&call, Some(&caller), "", status, now).await);
+        }
+        if let Some(rates) = &self.rates {
+            rates.take(caller.principal.name.clone(), now).map_err(|at| {
+                let what = format!("{} asks more often than it may", caller.principal.name);
+                refused_until(ErrorCode::RateLimited, what, at.0, now)
+            })?;
+        }
+        let Some(shape) = shape else {
+            parts.extensions.insert(caller);
+            return Ok(Passed::Look(Request::from_parts(parts, body)));
+        };
+        let asked = Asked::read(body, shape, self.patience).await?;
+        let resource = resource(rule.about, &asked);
+        if let Err(status) = self.may_do(rule, &caller, &asked, &resource).await {
+            return Err(self.deny(&call, Some(&caller), &resource, status, now).await);
+        }
+        if !rule.changes || asked.flag("validate_only") {
+            parts.extensions.insert(caller);
+            return Ok(Passed::Look(Request::from_parts(parts, asked.into_body())));
+        }
+        let subject = AuditSubject {
+            reason: reason(rule, &asked)?,
+            request_id: request_id(&asked)?,
+            ..call.subject(Some(&caller), &resource)
+        };
+        match self.begin(rule, subject, &asked).await? {
+            Ok(mutation) => {
+                parts.extensions.insert(caller);
+                let streams = shape.streams;
+                Ok(Passed::Change(Request::from_parts(parts, asked.into_body()), mutation, streams))
+            }
+            Err(answer) => Ok(Passed::Answered(answer)),
+        }
+    }
+
+    fn authenticate(&self, parts: &Parts, peer: Option<&Peer>, now: Timestamp) -> Result<Caller, Status> {
+        if self.access.authentication == Authentication::Off {
+            return Ok(self.directory.local());
+        }
+        let unauthenticated = |what: &str| refused(ErrorCode::Unauthenticated, what);
+        if let Some(value) = parts.headers.get(AUTHORIZATION) {
+            let token = value.to_str().ok().and_then(bearer);
+            let token = token.ok_or(TokenRefused::Malformed);
+            return token
+                .and_then(|token| self.directory.by_token(token, now))
+                .map_err(|error| unauthenticated(&error.to_string()));
+        }
+        match peer.and_then(|peer| peer.identity.as_ref()) {
+            Some(identity) => self
+                .directory
+                .by_certificate(identity)
+                .ok_or_else(|| unauthenticated("the certificate is of no principal that may call")),
+            None => Err(unauthenticated("a bearer token or a certificate is needed")),
+        }
+    }
+
+    async fn may_do(
+        &self,
+        rule: &MethodRule,
+        caller: &Caller,
+        asked: &Asked,
+        resource: &str,
+    ) -> Result<(), Status> {
+        let name = &caller.principal.name;
+        if !may(&caller.principal, rule.role, rule.about, asked, &self.door).await {
+            let what = if resource.is_empty() { "the runtime as a whole" } else { resource };
+            let what = shortened(what, MAX_RESOURCE_BYTES);
+            return Err(denied(format!(
+                "{name} may not do this to {what}: no grant of the role {} covers it",
+                rule.role
+            )));
+        }
+        if rule.reads_payloads && !caller.principal.read_payloads {
+            return Err(denied(format!("{name} may not read payloads")));
+        }
+        Ok(())
+    }
+
+    /// Writes the entry of a mutation; or finds the answer that its request had before.
+    async fn begin(
+        &self,
+        rule: &MethodRule,
+        subject: AuditSubject,
+        asked: &Asked,
+    ) -> Result<Result<Mutation, Bytes>, Status> {
+        let mut content = blake3::Hasher::new();
+        content.update(rule.method.as_bytes()).update(&[0]).update(asked.bytes());
+        let begun = self.access.audit.begin_mutation(subject, *content.finalize().as_bytes()).await;
+        let begun = begun.map_err(|error| {
+            tracing::error!(error_code = %error.code(), %error, "the audit log cannot be written, mutations are refused");
+            refused(ErrorCode::AuditUnavailable, "the audit log cannot be written: nothing was done")
+        })?;
+        let (code, what) = match begun {
+            Begun::Written(position) => {
+                let (audit, answers_once) = (Arc::clone(&self.access.audit), rule.answers_once);
+                return Ok(Ok(Mutation { audit, position, answers_once }));
+            }
+            Begun::Answered(answer) => return Ok(Err(answer.into())),
+            Begun::Conflict => {
+                (ErrorCode::RequestIdConflict, "the request id stands for another request: nothing was done")
+            }
+            Begun::Undecided => (
+                ErrorCode::RequestUndecided,
+                "the request was made before, and how it ended is not known, or not to be told again: it was not done a second time",
+            ),
+        };
+        Err(refused(code, what))
+    }
+
+    /// Writes a denial down, and hands it back to be told.
+    async fn deny(
+        &self,
+        call: &Call,
+        caller: Option<&Caller>,
+        resource: &str,
+        status: Status,
+        now: Timestamp,
+    ) -> Status {
+        let whom = match caller {
+            Some(caller) => Denied::Principal(caller.principal.name.clone()),
+            None => Denied::Peer(call.peer.as_ref().and_then(Peer::ip)),
+        };
+        self.denials.write(whom, call.subject(caller, resource), outcome(&status), now).await;
+        status
+    }
+}
+
+fn denied(what: impl Into<String>) -> Status {
+    refused(ErrorCode::PermissionDenied, what)
+}
+
+/// The token of an authorization header.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn reason(rule: &MethodRule, asked: &Asked) -> Result<String, Status> {
+    let reason = asked.text("reason");
+    if rule.needs_reason && reason.trim().is_empty() {
+        return Err(invalid("reason", "is required: whoever looks for the cause will ask"));
+    }
+    Ok(shortened(&reason, MAX_REASON_BYTES))
+}
+
+fn request_id(asked: &Asked) -> Result<Option<RequestId>, Status> {
+    crate::convert::optional("request_id", &asked.text("request_id"))
+}
+
+/// The beginning of a text.
+fn shortened(text: &str, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text[..end].to_owned()
+}

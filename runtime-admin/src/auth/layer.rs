@@ -1,0 +1,183 @@
+//! The layer itself: lets requests through the gate to the services, and has the outcome of each mutation written before it is told.
+
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::unfold;
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use tokio::sync::mpsc;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::Instrument;
+
+use super::gate::{Gate, Passed};
+use super::mutation::Mutation;
+use crate::status::broken;
+
+/// Puts the gate in front of the services.
+#[derive(Clone)]
+pub(crate) struct GateLayer(pub(crate) Arc<Gate>);
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gated<S>;
+
+    fn layer(&self, services: S) -> Gated<S> {
+        Gated { gate: Arc::clone(&self.0), services }
+    }
+}
+
+/// The services behind the gate.
+#[derive(Clone)]
+pub(crate) struct Gated<S> {
+    gate: Arc<Gate>,
+    services: S,
+}
+
+impl<S> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.services.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let gate = Arc::clone(&self.gate);
+        let waiting = self.services.clone();
+        let mut services = std::mem::replace(&mut self.services, waiting);
+        Box::pin(async move {
+            match gate.pass(request).await {
+                Err(status) => Ok(status.into_http()),
+                Ok(Passed::Look(request)) => services.call(request).await,
+                Ok(Passed::Answered(answer)) => Ok(answered(answer)),
+                Ok(Passed::Change(request, mutation, streams)) => {
+                    // On its own: a caller who hangs up leaves no mutation without its outcome.
+                    let changing = async move {
+                        match AssertUnwindSafe(services.call(request)).catch_unwind().await {
+                            Ok(Ok(response)) if streams => told(response, mutation),
+                            Ok(Ok(response)) => settled(response, &mutation).await,
+                            Err(panic) => {
+                                drop(mutation.end(&broken(), None).await);
+                                resume_unwind(panic)
+                            }
+                        }
+                    };
+                    let changed = tokio::spawn(changing.in_current_span()).await;
+                    Ok(changed.unwrap_or_else(|ended| match ended.try_into_panic() {
+                        Ok(panic) => resume_unwind(panic),
+                        Err(_) => broken().into_http(),
+                    }))
+                }
+            }
+        })
+    }
+}
+
+/// One answer, once the outcome is written.
+async fn settled(response: Response<Body>, mutation: &Mutation) -> Response<Body> {
+    let (parts, body) = response.into_parts();
+    let (answer, trailers) = match body.collect().await {
+        Ok(collected) => {
+            let trailers = collected.trailers().cloned();
+            (collected.to_bytes(), trailers)
+        }
+        Err(status) => (Bytes::new(), Some(trailers_of(&status))),
+    };
+    let status = status_of(&parts.headers, trailers.as_ref());
+    match mutation.end(&status, Some(answer.clone())).await {
+        Err(unwritten) => unwritten.into_http(),
+        Ok(()) => {
+            let trailers = trailers.map(Ok);
+            Response::from_parts(parts, Body::new(Full::new(answer).with_trailers(async { trailers })))
+        }
+    }
+}
+
+/// Many messages, and their end once the outcome is written. A caller who hangs up is noticed by the service behind, and its outcome is
+/// that it was cancelled.
+fn told(response: Response<Body>, mutation: Mutation) -> Response<Body> {
+    let (parts, body) = response.into_parts();
+    let early = Status::from_header_map(&parts.headers);
+    let (tell, listen) = mpsc::channel::<Frame<Bytes>>(1);
+    tokio::spawn(
+        async move {
+            let (status, trailers) = match early {
+                Some(status) => (status, None),
+                None => hand_on(body, &tell).await,
+            };
+            let trailers = match mutation.end(&status, None).await {
+                Ok(()) => trailers,
+                Err(unwritten) => Some(trailers_of(&unwritten)),
+            };
+            if let Some(trailers) = trailers {
+                drop(tell.send(Frame::trailers(trailers)).await);
+            }
+        }
+        .in_current_span(),
+    );
+    let frames = unfold(listen, async |mut listen| listen.recv().await.map(|frame| (frame, listen)));
+    Response::from_parts(parts, Body::new(StreamBody::new(frames.map(Ok::<_, Infallible>))))
+}
+
+/// Hands every message on as it comes; how it ended, and what is still to be told.
+async fn hand_on(mut body: Body, tell: &mpsc::Sender<Frame<Bytes>>) -> (Status, Option<HeaderMap>) {
+    loop {
+        let frame = tokio::select! {
+            () = tell.closed() => return (Status::cancelled("the caller hung up"), None),
+            frame = body.frame() => frame,
+        };
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(status)) => return (status.clone(), Some(trailers_of(&status))),
+            None => return (Status::unknown("the answer had no end"), None),
+        };
+        match frame.into_trailers() {
+            Ok(trailers) => return (status_of(&HeaderMap::new(), Some(&trailers)), Some(trailers)),
+            Err(frame) => {
+                if tell.send(frame).await.is_err() {
+                    return (Status::cancelled("the caller hung up"), None);
+                }
+            }
+        }
+    }
+}
+
+/// The answer that a request had before.
+fn answered(answer: Bytes) -> Response<Body> {
+    let trailers = trailers_of(&Status::new(Code::Ok, ""));
+    let body = Full::new(answer).with_trailers(async { Some(Ok::<_, Infallible>(trailers)) });
+    let mut response = Response::new(Body::new(body));
+    let content_type = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// How an answer ended: an error alone says so in its headers, others in their trailers.
+fn status_of(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> Status {
+    Status::from_header_map(headers)
+        .or_else(|| trailers.and_then(Status::from_header_map))
+        .unwrap_or_else(|| Status::unknown("the answer had no end"))
+}
+
+fn trailers_of(status: &Status) -> HeaderMap {
+    let response: Response<()> = status.clone().into_http();
+    let mut trailers = response.into_parts().0.headers;
+    trailers.remove(http::header::CONTENT_TYPE);
+    trailers
+}

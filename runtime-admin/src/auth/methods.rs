@@ -1,0 +1,324 @@
+//! The method table: what each method of the API needs. A method that is not in it is refused to everybody.
+//!
+//! Whoever adds a method adds its row; a test that walks the descriptors says so otherwise.
+
+use runtime_core::access::Role;
+
+use crate::auth::methods::About::{
+    Filter, Name, NewSchedule, NewTask, NodeOrRoot, Nothing, ScheduleAnew, Whole,
+};
+use Role::{Admin, Operator, Viewer};
+
+/// Which part of a request says what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Nothing in particular: any grant will do.
+    Nothing,
+    /// The runtime as a whole: only a grant for everything will do.
+    Whole,
+    /// The resource whose name this field holds.
+    Name(&'static str),
+    /// The node whose name this field holds; the whole tree when it is empty.
+    NodeOrRoot(&'static str),
+    /// The tasks that the filter in this field selects. It has to name the app or the queue, or they may be anybody's.
+    Filter(&'static str),
+    /// A task to be made: `app` and `queue`.
+    NewTask,
+    /// A schedule to be made: `spec`.
+    NewSchedule,
+    /// A schedule that is to be something else: `name` and `spec`.
+    ScheduleAnew,
+}
+
+/// What a method needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodRule {
+    pub(crate) method: &'static str,
+    pub(crate) role: Role,
+    pub(crate) about: About,
+    pub(crate) changes: bool,
+    pub(crate) reads_payloads: bool,
+    pub(crate) needs_reason: bool,
+    pub(crate) answers_once: bool,
+}
+
+/// A method that looks.
+const fn look(role: Role, method: &'static str, about: About) -> MethodRule {
+    MethodRule {
+        method,
+        role,
+        about,
+        changes: false,
+        reads_payloads: false,
+        needs_reason: false,
+        answers_once: false,
+    }
+}
+
+/// A method that shows payloads: its caller has to have the permission to read them as well, which no role has by itself.
+const fn look_at_payloads(role: Role, method: &'static str, about: About) -> MethodRule {
+    MethodRule { reads_payloads: true, ..look(role, method, about) }
+}
+
+/// A method that changes something. It is in the audit log, and its request may have an id.
+const fn change(role: Role, method: &'static str, about: About) -> MethodRule {
+    MethodRule { changes: true, ..look(role, method, about) }
+}
+
+impl MethodRule {
+    /// The method, as `QueueService/PauseQueue`; those of other packages with their package.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// The least role that may call it.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether it changes something.
+    pub fn changes(&self) -> bool {
+        self.changes
+    }
+}
+
+/// The rows, by service. In the order of the service table of the operating guide.
+pub(crate) const RULES: &[MethodRule] = &[
+    look(Viewer, "SystemService/GetInfo", Nothing),
+    look(Viewer, "SystemService/GetOverview", Whole),
+    look(Viewer, "TreeService/GetTree", NodeOrRoot("name")),
+    look(Viewer, "TreeService/GetNode", Name("name")),
+    change(Operator, "TreeService/StartNode", Name("name")),
+    change(Operator, "TreeService/StopNode", Name("name")),
+    change(Operator, "TreeService/RestartNode", Name("name")),
+    change(Operator, "TreeService/PauseNode", Name("name")),
+    change(Operator, "TreeService/ResumeNode", Name("name")),
+    change(Operator, "TreeService/DrainNode", Name("name")),
+    change(Operator, "TreeService/ResizeNode", Name("name")),
+    look(Viewer, "WorkerService/ListWorkers", Whole),
+    look(Viewer, "WorkerService/GetWorker", Name("name")),
+    change(Operator, "WorkerService/RunWorker", Name("name")),
+    look(Viewer, "QueueService/ListQueues", Whole),
+    look(Viewer, "QueueService/GetQueue", Name("name")),
+    look(Viewer, "QueueService/GetQueueStats", Name("name")),
+    change(Operator, "QueueService/PauseQueue", Name("name")),
+    change(Operator, "QueueService/ResumeQueue", Name("name")),
+    change(Operator, "QueueService/UpdateQueue", Name("name")),
+    look(Viewer, "TaskService/ListTasks", Filter("filter")),
+    look(Viewer, "TaskService/GetTask", Name("name")),
+    look(Viewer, "TaskService/CountTasks", Filter("filter")),
+    look_at_payloads(Viewer, "TaskService/GetTaskPayload", Name("name")),
+    change(Operator, "TaskService/EnqueueTask", NewTask),
+    change(Operator, "TaskService/RetryTask", Name("name")),
+    change(Operator, "TaskService/ResolveTask", Name("name")),
+    change(Operator, "TaskService/CancelTask", Name("name")),
+    change(Operator, "TaskService/ReplayTask", Name("name")),
+    change(Operator, "TaskService/DiscardTask", Name("name")),
+    change(Operator, "TaskService/RescheduleTask", Name("name")),
+    change(Admin, "TaskService/DeleteTask", Name("name")),
+    look(Viewer, "DeadLetterService/ListDeadLetters", Filter("filter")),
+    look(Viewer, "DeadLetterService/CountDeadLetters", Filter("filter")),
+    change(Operator, "DeadLetterService/ReplayDeadLetters", Filter("filter")),
+    change(Operator, "DeadLetterService/DiscardDeadLetters", Filter("filter")),
+    look(Viewer, "ScheduleService/ListSchedules", Whole),
+    look(Viewer, "ScheduleService/GetSchedule", Name("name")),
+    look(Viewer, "ScheduleService/PreviewTimes", Name("name")),
+    change(Operator, "ScheduleService/PauseSchedule", Name("name")),
+    change(Operator, "ScheduleService/ResumeSchedule", Name("name")),
+    change(Operator, "ScheduleService/TriggerSchedule", Name("name")),
+    change(Operator, "ScheduleService/BackfillSchedule", Name("name")),
+    change(Operator, "ScheduleService/CreateSchedule", NewSchedule),
+    change(Operator, "ScheduleService/UpdateSchedule", ScheduleAnew),
+    change(Operator, "ScheduleService/DeleteSchedule", Name("name")),
+    look(Viewer, "grpc.health.v1.Health/Check", Nothing),
+    look(Viewer, "grpc.health.v1.Health/Watch", Nothing),
+    look(Viewer, "grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Nothing),
+];
+
+/// Every row.
+pub fn method_rules() -> &'static [MethodRule] {
+    RULES
+}
+
+/// The row of a method, by the path of its requests: `/runtime.admin.v1.QueueService/PauseQueue`.
+pub fn method_rule(path: &str) -> Option<&'static MethodRule> {
+    find(RULES, path)
+}
+
+/// The row of a method in a table.
+pub(super) fn find(rules: &'static [MethodRule], path: &str) -> Option<&'static MethodRule> {
+    let method = short(path);
+    rules.iter().find(|rule| rule.method == method)
+}
+
+/// A method as the table and the audit log call it.
+pub(super) fn short(path: &str) -> &str {
+    let method = path.strip_prefix('/').unwrap_or(path);
+    method.strip_prefix("runtime.admin.v1.").unwrap_or(method)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    /// Every method of the API and of the health service, as paths.
+    fn methods() -> Vec<String> {
+        let sets = [runtime_proto::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
+        let files = sets.map(|set| FileDescriptorSet::decode(set).expect("a descriptor set").file);
+        let path = |package: &str, service: &str, method: &str| format!("/{package}.{service}/{method}");
+        files
+            .iter()
+            .flatten()
+            .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)))
+            .flat_map(|(package, service)| {
+                service.method.iter().map(move |method| path(package, service.name(), method.name()))
+            })
+            .collect()
+    }
+
+    /// What is missing, and what to do about it.
+    fn missing(rules: &'static [MethodRule]) -> Vec<String> {
+        methods()
+            .into_iter()
+            .filter(|path| find(rules, path).is_none())
+            .map(|path| {
+                format!(
+                    "{0} has no row: add look(ROLE, {0:?}, ABOUT) or change(ROLE, {0:?}, ABOUT) to RULES",
+                    short(&path)
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_method_has_a_row_and_every_row_a_method() {
+        assert_eq!(missing(RULES), Vec::<String>::new());
+        let methods = methods();
+        let known: BTreeSet<&str> = methods.iter().map(|path| short(path)).collect();
+        for rule in RULES.iter().filter(|rule| !rule.method.starts_with("grpc.reflection.")) {
+            assert!(known.contains(rule.method), "{} is no method", rule.method);
+        }
+        let rows: BTreeSet<&str> = RULES.iter().map(|rule| rule.method).collect();
+        assert_eq!(rows.len(), RULES.len(), "one row a method");
+    }
+
+    #[test]
+    fn a_forgotten_row_is_found_and_the_method_is_refused() {
+        let forgotten = missing(&RULES[1..]);
+        let said = |line: &String| line.starts_with("SystemService/GetInfo has no row: add look(ROLE, ");
+        assert!(forgotten.iter().any(said), "{forgotten:?}");
+        assert_eq!(find(&RULES[1..], "/runtime.admin.v1.SystemService/GetInfo"), None);
+        assert_eq!(find(RULES, "/runtime.admin.v2.SystemService/GetInfo"), None);
+    }
+
+    /// The roles that the conventions give, by what a role may call besides those below it.
+    const GIVEN: [(Role, &[&str]); 3] = [
+        (
+            Role::Viewer,
+            &[
+                "SystemService/GetInfo",
+                "SystemService/GetCapabilities",
+                "SystemService/GetOverview",
+                "TreeService/GetTree",
+                "TreeService/GetNode",
+                "TreeService/ListRestarts",
+                "WorkerService/ListWorkers",
+                "WorkerService/GetWorker",
+                "QueueService/ListQueues",
+                "QueueService/GetQueue",
+                "QueueService/GetQueueStats",
+                "TaskService/ListTasks",
+                "TaskService/GetTask",
+                "TaskService/CountTasks",
+                "DeadLetterService/ListDeadLetters",
+                "DeadLetterService/CountDeadLetters",
+                "ScheduleService/ListSchedules",
+                "ScheduleService/GetSchedule",
+                "ScheduleService/PreviewTimes",
+                "EventService/WatchEvents",
+                "EventService/ListEvents",
+                "OperationService/GetOperation",
+                "OperationService/ListOperations",
+                "ConfigService/GetConfig",
+                "ConfigService/GetSchema",
+                "DiagnosticsService/GetLogFilter",
+            ],
+        ),
+        (
+            Role::Operator,
+            &[
+                "SystemService/StartDrain",
+                "SystemService/StopDrain",
+                "TreeService/StartNode",
+                "TreeService/StopNode",
+                "TreeService/RestartNode",
+                "TreeService/PauseNode",
+                "TreeService/ResumeNode",
+                "TreeService/ResizeNode",
+                "WorkerService/RunWorker",
+                "QueueService/PauseQueue",
+                "QueueService/ResumeQueue",
+                "QueueService/UpdateQueue",
+                "TaskService/EnqueueTask",
+                "TaskService/RetryTask",
+                "TaskService/CancelTask",
+                "TaskService/RescheduleTask",
+                "TaskService/ResolveTask",
+                "DeadLetterService/ReplayDeadLetters",
+                "DeadLetterService/DiscardDeadLetters",
+                "ScheduleService/PauseSchedule",
+                "ScheduleService/ResumeSchedule",
+                "ScheduleService/TriggerSchedule",
+                "ScheduleService/BackfillSchedule",
+                "OperationService/CancelOperation",
+                "ConfigService/ValidateConfig",
+                "DiagnosticsService/SetLogFilter",
+            ],
+        ),
+        (
+            Role::Admin,
+            &[
+                "SystemService/Shutdown",
+                "QueueService/PurgeQueue",
+                "TaskService/DeleteTask",
+                "ConfigService/ReloadConfig",
+                "DiagnosticsService/DumpState",
+                "PrincipalService/ListPrincipals",
+                "PrincipalService/CreatePrincipal",
+                "PrincipalService/UpdatePrincipal",
+                "PrincipalService/DeletePrincipal",
+                "PrincipalService/CreateToken",
+                "PrincipalService/ListTokens",
+                "PrincipalService/RevokeToken",
+                "AuditService/ListAuditEntries",
+            ],
+        ),
+    ];
+
+    #[test]
+    fn the_roles_are_those_of_the_conventions() {
+        let methods = methods();
+        for (role, method) in
+            GIVEN.iter().flat_map(|(role, methods)| methods.iter().map(|method| (*role, *method)))
+        {
+            let Some(path) = methods.iter().find(|path| short(path) == method) else { continue };
+            let rule = find(RULES, path).expect("a row");
+            assert_eq!(rule.role, role, "{method}");
+        }
+    }
+
+    #[test]
+    fn what_looks_by_its_name_changes_nothing_and_what_changes_is_for_operators() {
+        let looks = ["Get", "List", "Count", "Watch", "Preview", "Check", "Validate", "ServerReflection"];
+        for rule in RULES {
+            let name = rule.method.rsplit('/').next().unwrap_or_default();
+            assert_eq!(!rule.changes, looks.iter().any(|look| name.starts_with(look)), "{}", rule.method);
+            assert!(!rule.changes || rule.role >= Role::Operator, "{}", rule.method);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Reads a request once, before its service does: the layer has to know what it is about.
+//!
+//! Every method of the API takes one message, so that is all there is to read. Methods of other packages are passed on unread.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage, Value};
+use runtime_core::error::ErrorCode;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::caller::has_token;
+use crate::server::MAX_MESSAGE_BYTES;
+use crate::status::{invalid, refused};
+
+/// A flag and a length stand before a message.
+const HEADER_BYTES: usize = 5;
+
+/// The methods whose requests can be read, by path.
+pub(super) struct Shapes(HashMap<String, Shape>);
+
+/// What a method takes and gives.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    input: MessageDescriptor,
+    /// Whether it answers with many messages.
+    pub(super) streams: bool,
+}
+
+impl Shapes {
+    /// Those of the API.
+    pub(super) fn of_the_api() -> Self {
+        let pool = DescriptorPool::decode(runtime_proto::FILE_DESCRIPTOR_SET)
+            .expect("the descriptors were compiled with this crate");
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let shapes = methods.filter(|method| !method.is_client_streaming()).map(|method| {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            (path, Shape { input: method.input(), streams: method.is_server_streaming() })
+        });
+        Self(shapes.collect())
+    }
+
+    pub(super) fn get(&self, path: &str) -> Option<&Shape> {
+        self.0.get(path)
+    }
+}
+
+/// A request that was read.
+pub(super) struct Asked {
+    frame: Bytes,
+    message: DynamicMessage,
+}
+
+impl Asked {
+    /// Reads the one message of a request, for as long as `patience` lasts.
+    pub(super) async fn read(body: Body, shape: &Shape, patience: Duration) -> Result<Self, Status> {
+        let frame = tokio::time::timeout(patience, whole(body)).await.unwrap_or_else(|_| {
+            Err(refused(ErrorCode::NoAnswer, format!("the request did not come within {patience:?}")))
+        })?;
+        if has_token(&frame) {
+            return Err(invalid(
+                "request",
+                "holds a bearer token, which belongs into the authorization header alone",
+            ));
+        }
+        let message = DynamicMessage::decode(shape.input.clone(), frame.slice(HEADER_BYTES..))
+            .map_err(|_| invalid("request", format!("is not a {}", shape.input.name())))?;
+        Ok(Self { frame, message })
+    }
+
+    /// A text of the request; a dot leads into a part of it. Empty when it has no such field.
+    pub(super) fn text(&self, field: &str) -> String {
+        self.value(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// A yes or no of the request; no when it has no such field.
+    pub(super) fn flag(&self, field: &str) -> bool {
+        self.value(field).and_then(|value| value.as_bool()).unwrap_or(false)
+    }
+
+    fn value(&self, field: &str) -> Option<Value> {
+        let mut value = Value::Message(self.message.clone());
+        for part in field.split('.') {
+            let message = value.as_message()?;
+            value = message.get_field(&message.descriptor().get_field_by_name(part)?).into_owned();
+        }
+        Some(value)
+    }
+
+    /// What tells this request from others of its method.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.frame
+    }
+
+    /// The request's body, for its service.
+    pub(super) fn into_body(self) -> Body {
+        Body::new(Full::new(self.frame))
+    }
+}
+
+async fn whole(mut body: Body) -> Result<Bytes, Status> {
+    let mut frame = BytesMut::new();
+    let mut expected = None;
+    while let Some(part) = body.frame().await {
+        let part = part.map_err(|error| Status::from_error(error.into()))?;
+        let Ok(data) = part.into_data() else { continue };
+        frame.extend_from_slice(&data);
+        if expected.is_none() && frame.len() >= HEADER_BYTES {
+            expected = Some(length(&frame)?);
+        }
+        if expected.is_some_and(|expected| frame.len() > expected) {
+            break;
+        }
+    }
+    if expected == Some(frame.len()) {
+        Ok(frame.freeze())
+    } else {
+        Err(invalid("request", "is not one whole message"))
+    }
+}
+
+/// How many bytes there will be, the header included.
+fn length(frame: &[u8]) -> Result<usize, Status> {
+    let [flag, length @ ..] = frame.first_chunk::<HEADER_BYTES>().copied().unwrap_or_default();
+    if flag != 0 {
+        return Err(Status::new(Code::Unimplemented, "compressed messages are not taken"));
+    }
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_MESSAGE_BYTES {
+        let what = format!("a message of {length} bytes, at most {MAX_MESSAGE_BYTES} are allowed");
+        return Err(Status::new(Code::OutOfRange, what));
+    }
+    Ok(HEADER_BYTES + length)
+}
