@@ -424,7 +424,7 @@ fn report(outcome: &Outcome, took: Duration) {
     let span = tracing::Span::current();
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let status = outcome.name();
-    span.record("status", status).record("duration_ms", duration_ms);
+    tracing::record_all!(span, status, duration_ms);
     if let Some(error) = outcome.error() {
         span.record("error_code", error.code.as_str());
         tracing::warn!(status, duration_ms, error_code = %error.code, error = %error.message, "attempt ended");

@@ -32,7 +32,6 @@ use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -43,7 +42,7 @@ use crate::config::{LogFormat, TelemetryConfig};
 pub use self::bridge::OtelBridge;
 use self::export::Providers;
 pub use self::filter::{LogControl, LogFilterStatus};
-use self::json::JsonLines;
+use self::json::{JsonLines, SpanFields};
 
 /// The instrumentation scope of everything that is exported.
 const SCOPE: &str = "runtime";
@@ -163,7 +162,7 @@ where
     let json = sink.is_json(config.log_format);
     let layer = fmt::layer().with_writer(sink.writer);
     if json {
-        layer.fmt_fields(JsonFields::new()).event_format(JsonLines).boxed()
+        layer.fmt_fields(SpanFields).event_format(JsonLines).boxed()
     } else if sink.is_terminal {
         layer.boxed()
     } else {
