@@ -20,6 +20,7 @@ use runtime_core::store::{LeaseAsk, StoreError};
 use runtime_core::supervision::Fault;
 use runtime_core::task::{Lease, TaskId};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -114,6 +115,8 @@ pub(crate) struct TaskExecutorActor {
     drained: Vec<Reply<()>>,
     /// What it waits for, as last shown.
     held: Option<Held>,
+    /// Whether an operator paused it.
+    paused: watch::Sender<bool>,
 }
 
 impl TaskExecutorActor {
@@ -132,6 +135,7 @@ impl TaskExecutorActor {
             stopping: false,
             drained: Vec::new(),
             held: None,
+            paused: watch::Sender::new(false),
         }
     }
 
@@ -274,6 +278,23 @@ async fn lease(run: Arc<WorkerRun>, myself: Myself<ExecutorMsg>, ask: LeaseAsk) 
     myself.tell(message);
 }
 
+/// Tells the store whether an operator paused the worker, in order and until the store has heard it: a queue that sheds load does not
+/// hold against its tasks that they are late meanwhile.
+async fn tell_pauses(run: Arc<WorkerRun>, mut paused: watch::Receiver<bool>) {
+    let queue = &run.descriptor.route.queue;
+    loop {
+        let now = *paused.borrow_and_update();
+        match run.platform.store.pause_delay(queue.clone(), now).await {
+            Ok(()) if paused.changed().await.is_ok() => {}
+            Ok(()) | Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%queue, paused = now, error_code = %error.code(), %error, "the store cannot be told of a pause; trying again");
+                tokio::time::sleep(LEASE_RETRY).await;
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl NodeActor for TaskExecutorActor {
     type Msg = ExecutorMsg;
@@ -294,6 +315,9 @@ impl NodeActor for TaskExecutorActor {
                 myself.tell(ExecutorMsg::Ticked);
             }
         });
+        if self.run.descriptor.flow.shed.is_some() {
+            self.tasks.spawn(tell_pauses(self.run.clone(), self.paused.subscribe()));
+        }
         self.go_on(node);
         Ok(Progress::Complete)
     }
@@ -363,11 +387,13 @@ impl NodeActor for TaskExecutorActor {
 
     fn pause(&mut self, node: &NodeContext<ExecutorMsg>) {
         self.close(node, Takes::OperatorsOnly);
+        self.paused.send_replace(true);
         self.show(node);
     }
 
     fn resume(&mut self, node: &NodeContext<ExecutorMsg>) {
         self.service.take(Takes::Everything);
+        self.paused.send_replace(false);
         for reply in self.drained.drain(..) {
             reply.send(Err(CommandError::precondition(format!("{} was resumed meanwhile", node.path()))));
         }

@@ -39,6 +39,7 @@
 //! | executor | workers | asked and idle | slots, leased tasks | `ExecutorMsg` | attempts |
 //! | lease ask | executor | answered | – | – | executor |
 //! | wake, tick | executor | executor ends | – | the queue's wake-ups | executor |
+//! | pauses | executor of a queue that sheds | executor ends | – | whether it is paused | store |
 //! | attempt | executor, on the work pool | handler ends, timeout, abort | the task | cancel token | completion |
 //! | fence | an executor that was killed | a second later | attempts that did not yield | – | completion |
 //! | source | sources | asked | – | `PumpMsg` | pump |

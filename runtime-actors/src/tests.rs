@@ -17,6 +17,7 @@ mod operators;
 mod real_time;
 mod schedules;
 mod services;
+mod shedding;
 mod shutdown;
 mod smoke;
 mod supervision;

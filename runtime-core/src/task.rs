@@ -215,6 +215,9 @@ pub struct NewTask {
     pub deadline: Option<Timestamp>,
     /// Attempts in all, the first included; never more than the worker's retry policy allows.
     pub max_attempts: NonZeroU32,
+    /// Somebody asked for this very task, as who rebuilds a projection does: a queue that sheds load takes it all the same, up to its
+    /// capacity. Not kept.
+    pub asked_by_name: bool,
     /// Context of the producer.
     pub trace: Option<TraceContext>,
     /// What a chain of tasks has in common.
@@ -243,6 +246,7 @@ impl NewTask {
             run_at: None,
             deadline: None,
             max_attempts: Self::AS_THE_WORKER_SAYS,
+            asked_by_name: false,
             trace: None,
             correlation_id: None,
             causation_id: None,

@@ -70,7 +70,12 @@ impl QueueLoad {
 
     /// Under a new policy nothing is known yet.
     pub(crate) fn begin_anew(&mut self) {
-        self.load = Load::default();
+        self.load = self.load.anew();
+    }
+
+    /// Nobody may take tasks, or somebody may again.
+    pub(crate) fn pause(&mut self, now: Timestamp, paused: bool) {
+        self.load.pause(now, paused);
     }
 
     /// What was refused stays so. Returns what status shows.

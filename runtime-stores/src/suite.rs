@@ -208,6 +208,8 @@ cases! {
         a_sweep_sees_a_delay_that_nobody_else_looks_at: [8] [];
         a_lane_that_waits_keeps_nothing_out_of_the_others: [8] [];
         a_hopeless_task_is_ended_while_the_queue_sheds: [8] [];
+        nothing_is_late_in_a_paused_queue_and_afterwards_only_since_then: [8] [];
+        what_is_asked_for_by_name_is_taken_up_to_capacity: [8] [];
     }
     suspects {
         a_task_that_dies_three_times_with_its_process_is_poison: [8] [];
@@ -414,6 +416,8 @@ macro_rules! conformance {
                 a_sweep_sees_a_delay_that_nobody_else_looks_at
                 a_lane_that_waits_keeps_nothing_out_of_the_others
                 a_hopeless_task_is_ended_while_the_queue_sheds
+                nothing_is_late_in_a_paused_queue_and_afterwards_only_since_then
+                what_is_asked_for_by_name_is_taken_up_to_capacity
                 a_task_that_dies_three_times_with_its_process_is_poison
                 an_innocent_beside_a_killer_is_never_blamed
                 nothing_is_leased_beside_a_lone_suspect

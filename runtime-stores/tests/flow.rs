@@ -5,7 +5,7 @@
 mod chance;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,14 @@ use proptest::option;
 use proptest::prelude::*;
 use runtime_core::clock::Clock;
 use runtime_core::error::TaskError;
-use runtime_core::flow::{FlowLimits, RateLimit};
+use runtime_core::flow::{FlowLimits, RateLimit, ShedPolicy};
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, FlowKey, HandlerName, InstanceName, QueueName, Route, Scope, Tenant};
 use runtime_core::outcome::{Outcome, ParkReason, ReleaseReason, Settled, Settlement};
-use runtime_core::store::{LaneBy, LeaseAsk, Limit, LimitOverride, QueuePolicy, Store, TaskCommand};
-use runtime_core::task::{Lease, LeasedTask, NewTask, Task, TaskId, TaskState};
+use runtime_core::store::{
+    EnqueueError, LaneBy, LeaseAsk, Limit, LimitOverride, QueuePolicy, Store, TaskCommand,
+};
+use runtime_core::task::{Lease, LeasedTask, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_stores::suite::ManualClock;
 use runtime_stores::{MemoryStore, SqliteOptions, SqliteStore, Synchronous};
 
@@ -37,6 +39,7 @@ struct New {
     scope: Option<u8>,
     delay: u8,
     deadline: Option<u8>,
+    priority: i16,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +60,8 @@ enum Call {
     Steer(usize, u8),
     Pause(u8, bool),
     Lanes(bool),
+    Shed(Option<ShedPolicy>),
+    PauseDelay(bool),
     Sweep,
     Advance(u8),
     Crash,
@@ -68,16 +73,26 @@ fn call() -> impl Strategy<Value = Call> {
         (0..3_u8, 1..=TOKENS),
         option::weighted(0.3, 0..2_u8),
         0..6_u8,
-        option::weighted(0.1, 1..40_u8),
+        (option::weighted(0.1, 1..40_u8), 0..2_i16),
     )
-        .prop_map(|(key, (tenant, weight), scope, delay, deadline)| New {
+        .prop_map(|(key, (tenant, weight), scope, delay, (deadline, priority))| New {
             key,
             tenant,
             weight,
             scope,
             delay,
             deadline,
+            priority,
         });
+    let shed = (option::of(1..6_u64), 1..20_u64, 0..6_u64, option::of(1..10_u64)).prop_map(
+        |(depth, delay, interval, hopeless)| ShedPolicy {
+            depth: depth.and_then(NonZeroU64::new),
+            delay: Some(Duration::from_secs(delay)),
+            interval: Duration::from_secs(interval),
+            hopeless: hopeless.map(Duration::from_secs),
+            ..ShedPolicy::default()
+        },
+    );
     let end = prop_oneof![
         5 => Just(End::Done), 2 => Just(End::Retry), 1 => Just(End::Reject), 1 => Just(End::Park), 1 => Just(End::Release),
     ];
@@ -89,6 +104,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (0..40_usize, 0..3_u8).prop_map(|(task, command)| Call::Steer(task, command)),
         1 => (0..2_u8, any::<bool>()).prop_map(|(scope, paused)| Call::Pause(scope, paused)),
         1 => any::<bool>().prop_map(Call::Lanes),
+        2 => option::weighted(0.7, shed).prop_map(Call::Shed),
+        1 => any::<bool>().prop_map(Call::PauseDelay),
         4 => Just(Call::Sweep),
         4 => (1..8_u8).prop_map(Call::Advance),
         1 => Just(Call::Crash),
@@ -104,7 +121,7 @@ fn rate() -> RateLimit {
     RateLimit::new(tokens, PERIOD, tokens).unwrap()
 }
 
-fn policy(lanes: bool) -> QueuePolicy {
+fn policy(lanes: bool, shed: Option<ShedPolicy>) -> QueuePolicy {
     let limits = FlowLimits {
         concurrency_per_key: NonZeroU32::new(AT_ONCE),
         rate_per_key: Some(rate()),
@@ -116,6 +133,7 @@ fn policy(lanes: bool) -> QueuePolicy {
         lanes: lanes.then_some(LaneBy::Tenant),
         limits,
         overrides: BTreeMap::from([(FlowKey::new(OWN_LIMITS).unwrap(), own)]),
+        shed,
         ..QueuePolicy::default()
     }
 }
@@ -138,6 +156,7 @@ struct World {
     /// When tasks of each tenant started, and what they weigh, since the lanes came.
     starts: BTreeMap<String, Vec<(Timestamp, u32)>>,
     lanes: bool,
+    shed: Option<ShedPolicy>,
 }
 
 impl World {
@@ -145,8 +164,11 @@ impl World {
         match call {
             Call::Enqueue(new) => {
                 let tasks = new.iter().map(|new| self.build(new)).collect();
-                for answer in self.store.enqueue(tasks).await.unwrap() {
-                    self.tasks.push(answer.unwrap().id());
+                for (new, answer) in new.iter().zip(self.store.enqueue(tasks).await.unwrap()) {
+                    match answer {
+                        Ok(taken) => self.tasks.push(taken.id()),
+                        Err(refused) => self.check_refusal(new, &refused).await,
+                    }
                 }
             }
             Call::Lease(up_to) => self.lease(*up_to, None).await,
@@ -178,8 +200,13 @@ impl World {
             Call::Lanes(lanes) => {
                 self.lanes = *lanes;
                 self.starts.clear();
-                self.store.set_queue_policy(queue(), policy(*lanes)).await.unwrap();
+                self.store.set_queue_policy(queue(), policy(*lanes, self.shed)).await.unwrap();
             }
+            Call::Shed(shed) => {
+                self.shed = *shed;
+                self.store.set_queue_policy(queue(), policy(self.lanes, *shed)).await.unwrap();
+            }
+            Call::PauseDelay(paused) => self.store.pause_delay(queue(), *paused).await.unwrap(),
             Call::Sweep => self.sweep().await,
             Call::Advance(seconds) => self.clock.advance(Duration::from_secs(u64::from(*seconds))),
             Call::Crash => {}
@@ -198,6 +225,7 @@ impl World {
             tenant: Some(Tenant::new(format!("tenant-{}", new.tenant)).unwrap()),
             scope: new.scope.map(scope),
             weight: NonZeroU32::new(new.weight).unwrap(),
+            priority: Priority(new.priority),
             run_at: (new.delay > 3).then(|| later(new.delay)),
             deadline: new.deadline.map(later),
             max_attempts: NonZeroU32::new(3).unwrap(),
@@ -278,6 +306,17 @@ impl World {
         }
     }
 
+    /// Only what can wait is refused, only where something waits already, and for a time within bounds.
+    async fn check_refusal(&self, new: &New, refused: &EnqueueError) {
+        let EnqueueError::Shed { retry_after, .. } = refused else { panic!("{refused}") };
+        let policy = self.shed.expect("a queue without the policy sheds nothing");
+        assert!(Priority(new.priority) > policy.keeps, "{new:?}");
+        assert!((policy.retry_after..=ShedPolicy::MAX_WAIT).contains(retry_after), "{retry_after:?}");
+        let stats = self.store.queue_stats().await.unwrap();
+        let [stats] = &stats[..] else { panic!("{stats:?}") };
+        assert!(stats.counts.of(TaskState::Ready) > 0 && stats.shed.refused > 0, "{stats:?}");
+    }
+
     async fn check_order(&self, task: &Task) {
         let same = |other: &Task| other.ordering_key == task.ordering_key;
         assert!(!self.leased.iter().any(|other| same(&other.task)), "two of one key: {}", task.id);
@@ -347,6 +386,7 @@ async fn live_through(calls: &[Call], mut open: impl FnMut(&Arc<ManualClock>) ->
         leased: Vec::new(),
         starts: BTreeMap::new(),
         lanes: true,
+        shed: None,
     };
     world.act(&Call::Lanes(true)).await;
     for call in calls {

@@ -5,7 +5,7 @@
 mod chance;
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use runtime_core::error::TaskError;
-use runtime_core::flow::{FlowLimits, RateLimit};
+use runtime_core::flow::{FlowLimits, RateLimit, ShedPolicy, Shedding};
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{
     AppName, FlowKey, HandlerName, IdempotencyKey, InstanceName, OrderingKey, QueueName, Route, Scope,
@@ -62,6 +62,7 @@ struct New {
     unique: Unique,
     ordering: Option<u8>,
     scope: Option<u8>,
+    asked_by_name: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,24 +83,75 @@ enum End {
 enum Call {
     Enqueue(Vec<New>),
     EnqueueWhole(Vec<New>),
-    Lease { queue: u8, instance: u8, up_to: usize },
-    LeaseNamed { task: usize, instance: u8 },
+    Lease {
+        queue: u8,
+        instance: u8,
+        up_to: usize,
+    },
+    LeaseNamed {
+        task: usize,
+        instance: u8,
+    },
     Settle(Vec<(usize, End)>),
     Extend(usize),
     Checkpoint(usize),
-    BeginEffect { lease: usize, content: u8 },
+    BeginEffect {
+        lease: usize,
+        content: u8,
+    },
     RecordEffect(usize),
-    Steer { task: usize, command: u8 },
-    PauseScope { queue: u8, scope: u8, paused: bool },
-    SetPolicy { queue: u8, dead_head_blocks: bool, lanes: bool, fair: bool, own_limits: bool },
-    Override { queue: u8, change: QueueChange },
+    Steer {
+        task: usize,
+        command: u8,
+    },
+    PauseScope {
+        queue: u8,
+        scope: u8,
+        paused: bool,
+    },
+    SetPolicy {
+        queue: u8,
+        dead_head_blocks: bool,
+        lanes: bool,
+        fair: bool,
+        own_limits: bool,
+        shed: Option<ShedPolicy>,
+    },
+    PauseDelay {
+        queue: u8,
+        paused: bool,
+    },
+    Override {
+        queue: u8,
+        change: QueueChange,
+    },
     Heads(u8),
-    StartOperation { queue: u8, kind: OperationKind },
-    StepOperation { operation: usize, up_to: usize, stale: bool },
-    WalkAndCount { queue: u8, from: usize },
-    PutSchedule { name: u8, every: u32, stale: bool },
-    DeleteSchedule { name: u8, stale: bool },
-    FireSchedule { name: u8, stale: bool },
+    StartOperation {
+        queue: u8,
+        kind: OperationKind,
+    },
+    StepOperation {
+        operation: usize,
+        up_to: usize,
+        stale: bool,
+    },
+    WalkAndCount {
+        queue: u8,
+        from: usize,
+    },
+    PutSchedule {
+        name: u8,
+        every: u32,
+        stale: bool,
+    },
+    DeleteSchedule {
+        name: u8,
+        stale: bool,
+    },
+    FireSchedule {
+        name: u8,
+        stale: bool,
+    },
     DeadGroups,
     Sweep,
     Advance(u8),
@@ -117,7 +169,7 @@ fn new_task() -> impl Strategy<Value = New> {
         1..4_u32,
         unique(),
         option::of(0..2_u8),
-        option::weighted(0.3, 0..2_u8),
+        (option::weighted(0.3, 0..2_u8), weighted(0.1)),
     )
         .prop_map(
             |(
@@ -130,7 +182,7 @@ fn new_task() -> impl Strategy<Value = New> {
                 max_attempts,
                 unique,
                 ordering,
-                scope,
+                (scope, asked_by_name),
             )| New {
                 queue,
                 key,
@@ -143,8 +195,25 @@ fn new_task() -> impl Strategy<Value = New> {
                 unique,
                 ordering,
                 scope,
+                asked_by_name,
             },
         )
+}
+
+/// Sheds, as most queues here hold a handful of tasks, often.
+fn shed() -> impl Strategy<Value = ShedPolicy> {
+    let secs = |range: std::ops::Range<u64>| range.prop_map(Duration::from_secs);
+    let limits = (option::of((2..8_u64).prop_map(NonZeroU64::new)), option::of(secs(1..30)));
+    (limits, secs(0..10), -1..2_i16, secs(1..9), option::of(secs(1..20))).prop_map(
+        |((depth, delay), interval, keeps, retry_after, hopeless)| ShedPolicy {
+            depth: depth.flatten(),
+            delay,
+            interval,
+            keeps: Priority(keeps),
+            retry_after,
+            hopeless,
+        },
+    )
 }
 
 fn change() -> impl Strategy<Value = QueueChange> {
@@ -225,8 +294,9 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::DeleteSchedule { name, stale }),
         4 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::FireSchedule { name, stale }),
         1 => (0..2_u8, 0..2_u8, any::<bool>()).prop_map(|(queue, scope, paused)| Call::PauseScope { queue, scope, paused }),
-        1 => (0..2_u8, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
-            .prop_map(|(queue, dead_head_blocks, lanes, fair, own_limits)| Call::SetPolicy { queue, dead_head_blocks, lanes, fair, own_limits }),
+        2 => ((0..2_u8, any::<bool>(), any::<bool>()), any::<bool>(), any::<bool>(), option::weighted(0.7, shed()))
+            .prop_map(|((queue, dead_head_blocks, lanes), fair, own_limits, shed)| Call::SetPolicy { queue, dead_head_blocks, lanes, fair, own_limits, shed }),
+        1 => (0..2_u8, any::<bool>()).prop_map(|(queue, paused)| Call::PauseDelay { queue, paused }),
         1 => (0..2_u8, change()).prop_map(|(queue, change)| Call::Override { queue, change }),
         1 => (0..2_u8).prop_map(Call::Heads),
         4 => Just(Call::Sweep),
@@ -348,7 +418,7 @@ impl Side {
                 self.store.pause_scope(queue(*of), scope(*number), *paused, "why".into()).await.unwrap();
                 format!("{:?}", self.store.paused_scopes().await.unwrap())
             }
-            Call::SetPolicy { queue: of, dead_head_blocks, lanes, fair, own_limits } => {
+            Call::SetPolicy { queue: of, dead_head_blocks, lanes, fair, own_limits, shed } => {
                 let limits = FlowLimits {
                     concurrency_per_key: NonZeroU32::new(2),
                     rate_per_key: Some(in_ten_seconds(3, 3)),
@@ -363,10 +433,14 @@ impl Side {
                     limits,
                     overrides,
                     dead_head_blocks: *dead_head_blocks,
-                    ..QueuePolicy::default()
+                    shed: *shed,
                 };
                 self.store.set_queue_policy(queue(*of), policy).await.unwrap();
                 format!("{:?}", self.store.queue_policies().await.unwrap())
+            }
+            Call::PauseDelay { queue: of, paused } => {
+                self.store.pause_delay(queue(*of), *paused).await.unwrap();
+                String::new()
             }
             Call::Override { queue: of, change } => {
                 let said = self.store.override_queue(queue(*of), change.clone(), "why".into()).await.unwrap();
@@ -540,7 +614,9 @@ impl Side {
         task
     }
 
-    async fn everything(&self) -> (Vec<Task>, Vec<Vec<AttemptRecord>>, Vec<(QueueName, Vec<u64>)>) {
+    async fn everything(
+        &self,
+    ) -> (Vec<Task>, Vec<Vec<AttemptRecord>>, Vec<(QueueName, Vec<u64>, Option<Shedding>)>) {
         let page = self.store.list(TaskFilter::default(), None, 100).await.unwrap();
         let mut attempts = Vec::new();
         for task in &page.tasks {
@@ -551,7 +627,8 @@ impl Side {
         let counts = stats
             .into_iter()
             .map(|stats| {
-                (stats.queue, TaskState::ALL.into_iter().map(|state| stats.counts.of(state)).collect())
+                let counts = TaskState::ALL.into_iter().map(|state| stats.counts.of(state)).collect();
+                (stats.queue, counts, stats.shed.shedding)
             })
             .collect();
         (page.tasks.into_iter().map(|task| self.plain(task)).collect(), attempts, counts)
@@ -621,6 +698,7 @@ fn build(new: &New, now: jiff::Timestamp) -> NewTask {
         max_attempts: NonZeroU32::new(new.max_attempts).unwrap(),
         ordering_key: new.ordering.map(ordering_key),
         scope: new.scope.map(scope),
+        asked_by_name: new.asked_by_name,
         ..bare(new.queue, new.content)
     }
 }
@@ -655,6 +733,18 @@ fn settlement(lease: Lease, end: End, now: jiff::Timestamp) -> Settlement {
     Settlement { lease, outcome, with, node, started_at: now, took: Duration::from_millis(3), trace: None }
 }
 
+/// What is known of the load of a queue is lost with the process: both begin anew.
+async fn forget_loads(store: &Arc<dyn Store>) {
+    for (queue, policy) in store.queue_policies().await.unwrap() {
+        store.set_queue_policy(queue.clone(), QueuePolicy { shed: None, ..policy.clone() }).await.unwrap();
+        store.set_queue_policy(queue, policy).await.unwrap();
+    }
+    for number in 0..2 {
+        store.pause_delay(queue(number), true).await.unwrap();
+        store.pause_delay(queue(number), false).await.unwrap();
+    }
+}
+
 /// `lanes`: whether queues have any. Whose turn it is, is lost with the process, so then none is reopened.
 async fn agree(calls: Vec<Call>, lanes: bool) {
     let clock = Arc::new(ManualClock::new());
@@ -681,6 +771,8 @@ async fn agree(calls: Vec<Call>, lanes: bool) {
                 assert_eq!(swept.0, swept.1, "call {index}");
                 sqlite.store = Arc::new(MemoryStore::new(clock.clone(), LIMITS));
                 sqlite.store = Arc::new(open());
+                forget_loads(&model.store).await;
+                forget_loads(&sqlite.store).await;
             }
             _ => {
                 let answers = (model.answer(call, &clock).await, sqlite.answer(call, &clock).await);

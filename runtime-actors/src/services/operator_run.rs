@@ -160,6 +160,7 @@ impl OperatorRun {
             task.idempotency_key = Some(IdempotencyKey::new(format!("{key}@{run}")).map_err(invalid)?);
         }
         task.correlation_id = Some(run.clone());
+        task.asked_by_name = true;
         Ok(task)
     }
 

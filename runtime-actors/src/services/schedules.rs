@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::{CommandError, ScheduleView};
+use runtime_core::error::ErrorCode;
 use runtime_core::input::Misfits;
 use runtime_core::name::{Route, ScheduleName};
 use runtime_core::node::Health;
@@ -45,7 +46,7 @@ pub struct ScheduleService {
     declared: Arc<Vec<ScheduleSpec>>,
     /// `None` until the store was read.
     book: Option<BTreeMap<ScheduleName, Kept>>,
-    trouble: Option<String>,
+    trouble: Option<Health>,
     retry: Duration,
     paused: bool,
     /// Something is to be shown that was not shown yet.
@@ -112,15 +113,23 @@ impl ScheduleService {
                 self.changed |= self.trouble.is_some();
                 self.retry = RETRY.0;
                 self.trouble = None;
-                self.until_next()
+                self.until(|_| true)
             }
             Err(error) => {
-                tracing::error!(error_code = %error.code, error = %error.message, "schedules cannot go on; trying again");
-                self.changed |= self.trouble.as_ref() != Some(&error.message);
-                self.trouble = Some(error.message);
+                // A queue that sheds load does what it is there for, and the tick waits for it.
+                let health = if error.code == ErrorCode::LoadShed {
+                    tracing::warn!(error_code = %error.code, error = %error.message, "ticks wait; trying again");
+                    Health::Degraded(error.message)
+                } else {
+                    tracing::error!(error_code = %error.code, error = %error.message, "schedules cannot go on; trying again");
+                    Health::Unhealthy(error.message)
+                };
+                self.changed |= self.trouble.as_ref() != Some(&health);
+                self.trouble = Some(health);
                 let wait = self.retry;
                 self.retry = (wait * 2).min(RETRY.1);
-                wait
+                // What waits keeps no other schedule from its tick.
+                wait.min(self.until(|kept| kept.problem.is_none()))
             }
         }
     }
@@ -134,12 +143,18 @@ impl ScheduleService {
         if self.book.is_none() {
             self.reconcile().await?;
         }
-        // A schedule that is refused does not keep the others from their tasks; the first refusal is what is told.
-        let mut refused = Ok(());
+        // A schedule that is refused does not keep the others from their tasks; the worst refusal is what is told, of those the first.
+        let mut refused: Result<(), CommandError> = Ok(());
         while let Some(name) = self.next_due().filter(|_| !self.paused) {
             if let Err(error) = self.decide(&name).await {
                 let text = format!("schedule {name}: what is due cannot be done: {error}");
-                refused = refused.and(Err(CommandError::new(error.code, text)));
+                let is_worse = match &refused {
+                    Ok(()) => true,
+                    Err(known) => known.code == ErrorCode::LoadShed && error.code != ErrorCode::LoadShed,
+                };
+                if is_worse {
+                    refused = Err(CommandError::new(error.code, text));
+                }
                 self.hold_up(&name, error.message);
             }
         }
@@ -253,12 +268,14 @@ impl ScheduleService {
         }
     }
 
-    fn until_next(&self) -> Duration {
+    /// How long none of these is to be decided.
+    fn until(&self, of: impl Fn(&&Kept) -> bool) -> Duration {
         let now = self.platform.clock.now();
         if self.paused {
             return LOOK_AGAIN;
         }
-        let next = self.book.iter().flat_map(BTreeMap::values).filter_map(|kept| kept.wake).min();
+        let kept = self.book.iter().flat_map(BTreeMap::values).filter(of);
+        let next = kept.filter_map(|kept| kept.wake).min();
         let until = |wake: Timestamp| Duration::try_from(wake.duration_since(now)).unwrap_or_default();
         // Rounded up to the next millisecond, so that one look finds it due.
         next.map_or(LOOK_AGAIN, |wake| (until(wake) + Duration::from_millis(1)).min(LOOK_AGAIN))
@@ -274,13 +291,17 @@ impl ScheduleService {
         self.book.as_ref().map(|book| book.values().map(Kept::view).collect())
     }
 
-    /// How it goes: unhealthy while anything that is due cannot be done, or could not be when it comes due.
+    /// How it goes: unhealthy while anything that is due cannot be done, or could not be when it comes due; degraded while a tick only
+    /// waits because its queue sheds load.
     pub fn health(&self) -> Health {
         let unfit = || {
             let (name, kept) = self.book.iter().flatten().find(|(_, kept)| kept.lacks_input())?;
             Some(format!("schedule {name}: {}", kept.unfit.as_deref()?))
         };
-        self.trouble.clone().or_else(unfit).map_or(Health::Healthy, Health::Unhealthy)
+        match &self.trouble {
+            Some(Health::Unhealthy(text)) => Health::Unhealthy(text.clone()),
+            waits => unfit().map(Health::Unhealthy).or_else(|| waits.clone()).unwrap_or(Health::Healthy),
+        }
     }
 
     /// Schedules that could not be decided when they were due, or cannot be.

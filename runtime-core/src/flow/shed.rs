@@ -163,6 +163,29 @@ pub struct Load {
     late_by: Duration,
     looked_at: Option<Timestamp>,
     shedding: Option<Shedding>,
+    pause: Pause,
+}
+
+/// Whether anybody may take tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Pause {
+    #[default]
+    None,
+    /// Nobody may: that tasks are late is as it should be.
+    On,
+    /// Nobody might before: until then no task was late.
+    Until(Timestamp),
+}
+
+impl Pause {
+    /// When a task that became due then could first be begun; `None` while it cannot.
+    fn due(self, due: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::None => Some(due),
+            Self::On => None,
+            Self::Until(over) => Some(due.max(over)),
+        }
+    }
 }
 
 impl Load {
@@ -185,6 +208,22 @@ impl Load {
         self.decide(policy, now)
     }
 
+    /// An operator paused whatever takes tasks from the queue, or lets it go on. Meanwhile nothing is late, and afterwards only what is late
+    /// since then: who paused it knows why tasks wait. Their number counts all the same.
+    pub fn pause(&mut self, now: Timestamp, paused: bool) {
+        self.pause = match (paused, self.pause) {
+            (true, _) => Pause::On,
+            (false, Pause::On) => Pause::Until(now),
+            (false, as_it_was) => as_it_was,
+        };
+    }
+
+    /// The same load under another policy: of what was seen nothing is kept.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self { pause: self.pause, ..Self::default() }
+    }
+
     /// When the ready task that goes next became due; `None` when there is none. In a queue with lanes, that of the lane that waits longest.
     pub fn see_oldest(
         &mut self,
@@ -192,7 +231,7 @@ impl Load {
         now: Timestamp,
         due: Option<Timestamp>,
     ) -> Option<LoadChange> {
-        match late_by(policy, now, due) {
+        match self.late_by(policy, now, due) {
             None => (self.late_since, self.late_by) = (None, Duration::ZERO),
             Some(late_by) => {
                 // This one has been late for that long; those before it, as long as nobody has looked away.
@@ -220,7 +259,7 @@ impl Load {
     /// Whether a task is taken after all because its lane is served in time, given when the lane's first ready task became due (`None`
     /// when there is none): in a queue with lanes, a lane that waits says nothing about the others. Too many tasks concern all.
     pub fn admits_lane(&self, policy: &ShedPolicy, now: Timestamp, due: Option<Timestamp>) -> bool {
-        !self.deep && late_by(policy, now, due).is_none()
+        !self.deep && self.late_by(policy, now, due).is_none()
     }
 
     /// Whether a task that begins now has too little time left.
@@ -232,6 +271,12 @@ impl Load {
     /// Since when and why it sheds, while it does.
     pub fn shedding(&self) -> Option<Shedding> {
         self.shedding
+    }
+
+    /// How much later it is than the policy's delay, if it is.
+    fn late_by(&self, policy: &ShedPolicy, now: Timestamp, due: Option<Timestamp>) -> Option<Duration> {
+        let late = since(self.pause.due(due?)?, now).saturating_sub(policy.delay?);
+        (!late.is_zero()).then_some(late)
     }
 
     fn decide(&mut self, policy: &ShedPolicy, now: Timestamp) -> Option<LoadChange> {
@@ -255,12 +300,6 @@ impl Load {
             _ => None,
         }
     }
-}
-
-/// How much later it is than the policy's delay, if it is.
-fn late_by(policy: &ShedPolicy, now: Timestamp, due: Option<Timestamp>) -> Option<Duration> {
-    let late = since(due?, now).saturating_sub(policy.delay?);
-    (!late.is_zero()).then_some(late)
 }
 
 /// How long ago that was; zero for what is to come.

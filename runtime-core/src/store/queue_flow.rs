@@ -167,6 +167,11 @@ pub trait QueueFlow: Send + Sync {
         reason: String,
     ) -> Result<(), StoreError>;
 
+    /// Says that an operator paused whatever takes tasks from a queue, or lets it go on. It holds no task: who takes them does that by
+    /// itself. It is for a queue that sheds load ([`crate::flow::Load::pause`]): that tasks are late which nobody may take says nothing. Not
+    /// stored: who starts paused says so.
+    async fn pause_delay(&self, queue: QueueName, paused: bool) -> Result<(), StoreError>;
+
     /// Scopes that are paused, by queue and scope.
     async fn paused_scopes(&self) -> Result<Vec<PausedScope>, StoreError>;
 }

@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(said.changed(&all(Some(lane("acme")))), less);
         assert!(said.changed(&all(None)).says_nothing());
         assert_eq!(declared().overridden(&said.changed(&all(None))), declared());
-        assert!(all(None).changes_nothing() == false && QueueChange::default().changes_nothing());
+        assert!(!all(None).changes_nothing() && QueueChange::default().changes_nothing());
         assert!(say(None, 1).says_something() && !clear(None).says_something());
     }
 

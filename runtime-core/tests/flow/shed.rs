@@ -54,6 +54,33 @@ fn nobody_looking_for_longer_than_an_interval_proves_nothing() {
 }
 
 #[test]
+fn nothing_is_late_while_it_is_paused_and_afterwards_only_since_then() {
+    let policy = ShedPolicy { depth: NonZeroU64::new(3), ..late() };
+    let mut load = Load::default();
+    assert!(load.see_oldest(&policy, at(20 * SECOND), Some(at(0))).is_some(), "it sheds");
+    load.pause(at(20 * SECOND), true);
+    let ended = load.see_oldest(&policy, at(20 * SECOND), Some(at(0)));
+    assert!(matches!(ended, Some(LoadChange::Ended(_))), "{ended:?}");
+    assert!(load.admits_lane(&policy, at(900 * SECOND), Some(at(0))));
+    load.see_depth(&policy, at(900 * SECOND), 3);
+    assert!(load.admit(&policy, BULK).is_err(), "too many are too many");
+    load.see_depth(&policy, at(900 * SECOND), 1);
+
+    load.pause(at(1_000 * SECOND), false);
+    let mut same_load_anew = load.anew();
+    for load in [&mut load, &mut same_load_anew] {
+        load.pause(at(1_005 * SECOND), false);
+        assert_eq!(load.see_oldest(&policy, at(1_015 * SECOND - 1), Some(at(0))), None);
+        assert!(load.see_oldest(&policy, at(1_015 * SECOND), Some(at(0))).is_some());
+        assert_eq!(load.admit(&policy, BULK), Err(Duration::from_secs(5)), "as late as it is since then");
+    }
+    assert!(
+        Load::default().see_oldest(&policy, at(1_015 * SECOND - 1), Some(at(0))).is_some(),
+        "the control"
+    );
+}
+
+#[test]
 fn depth_sheds_at_once_and_ends_when_a_quarter_is_gone() {
     let (policy, mut load) = (deep(100), Load::default());
     let sheds = |load: &Load| load.admit(&policy, BULK).is_err();

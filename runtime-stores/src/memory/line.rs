@@ -220,6 +220,10 @@ impl QueueFlow for MemoryStore {
         })
     }
 
+    async fn pause_delay(&self, queue: QueueName, paused: bool) -> Result<(), StoreError> {
+        self.change(|state| state.pause_delay(queue, paused))
+    }
+
     async fn paused_scopes(&self) -> Result<Vec<PausedScope>, StoreError> {
         let state = self.look()?;
         let paused = state.lines.paused.iter().map(|((queue, scope), (reason, since))| PausedScope {

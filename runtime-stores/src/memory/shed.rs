@@ -18,7 +18,7 @@ impl State {
         if self.counts.get(queue).map_or(0, StateCounts::live) >= capacity {
             return Err(EnqueueError::QueueFull { queue: queue.clone(), capacity });
         }
-        let Some(policy) = self.policy(queue).shed else { return Ok(()) };
+        let Some(policy) = self.policy(queue).shed.filter(|_| !new.asked_by_name) else { return Ok(()) };
         self.see_load(queue, &policy, false);
         let lane = self
             .policy(queue)
@@ -46,6 +46,14 @@ impl State {
         let shedding: Vec<_> =
             policies.filter_map(|(queue, rules)| Some((queue.clone(), rules.policy().shed?))).collect();
         for (queue, policy) in shedding {
+            self.see_load(&queue, &policy, true);
+        }
+    }
+
+    /// Nobody may take tasks from the queue, or somebody may again.
+    pub(super) fn pause_delay(&mut self, queue: QueueName, paused: bool) {
+        self.loads.entry(queue.clone()).or_default().pause(self.now, paused);
+        if let Some(policy) = self.policy(&queue).shed {
             self.see_load(&queue, &policy, true);
         }
     }

@@ -177,6 +177,10 @@ impl QueueFlow for SqliteStore {
         self.write((queue, scope, paused, reason), |writer, asked| writer.pause_scope(asked)).await
     }
 
+    async fn pause_delay(&self, queue: QueueName, paused: bool) -> Result<(), StoreError> {
+        self.write((queue, paused), |writer, asked| writer.pause_delay(asked)).await
+    }
+
     async fn paused_scopes(&self) -> Result<Vec<PausedScope>, StoreError> {
         self.0.readers.read(|reader, _| reader.paused_scopes()).await
     }

@@ -61,7 +61,9 @@ impl Writer<'_> {
             let queue = task.route.queue.clone();
             return Ok(Some(EnqueueError::QueueFull { queue, capacity }));
         }
-        let Some(policy) = self.policies.of(queue).shed else { return Ok(None) };
+        let Some(policy) = self.policies.of(queue).shed.filter(|_| !task.asked_by_name) else {
+            return Ok(None);
+        };
         self.see_load(&task.route.queue, queue, &policy, false)?;
         if !self.loads.of(queue).refuses(&policy, task.priority) {
             return Ok(None);
@@ -98,6 +100,16 @@ impl Writer<'_> {
             self.see_load(names.queue(queue)?, queue, &policy, true)?;
         }
         Ok(())
+    }
+
+    /// Nobody may take tasks from the queue, or somebody may again.
+    pub(super) fn pause_delay(&mut self, (name, paused): &(QueueName, bool)) -> Result<(), Fault> {
+        let (queue, now) = (self.queue(name)?, self.timestamp()?);
+        self.loads.of(queue).pause(now, *paused);
+        match self.policies.of(queue).shed {
+            Some(policy) => self.see_load(name, queue, &policy, true),
+            None => Ok(()),
+        }
     }
 
     /// Whether a task that would begin now is ended instead.

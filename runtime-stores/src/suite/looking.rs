@@ -27,6 +27,7 @@ pub(super) async fn a_task_reads_back_as_it_was_asked_for(w: World) {
         run_at: Some(w.later(Duration::from_secs(5))),
         deadline: Some(w.later(Duration::from_secs(500))),
         max_attempts: attempts(9),
+        asked_by_name: false,
         trace: Some(TraceContext { traceparent: "00-1-2-01".into(), tracestate: Some("a=b".into()) }),
         correlation_id: Some("chain".parse().unwrap()),
         causation_id: Some(cause),

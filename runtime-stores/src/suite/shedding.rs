@@ -188,3 +188,38 @@ pub(super) async fn a_hopeless_task_is_ended_while_the_queue_sheds(w: World) {
     assert_eq!(ended.state, TaskState::Dead);
     assert_eq!(ended.last_error.unwrap().code, ErrorCode::DeadlineExceeded);
 }
+
+pub(super) async fn nothing_is_late_in_a_paused_queue_and_afterwards_only_since_then(w: World) {
+    set(&w, Some(late())).await;
+    w.put_new(bulk(0)).await;
+    w.advance(60 * SECOND);
+    retry_after(w.put(bulk(1)).await);
+    w.store.pause_delay(queue("work"), true).await.unwrap();
+    assert_eq!(shed(&w).await.shedding, None, "known at once");
+    w.put_new(bulk(1)).await;
+    w.advance(3600 * SECOND);
+    w.store.sweep().await.unwrap();
+    w.put_new(bulk(2)).await;
+
+    set(&w, Some(deep(3))).await;
+    retry_after(w.put(bulk(3)).await);
+    set(&w, Some(late())).await;
+    w.put_new(bulk(3)).await;
+    w.store.pause_delay(queue("work"), false).await.unwrap();
+    w.advance(14 * SECOND);
+    w.put_new(bulk(4)).await;
+    w.advance(SECOND);
+    assert_eq!(retry_after(w.put(bulk(5)).await), 5 * SECOND, "late since it may go on");
+}
+
+pub(super) async fn what_is_asked_for_by_name_is_taken_up_to_capacity(w: World) {
+    set(&w, Some(deep(1))).await;
+    w.put_new(bulk(0)).await;
+    retry_after(w.put(bulk(1)).await);
+    let named = |number| NewTask { asked_by_name: true, ..bulk(number) };
+    for number in 1..u32::try_from(w.setup.limits.queue_capacity).unwrap() {
+        w.put_new(named(number)).await;
+    }
+    assert!(matches!(w.put(named(1_000)).await, Err(EnqueueError::QueueFull { .. })));
+    assert_eq!(shed(&w).await.refused, 1);
+}

@@ -1,9 +1,9 @@
 //! What operators do to schedules.
 
 use runtime_core::control::{Backfilled, MAX_BACKFILL, PreviewedTick, Reply, ScheduleCommand};
-use runtime_core::error::ErrorCode;
 use runtime_core::schedule::Paused;
 use runtime_core::store::Enqueued;
+use runtime_core::task::NewTask;
 
 use super::reconcile::other_times;
 use super::*;
@@ -47,7 +47,10 @@ impl ScheduleService {
     }
 
     fn not_read(&self) -> CommandError {
-        let why = self.trouble.as_deref().unwrap_or("the store was not read yet");
+        let why = match &self.trouble {
+            Some(Health::Unhealthy(why) | Health::Degraded(why)) => why.as_str(),
+            Some(Health::Healthy) | None => "the store was not read yet",
+        };
         CommandError::new(ErrorCode::StoreUnavailable, format!("schedules are not known: {why}"))
     }
 
@@ -107,6 +110,7 @@ impl ScheduleService {
         let second = self.platform.clock.now().as_second();
         let at = Timestamp::from_second(second).unwrap_or(Timestamp::MIN);
         let task = self.runnable(name)?.spec.task_besides(at, |task| self.platform.intake.complete(task))?;
+        let task = NewTask { asked_by_name: true, ..task };
         let mut made = self.platform.store.enqueue(vec![task]).await?;
         let made = made.pop().ok_or_else(|| CommandError::new(ErrorCode::NoAnswer, "no answer"))??;
         tracing::info!(schedule = %name, task = %made.id(), "schedule triggered by an operator");
@@ -143,7 +147,7 @@ impl ScheduleService {
             spec.timing.period(from, until, &spec.window()).take(most + 1).collect();
         let mut next_from = ticks.get(most).copied();
         ticks.truncate(most);
-        let complete = |task| self.platform.intake.complete(task);
+        let complete = |task| self.platform.intake.complete(NewTask { asked_by_name: true, ..task });
         let tasks = ticks.iter().map(|at| spec.task(&spec.tick(*at), complete)).collect::<Result<_, _>>()?;
         let mut done = Backfilled { made: Vec::new(), known: 0, next_from: None };
         for (at, answer) in ticks.iter().zip(self.platform.store.enqueue(tasks).await?) {

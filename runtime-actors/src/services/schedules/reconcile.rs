@@ -1,7 +1,5 @@
 //! What is declared meets what is stored.
 
-use runtime_core::error::ErrorCode;
-
 use super::*;
 
 impl ScheduleService {

@@ -292,6 +292,10 @@ impl QueueFlow for FaultyStore {
         self.inner.pause_scope(queue, scope, paused, reason).await
     }
 
+    async fn pause_delay(&self, queue: QueueName, paused: bool) -> Result<(), StoreError> {
+        self.inner.pause_delay(queue, paused).await
+    }
+
     async fn paused_scopes(&self) -> Result<Vec<PausedScope>, StoreError> {
         self.inner.paused_scopes().await
     }
