@@ -154,7 +154,9 @@ impl GroundProcess {
             return None;
         }
         let address = fs::read_to_string(&self.admin_file).ok()?;
-        (!address.is_empty()).then(|| format!("http://{address}"))
+        let has_scheme = address.contains("://") || address.starts_with("unix:");
+        let endpoint = if has_scheme { address } else { format!("http://{address}") };
+        (endpoint != "http://").then_some(endpoint)
     }
 
     /// A connection to its admin API, once it listens.

@@ -1,0 +1,157 @@
+//! The port of a real process, and peers that hold on to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use runtime_admin::{AdminClient, ClientTls};
+use runtime_tests::eventually;
+use runtime_tests::ground::{Ground, GroundProcess};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::FULL;
+use crate::authority::Authority;
+
+/// For what must happen on any machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sockets of all peers at once, and a few files.
+const DESCRIPTORS: u64 = 8_000;
+
+/// A process that serves the admin API over TLS to clients with a certificate.
+pub(crate) struct Port {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: ClientTls,
+    connector: TlsConnector,
+    ground: Ground,
+    process: GroundProcess,
+    _certificates: TempDir,
+}
+
+impl Port {
+    pub(crate) async fn open() -> Self {
+        raise_limit();
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Authority::new(folder.path());
+        let ((server, server_key), client) = (authority.sign("server"), authority.sign("client"));
+        let setting = format!(
+            "admin.tls={{ certificate = {server:?}, key = \"file:{}\", client_ca = {:?} }}",
+            server_key.display(),
+            authority.file
+        );
+        let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
+        let mut process = ground.start_with(&["--set", &setting], &[]);
+        let endpoint = eventually("the admin API listens", || {
+            assert_eq!(process.has_ended(), None, "{}", ground.log());
+            process.endpoint()
+        })
+        .await;
+        let address = endpoint.strip_prefix("https://").expect("TLS").parse().expect("an address");
+        let connector = authority.connector(&client);
+        let tls = ClientTls { ca: Some(authority.file.clone()), identity: Some(client) };
+        Self { address, tls, connector, ground, process, _certificates: folder }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// A good client.
+    pub(crate) async fn client(&self) -> AdminClient {
+        AdminClient::connect_with(&self.endpoint(), &self.tls).await.expect("a good client is let in")
+    }
+
+    /// Connected, and nothing more.
+    pub(crate) async fn plain(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the port is open")
+    }
+
+    /// Let in by its certificate.
+    pub(crate) async fn tls(&self) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        self.connector.connect(name, TcpStream::connect(self.address).await?).await
+    }
+
+    /// How long a flood that has no end of its own goes on.
+    pub(crate) fn flood_for(&self) -> Duration {
+        Duration::from_secs(if FULL { 10 } else { 2 })
+    }
+
+    /// Resident memory of the process in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    }
+
+    /// Descriptors that the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("it runs").count()
+    }
+
+    /// It runs, stops in order, and nothing in it panicked.
+    pub(crate) async fn close(mut self) {
+        assert_eq!(self.process.stop().await, 0, "{}", self.ground.log());
+        let log = self.ground.log();
+        assert!(!log.contains("panicked") && !log.contains("RT0048"), "{log}");
+    }
+}
+
+/// As many as the system lets this process have, which the process that it starts inherits.
+fn raise_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(DESCRIPTORS, |most| DESCRIPTORS.min(most));
+    if current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).expect("within the limit");
+    }
+}
+
+pub(crate) async fn say(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) {
+    // Who is sent away in the middle of a word has no answer to give.
+    drop(stream.write_all(bytes).await);
+    drop(stream.flush().await);
+}
+
+/// Reads and throws away, until the other side ends it.
+pub(crate) async fn drained(mut stream: impl AsyncRead + Unpin) {
+    let mut buffer = vec![0; 16 * 1024];
+    while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+}
+
+pub(crate) async fn until_closed(stream: impl AsyncRead + Unpin, what: &str) {
+    tokio::time::timeout(PATIENCE, drained(stream)).await.unwrap_or_else(|_| panic!("still open: {what}"));
+}
+
+/// A connection that somebody holds, for as long as the server lets them.
+pub(crate) struct Held(JoinHandle<()>);
+
+impl Held {
+    pub(crate) fn of(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(tokio::spawn(drained(stream)))
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.0.is_finished()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub(crate) async fn until_at_most(most: usize, held: &[Held], what: &str) {
+    eventually(&format!("at most {most} {what}"), || {
+        (held.iter().filter(|peer| peer.is_open()).count() <= most).then_some(())
+    })
+    .await;
+}
