@@ -26,6 +26,7 @@ use runtime_core::clock::Clock;
 use runtime_core::flow::RateLimit;
 use runtime_core::store::{AuditLog, Principals};
 
+pub(crate) use bootstrap::is_reserved;
 pub(crate) use caller::Caller;
 pub(crate) use directory::Directory;
 pub(crate) use gate::Gate;

@@ -3,6 +3,7 @@
 //! Nouns, then verbs: `runtimectl node pause shop/workers/settle`. It is a function, so that apps can offer it and tests can
 //! hold its output still: everything from outside (streams, environment, time) comes in with [`Surroundings`].
 
+mod access;
 mod args;
 mod dead_letters;
 mod exit;
@@ -179,6 +180,9 @@ async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Resu
         Noun::Task { verb } => tasks::run(verb, &client, output).await?,
         Noun::DeadLetter { verb } => dead_letters::run(verb, &client, output).await?,
         Noun::Worker { verb } => workers::run(verb, &client, output).await?,
+        Noun::Principal { verb } => access::principals(verb, &client, output).await?,
+        Noun::Token { verb } => access::tokens(verb, &client, output).await?,
+        Noun::Audit { verb } => access::audit(verb, &client, output).await?,
         Noun::Info => system::info(&client, output).await?,
         Noun::Overview { check } => return system::overview(check, &client, output).await,
     }

@@ -1,5 +1,6 @@
 //! The client library: what `runtimectl`, apps and tests use to see and steer a running tree.
 
+mod access;
 mod bearer;
 mod dead_letters;
 mod error;

@@ -1,8 +1,10 @@
 //! Between the core's types and the wire. Names from outside become domain types here, once, or an error that names the field.
 
+mod audit;
 mod dead_letter;
 mod limits;
 mod node;
+mod principal;
 mod queue;
 mod schedule;
 mod system;
@@ -19,9 +21,14 @@ use runtime_core::task::TaskId;
 use runtime_proto::v1;
 use tonic::Status;
 
+pub(crate) use audit::audit_entry;
 pub(crate) use dead_letter::dead_letter_group;
 pub(crate) use limits::change_from_wire;
 pub(crate) use node::node;
+pub(crate) use principal::{
+    new_principal, principal, principal_from_wire, principal_name, principal_revision, token,
+    token_from_wire, token_name,
+};
 pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
 pub(crate) use schedule::{
     revision_from_wire, schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick,

@@ -79,7 +79,7 @@ enum Field {
 
 /// How a field is compared with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
+pub(crate) enum Comparison {
     Equal,
     Prefix,
     Before,
@@ -141,22 +141,52 @@ impl FromStr for Filter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut reader = Reader { text, at: 0 };
-        if text.len() > MAX_FILTER_BYTES {
-            return Err(reader.error(format!("a filter has at most {MAX_FILTER_BYTES} bytes")));
-        }
         let mut filter = Self::default();
-        reader.skip_space();
-        while !reader.is_at_end() {
-            reader.comparison(&mut filter)?;
-            reader.skip_space();
-            if reader.is_at_end() {
-                break;
+        comparisons(text, &Field::ALL, Field::is_time, |field, comparison, value| {
+            match (field, comparison) {
+                (Field::Created | Field::Finished, _) => {
+                    compare(&mut filter.select, field, comparison, value)
+                }
+                (Field::State, Comparison::Prefix) => {
+                    select_states(&mut filter.select, |state| state.starts_with(value))
+                }
+                (_, Comparison::Prefix) => {
+                    filter.prefixes.push((field, value.to_owned()));
+                    Ok(())
+                }
+                (_, _) => select(&mut filter.select, field, value),
             }
-            reader.and()?;
-        }
+        })?;
         Ok(filter)
     }
+}
+
+/// Reads a filter over these fields, and hands each comparison on; what it does not fit is told with its column.
+pub(crate) fn comparisons<F: Copy>(
+    text: &str,
+    fields: &[(&'static str, F)],
+    is_time: impl Fn(F) -> bool,
+    mut take: impl FnMut(F, Comparison, &str) -> Result<(), String>,
+) -> Result<(), FilterError> {
+    let mut reader = Reader { text, at: 0 };
+    if text.len() > MAX_FILTER_BYTES {
+        return Err(reader.error(format!("a filter has at most {MAX_FILTER_BYTES} bytes")));
+    }
+    reader.skip_space();
+    while !reader.is_at_end() {
+        let (field, comparison) = reader.field(fields, &is_time)?;
+        reader.skip_space();
+        let start = reader.at;
+        let value = reader.value()?;
+        take(field, comparison, &value)
+            .map_err(|what| reader.error_at(start, format!("{value:?}: {what}")))?;
+        reader.skip_space();
+        if reader.is_at_end() {
+            break;
+        }
+        reader.and()?;
+    }
+    Ok(())
 }
 
 /// Reads a filter from left to right; `at` is a byte offset on a character boundary.
@@ -166,40 +196,30 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn comparison(&mut self, filter: &mut Filter) -> Result<(), FilterError> {
+    fn field<F: Copy>(
+        &mut self,
+        fields: &[(&'static str, F)],
+        is_time: impl Fn(F) -> bool,
+    ) -> Result<(F, Comparison), FilterError> {
         let start = self.at;
         let word = self.word();
-        let Some((_, field)) = Field::ALL.into_iter().find(|(name, _)| *name == word) else {
-            let known = Field::ALL.map(|(name, _)| name).join(", ");
-            return Err(self.error_at(
-                start,
-                format!("expected a field ({known}), found {}", found(&word, self.rest())),
-            ));
+        let Some((_, field)) = fields.iter().find(|(name, _)| *name == word) else {
+            let known: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+            let found = found(&word, self.rest());
+            return Err(
+                self.error_at(start, format!("expected a field ({}), found {found}", known.join(", ")))
+            );
         };
         self.skip_space();
-        let expected = if field.is_time() { "'<', '<=', '>' or '>='" } else { "'=' or ':'" };
+        let expected = if is_time(*field) { "'<', '<=', '>' or '>='" } else { "'=' or ':'" };
         let comparison = Comparison::ALL.into_iter().find(|(sign, comparison)| {
-            self.rest().starts_with(sign) && comparison.orders() == field.is_time()
+            self.rest().starts_with(sign) && comparison.orders() == is_time(*field)
         });
         let Some((sign, comparison)) = comparison else {
             return Err(self.error(format!("expected {expected} after {word}")));
         };
         self.at += sign.len();
-        self.skip_space();
-        let start = self.at;
-        let value = self.value()?;
-        match (field, comparison) {
-            (Field::Created | Field::Finished, _) => compare(&mut filter.select, field, comparison, &value),
-            (Field::State, Comparison::Prefix) => {
-                select_states(&mut filter.select, |state| state.starts_with(&value))
-            }
-            (_, Comparison::Prefix) => {
-                filter.prefixes.push((field, value.clone()));
-                Ok(())
-            }
-            (_, _) => select(&mut filter.select, field, &value),
-        }
-        .map_err(|what| self.error_at(start, format!("{value:?}: {what}")))
+        Ok((*field, comparison))
     }
 
     fn and(&mut self) -> Result<(), FilterError> {
@@ -296,13 +316,14 @@ fn select(filter: &mut TaskFilter, field: Field, value: &str) -> Result<(), Stri
 }
 
 /// A bound of a time. A store selects from a moment on and up to before one, so the other two begin right after it.
-fn compare(filter: &mut TaskFilter, field: Field, comparison: Comparison, value: &str) -> Result<(), String> {
-    let at: Timestamp = value.parse().map_err(|error: jiff::Error| error.to_string())?;
+pub(crate) fn bound(
+    since: &mut Option<Timestamp>,
+    until: &mut Option<Timestamp>,
+    name: &str,
+    comparison: Comparison,
+    at: Timestamp,
+) -> Result<(), String> {
     let right_after = at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX);
-    let (since, until, name) = match field {
-        Field::Finished => (&mut filter.finished_since, &mut filter.finished_until, "finished"),
-        _ => (&mut filter.created_since, &mut filter.created_until, "created"),
-    };
     match comparison {
         Comparison::AtOrAfter => once(since, name, at),
         Comparison::After => once(since, name, right_after),
@@ -310,6 +331,15 @@ fn compare(filter: &mut TaskFilter, field: Field, comparison: Comparison, value:
         Comparison::BeforeOrAt => once(until, name, right_after),
         Comparison::Equal | Comparison::Prefix => Err("a time is no text".into()),
     }
+}
+
+fn compare(filter: &mut TaskFilter, field: Field, comparison: Comparison, value: &str) -> Result<(), String> {
+    let at: Timestamp = value.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let (since, until, name) = match field {
+        Field::Finished => (&mut filter.finished_since, &mut filter.finished_until, "finished"),
+        _ => (&mut filter.created_since, &mut filter.created_until, "created"),
+    };
+    bound(since, until, name, comparison, at)
 }
 
 fn select_states(filter: &mut TaskFilter, fits: impl Fn(&str) -> bool) -> Result<(), String> {
@@ -324,11 +354,15 @@ fn select_states(filter: &mut TaskFilter, fits: impl Fn(&str) -> bool) -> Result
     }
 }
 
-fn set<T: FromStr<Err: fmt::Display>>(slot: &mut Option<T>, name: &str, value: &str) -> Result<(), String> {
+pub(crate) fn set<T: FromStr<Err: fmt::Display>>(
+    slot: &mut Option<T>,
+    name: &str,
+    value: &str,
+) -> Result<(), String> {
     once(slot, name, value.parse().map_err(|error: T::Err| error.to_string())?)
 }
 
-fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), String> {
+pub(crate) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), String> {
     if slot.replace(value).is_some() { Err(format!("{name} is compared twice")) } else { Ok(()) }
 }
 

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_core::control::Control;
+use runtime_proto::v1::audit_service_server::AuditServiceServer;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
+use runtime_proto::v1::principal_service_server::PrincipalServiceServer;
 use runtime_proto::v1::queue_service_server::QueueServiceServer;
 use runtime_proto::v1::schedule_service_server::ScheduleServiceServer;
 use runtime_proto::v1::system_service_server::SystemServiceServer;
@@ -34,7 +36,7 @@ use crate::error::AdminError;
 use crate::health::HealthWatcher;
 use crate::listen::{ListenAddress, Listener};
 use crate::places::{PlaceLimits, Places};
-use crate::services::{DeadLetters, Queues, Schedules, System, Tasks, Tree, Workers};
+use crate::services::{Audit, DeadLetters, Principals, Queues, Schedules, System, Tasks, Tree, Workers};
 
 /// Largest message of the API in bytes, both ways.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -196,9 +198,14 @@ impl BoundAdminServer {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), AdminError> {
         let Self { server: AdminServer { config, control, access }, directory, listener, .. } = self;
         let door = Door::new(control, config.request_timeout);
+        let principals = Principals { access: access.clone(), directory: Arc::clone(&directory) };
+        let audit = Audit(Arc::clone(&access.audit));
         let gate = Gate::new(access, directory, RULES, door.clone(), config.request_timeout);
         let (reporter, health) = tonic_health::server::health_reporter();
-        let mut routes = services(&door).add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES));
+        let mut routes = services(&door)
+            .add_service(sized!(PrincipalServiceServer, principals))
+            .add_service(sized!(AuditServiceServer, audit))
+            .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES));
         if config.reflection {
             routes = routes.add_service(reflection()?);
         }

@@ -1,6 +1,8 @@
 //! The services of the API, one file each. They convert, ask the tree and convert back; they decide nothing.
 
+mod audit;
 mod dead_letters;
+mod principals;
 mod progress;
 mod queues;
 mod schedules;
@@ -9,7 +11,9 @@ mod tasks;
 mod tree;
 mod workers;
 
+pub(crate) use audit::Audit;
 pub(crate) use dead_letters::DeadLetters;
+pub(crate) use principals::Principals;
 pub(crate) use queues::Queues;
 pub(crate) use schedules::Schedules;
 pub(crate) use system::System;

@@ -4,6 +4,7 @@
 //! Whoever changes one has this read again before the change is answered, so a token that was revoked opens nothing from then on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -26,6 +27,8 @@ pub(crate) struct Directory {
     local: Arc<Principal>,
     bootstrap: Option<(TokenHash, Arc<Principal>)>,
     known: RwLock<Known>,
+    /// Somebody was changed since: nobody is let in before it was read who.
+    stale: AtomicBool,
     /// One reads at a time: what was read first is not written last.
     reading: tokio::sync::Mutex<()>,
 }
@@ -59,18 +62,41 @@ impl Directory {
             local: almighty(LOCAL),
             bootstrap,
             known: RwLock::default(),
+            stale: AtomicBool::new(true),
             reading: Default::default(),
         };
         directory.refresh().await?;
         Ok(directory)
     }
 
-    /// Reads again.
+    /// Somebody was changed: reads again.
     ///
     /// # Errors
-    /// What kept the store from saying who is known; what was known before stays.
+    /// What kept the store from saying who is known; nobody is let in until it does.
     pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
+        self.stale.store(true, Ordering::Release);
+        self.up_to_date().await
+    }
+
+    /// Reads again, if somebody was changed since.
+    ///
+    /// # Errors
+    /// As of [`Directory::refresh`].
+    pub(crate) async fn up_to_date(&self) -> Result<(), StoreError> {
+        if !self.stale.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let _reading = self.reading.lock().await;
+        // What is changed from here on makes it stale again.
+        self.stale.store(false, Ordering::Release);
+        let read = self.read_all().await;
+        if read.is_err() {
+            self.stale.store(true, Ordering::Release);
+        }
+        read
+    }
+
+    async fn read_all(&self) -> Result<(), StoreError> {
         let principals = self.store.principals().await?;
         let tokens = self.store.tokens().await?;
         let known = Known {

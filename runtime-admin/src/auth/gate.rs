@@ -117,6 +117,10 @@ impl Gate {
         let now = self.access.clock.now();
         let (mut parts, body) = request.into_parts();
         let call = Call::of(&parts);
+        if let Err(error) = self.directory.up_to_date().await {
+            tracing::error!(error_code = %error.code(), %error, "nobody is let in: the store does not say who may call");
+            return Err(refused(error.code(), "the store does not say who may call"));
+        }
         let caller = match self.authenticate(&parts, call.peer.as_ref(), now) {
             Ok(caller) => caller,
             Err(status) => return Err(self.deny(&call, None, "", status, now).await),

@@ -5,7 +5,7 @@
 use runtime_core::access::Role;
 
 use crate::auth::methods::About::{
-    Filter, Name, NewSchedule, NewTask, NodeOrRoot, Nothing, ScheduleAnew, Whole,
+    Filter, Name, NewPrincipal, NewSchedule, NewTask, NodeOrRoot, Nothing, People, ScheduleAnew, Whole,
 };
 use Role::{Admin, Operator, Viewer};
 
@@ -26,6 +26,10 @@ pub(crate) enum About {
     NewTask,
     /// A schedule to be made: `spec`.
     NewSchedule,
+    /// A principal to be made: `principal_id`. Of the runtime as a whole: whoever may make one may do anything.
+    NewPrincipal,
+    /// A principal or a token whose name this field holds. Of the runtime as a whole.
+    People(&'static str),
     /// A schedule that is to be something else: `name` and `spec`.
     ScheduleAnew,
 }
@@ -63,6 +67,16 @@ const fn look_at_payloads(role: Role, method: &'static str, about: About) -> Met
 /// A method that changes something. It is in the audit log, and its request may have an id.
 const fn change(role: Role, method: &'static str, about: About) -> MethodRule {
     MethodRule { changes: true, ..look(role, method, about) }
+}
+
+/// A change that is not made without a reason.
+const fn with_reason(rule: MethodRule) -> MethodRule {
+    MethodRule { needs_reason: true, ..rule }
+}
+
+/// A change whose answer is for its caller alone, and once: no request id brings it back.
+const fn answers_once(rule: MethodRule) -> MethodRule {
+    MethodRule { answers_once: true, ..rule }
 }
 
 impl MethodRule {
@@ -130,6 +144,14 @@ pub(crate) const RULES: &[MethodRule] = &[
     change(Operator, "ScheduleService/CreateSchedule", NewSchedule),
     change(Operator, "ScheduleService/UpdateSchedule", ScheduleAnew),
     change(Operator, "ScheduleService/DeleteSchedule", Name("name")),
+    look(Admin, "PrincipalService/ListPrincipals", Whole),
+    change(Admin, "PrincipalService/CreatePrincipal", NewPrincipal),
+    change(Admin, "PrincipalService/UpdatePrincipal", People("principal.name")),
+    with_reason(change(Admin, "PrincipalService/DeletePrincipal", People("name"))),
+    answers_once(change(Admin, "PrincipalService/CreateToken", People("principal"))),
+    look(Admin, "PrincipalService/ListTokens", Whole),
+    with_reason(change(Admin, "PrincipalService/RevokeToken", People("name"))),
+    look(Admin, "AuditService/ListAuditEntries", Whole),
     look(Viewer, "grpc.health.v1.Health/Check", Nothing),
     look(Viewer, "grpc.health.v1.Health/Watch", Nothing),
     look(Viewer, "grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Nothing),

@@ -22,7 +22,8 @@ const APPS: &str = "nodes/engine/apps/";
 pub(super) fn resource(about: About, asked: &Asked) -> String {
     match about {
         About::Nothing | About::Whole => String::new(),
-        About::Name(field) | About::NodeOrRoot(field) => asked.text(field),
+        About::Name(field) | About::NodeOrRoot(field) | About::People(field) => asked.text(field),
+        About::NewPrincipal => format!("principals/{}", asked.text("principal_id")),
         About::Filter(field) => match asked.text(field) {
             filter if filter.is_empty() => "tasks".to_owned(),
             filter => format!("tasks?{filter}"),
@@ -41,7 +42,7 @@ pub(super) async fn may(principal: &Principal, role: Role, about: About, asked: 
 async fn target(about: About, asked: &Asked, door: &Door) -> Target {
     match about {
         About::Nothing => Target::Nothing,
-        About::Whole => Target::Whole,
+        About::Whole | About::NewPrincipal | About::People(_) => Target::Whole,
         About::Name(field) => Target::thing(names(asked.text(field), door).await),
         About::NodeOrRoot(field) => match asked.text(field) {
             name if name.is_empty() => Target::Whole,

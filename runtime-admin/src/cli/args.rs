@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod dead_letters;
 mod enqueue;
 mod queues;
@@ -15,6 +16,7 @@ use runtime_core::name::{QueueName, ScheduleName, Scope, WorkerName};
 use runtime_core::node::NodePath;
 use runtime_core::task::TaskId;
 
+pub(super) use access::{AuditVerb, May, PrincipalVerb, TokenVerb};
 pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
 pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
 pub(super) use queues::{Fairness, QueueUpdate, Said};
@@ -131,6 +133,21 @@ pub(super) enum Noun {
     Worker {
         #[command(subcommand)]
         verb: WorkerVerb,
+    },
+    /// Who may call the admin API, and what they may do
+    Principal {
+        #[command(subcommand)]
+        verb: PrincipalVerb,
+    },
+    /// Tokens of those who may call
+    Token {
+        #[command(subcommand)]
+        verb: TokenVerb,
+    },
+    /// What was done and what was refused
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
     },
     /// Who is this?
     Info,

@@ -36,6 +36,9 @@ pub(super) enum Failure {
     /// It has to be confirmed, and nobody is there to ask.
     #[error("nobody is at a terminal to confirm this: nothing was changed; --yes goes on without asking")]
     Unasked,
+    /// No principal goes by that name.
+    #[error("no principal {0}")]
+    NoPrincipal(String),
     /// No worker goes by that name.
     #[error("no worker {0}")]
     NoWorker(String),
@@ -50,7 +53,7 @@ impl Failure {
             Self::Input { .. } | Self::Unasked => Exit::Usage,
             Self::Declined => Exit::Interrupted,
             Self::Partial(_) => Exit::Partial,
-            Self::NoWorker(_) => Exit::NotFound,
+            Self::NoWorker(_) | Self::NoPrincipal(_) => Exit::NotFound,
         }
     }
 

@@ -1,0 +1,211 @@
+//! PrincipalService. What it changes is read again before it answers, so that it holds from the answer on.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runtime_core::access::Token;
+use runtime_core::control::CommandError;
+use runtime_core::error::ErrorCode;
+use runtime_core::name::PrincipalName;
+use runtime_core::store::{PutPrincipal, PutToken, StoreError, StoredPrincipal};
+use runtime_proto::v1;
+use runtime_proto::v1::principal_service_server::PrincipalService;
+use tonic::{Request, Response, Status};
+
+use crate::auth::{Access, Directory, is_reserved, new_token};
+use crate::convert;
+use crate::page::page_of;
+use crate::status::{Resource, invalid, refusal};
+
+/// Who may call, and by which tokens.
+pub(crate) struct Principals {
+    pub(crate) access: Access,
+    pub(crate) directory: Arc<Directory>,
+}
+
+impl Principals {
+    async fn all(&self) -> Result<Vec<StoredPrincipal>, Status> {
+        self.access.principals.principals().await.map_err(|error| failed(error, &Resource::system()))
+    }
+
+    async fn find(&self, name: &PrincipalName, about: &Resource) -> Result<StoredPrincipal, Status> {
+        let known = self.all().await?.into_iter().find(|stored| stored.principal.name == *name);
+        known.ok_or_else(|| missing(name, about))
+    }
+
+    /// What was changed holds from here on.
+    async fn changed(&self, about: &Resource) -> Result<(), Status> {
+        self.directory.refresh().await.map_err(|error| failed(error, about))
+    }
+}
+
+fn failed(error: StoreError, about: &Resource) -> Status {
+    refusal(&CommandError::from(error), about)
+}
+
+fn missing(name: &PrincipalName, about: &Resource) -> Status {
+    refusal(&CommandError::not_found(format!("no principal {name}")), about)
+}
+
+fn refused(what: impl Into<String>, about: &Resource) -> Status {
+    refusal(&CommandError::precondition(what), about)
+}
+
+fn is_required<T>(field: &str, value: Option<T>) -> Result<T, Status> {
+    value.ok_or_else(|| invalid(field, "is required"))
+}
+
+#[async_trait]
+impl PrincipalService for Principals {
+    async fn list_principals(
+        &self,
+        request: Request<v1::ListPrincipalsRequest>,
+    ) -> Result<Response<v1::ListPrincipalsResponse>, Status> {
+        let v1::ListPrincipalsRequest { page_size, page_token } = request.get_ref();
+        let all = self.all().await?;
+        let name = |stored: &StoredPrincipal| stored.principal.name.clone();
+        let mut all: Vec<_> = all.into_iter().map(|stored| (name(&stored), stored)).collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let (page, next_page_token) =
+            page_of("principals", all, |(name, _)| name.as_str(), *page_size, page_token)?;
+        Ok(Response::new(v1::ListPrincipalsResponse {
+            principals: page.iter().map(|(_, stored)| convert::principal(stored)).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn create_principal(
+        &self,
+        request: Request<v1::CreatePrincipalRequest>,
+    ) -> Result<Response<v1::CreatePrincipalResponse>, Status> {
+        let v1::CreatePrincipalRequest { principal_id, principal, .. } = request.into_inner();
+        let name: PrincipalName = convert::parsed("principal_id", &principal_id)?;
+        if is_reserved(&name) {
+            return Err(invalid("principal_id", "stands for nobody in particular: choose another one"));
+        }
+        let about = Resource::new("principal", convert::principal_name(&name));
+        let wire = is_required("principal", principal)?;
+        let principal = convert::new_principal(name, &wire, self.access.clock.now())?;
+        let put = self.access.principals.put_principal(principal.clone(), None).await;
+        match put.map_err(|error| failed(error, &about))? {
+            PutPrincipal::Conflict => Err(refused("there is a principal of this name", &about)),
+            PutPrincipal::Written(revision) => {
+                self.changed(&about).await?;
+                let made = convert::principal(&StoredPrincipal { principal, revision });
+                Ok(Response::new(v1::CreatePrincipalResponse { principal: Some(made) }))
+            }
+        }
+    }
+
+    async fn update_principal(
+        &self,
+        request: Request<v1::UpdatePrincipalRequest>,
+    ) -> Result<Response<v1::UpdatePrincipalResponse>, Status> {
+        let wire = is_required("principal", request.into_inner().principal)?;
+        let (name, about) = convert::principal_from_wire("principal.name", &wire.name)?;
+        let known = self.find(&name, &about).await?;
+        let expected = convert::principal_revision("principal.etag", &wire.etag)?.unwrap_or(known.revision);
+        let principal = convert::new_principal(name, &wire, known.principal.created_at)?;
+        let put = self.access.principals.put_principal(principal.clone(), Some(expected)).await;
+        match put.map_err(|error| failed(error, &about))? {
+            PutPrincipal::Conflict => Err(refused("the principal was changed since it was read", &about)),
+            PutPrincipal::Written(revision) => {
+                self.changed(&about).await?;
+                let now = convert::principal(&StoredPrincipal { principal, revision });
+                Ok(Response::new(v1::UpdatePrincipalResponse { principal: Some(now) }))
+            }
+        }
+    }
+
+    async fn delete_principal(
+        &self,
+        request: Request<v1::DeletePrincipalRequest>,
+    ) -> Result<Response<v1::DeletePrincipalResponse>, Status> {
+        let v1::DeletePrincipalRequest { name, etag, .. } = request.get_ref();
+        let (name, about) = convert::principal_from_wire("name", name)?;
+        let known = self.find(&name, &about).await?;
+        let expected = convert::principal_revision("etag", etag)?.unwrap_or(known.revision);
+        let deleted = self.access.principals.delete_principal(name, expected).await;
+        if !deleted.map_err(|error| failed(error, &about))? {
+            return Err(refused("the principal was changed since it was read", &about));
+        }
+        self.changed(&about).await?;
+        Ok(Response::new(v1::DeletePrincipalResponse {}))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let v1::CreateTokenRequest { principal, label, expires_at, .. } = request.into_inner();
+        let (principal, about) = convert::principal_from_wire("principal", &principal)?;
+        let created_at = self.access.clock.now();
+        let expires_at = convert::moment("expires_at", expires_at)?;
+        if expires_at.is_some_and(|end| end <= created_at) {
+            return Err(invalid("expires_at", "is past"));
+        }
+        let text = new_token().map_err(|error| {
+            refusal(&CommandError::new(ErrorCode::Internal, format!("no random bytes: {error}")), &about)
+        })?;
+        let token = Token {
+            id: text.id().clone(),
+            principal: principal.clone(),
+            name: convert::parsed("label", &label)?,
+            hash: text.hash(),
+            created_at,
+            expires_at,
+            revoked_at: None,
+        };
+        let put = self.access.principals.put_token(token.clone()).await;
+        match put.map_err(|error| failed(error, &about))? {
+            PutToken::Written => {}
+            PutToken::NoPrincipal => return Err(missing(&principal, &about)),
+            PutToken::NameTaken => {
+                return Err(refused(format!("{principal} has a token {label} that is still good"), &about));
+            }
+            PutToken::IdTaken => return Err(refused("chance made a token that is there: ask again", &about)),
+        }
+        self.changed(&about).await?;
+        let text = text.expose().to_owned();
+        Ok(Response::new(v1::CreateTokenResponse { token: Some(convert::token(&token)), text }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        let v1::ListTokensRequest { principal, page_size, page_token } = request.get_ref();
+        let of = match principal.as_str() {
+            "" => None,
+            name => Some(convert::principal_from_wire("principal", name)?.0),
+        };
+        let tokens = self.access.principals.tokens().await;
+        let tokens = tokens.map_err(|error| failed(error, &Resource::system()))?;
+        let is_asked_for = |token: &Token| of.as_ref().is_none_or(|of| token.principal == *of);
+        // By time, and by id where that is the same: a place that stays the same when others are forgotten.
+        let place = |token: &Token| format!("{:020}{}", token.created_at.as_microsecond(), token.id);
+        let mut tokens: Vec<(String, Token)> =
+            tokens.into_iter().filter(is_asked_for).map(|token| (place(&token), token)).collect();
+        tokens.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let list = format!("tokens {principal}");
+        let (page, next_page_token) =
+            page_of(&list, tokens, |(place, _)| place.as_str(), *page_size, page_token)?;
+        Ok(Response::new(v1::ListTokensResponse {
+            tokens: page.iter().map(|(_, token)| convert::token(token)).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<v1::RevokeTokenRequest>,
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        let (id, about) = convert::token_from_wire(&request.get_ref().name)?;
+        let revoked = self.access.principals.revoke_token(id.clone(), self.access.clock.now()).await;
+        let revoked = revoked.map_err(|error| failed(error, &about))?;
+        let revoked =
+            revoked.ok_or_else(|| refusal(&CommandError::not_found(format!("no token {id}")), &about))?;
+        self.changed(&about).await?;
+        Ok(Response::new(v1::RevokeTokenResponse { token: Some(convert::token(&revoked)) }))
+    }
+}
