@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::completion::CompletionMsg;
 use crate::node::{NodeActor, NodeContext};
+use crate::operations::OperationMsg;
 use crate::platform::Platform;
 use crate::schedules::ScheduleMsg;
 use crate::services::dead_letters::DeadLetterService;
@@ -32,6 +33,7 @@ pub(crate) struct Doors {
     pub(crate) completion: NodeAddress<CompletionMsg>,
     pub(crate) targets: Arc<Vec<RunTarget>>,
     pub(crate) schedules: NodeAddress<ScheduleMsg>,
+    pub(crate) operations: NodeAddress<OperationMsg>,
 }
 
 /// How often somebody who waits for idleness looks.
@@ -130,6 +132,7 @@ impl NodeActor for ActorCommandProcessor {
             Command::SteerTask { id, command, reply } => {
                 hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });
             }
+            Command::Operations(command) => hand_on(&self.doors.operations, OperationMsg::Asked(command)),
             Command::Schedules(command) => hand_on(&self.doors.schedules, ScheduleMsg::Asked(command)),
             Command::DeadLetters(command) => drop(tokio::spawn(self.dead_letters.clone().carry_out(command))),
             Command::Queues(command) => drop(tokio::spawn(self.queues.clone().carry_out(command))),

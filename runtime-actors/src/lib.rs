@@ -15,6 +15,7 @@
 //! └─ control                     one_for_one
 //!     ├─ status                  WorkerStatusActor → WorkerStatusService
 //!     ├─ schedules               ScheduleActor → ScheduleService
+//!     ├─ operations              OperationActor → OperationService
 //!     ├─ commands                ActorCommandProcessor: the one door for commands
 //!     └─ admin                   the server of the admin API; started last
 //! ```
@@ -51,6 +52,8 @@
 //! | status | control | asked | – | `StatusMsg` | – |
 //! | schedules | control | asked | – | `ScheduleMsg` | schedule keeper |
 //! | schedule keeper | schedules | schedules end | the schedules | commands about them | store, executors (cancelled tasks) |
+//! | operations | control | asked | – | `OperationMsg` | operation keeper |
+//! | operation keeper | operations | operations end | operations that go on | commands about them | store, executors (cancelled tasks), sources (ended tasks) |
 //! | commands | control | asked | – | `Command` | whoever knows |
 //! | answer | commands, completion, status | answered | a reply | – | supervisors, store |
 //! | admin | control | asked | – | `ServerMsg` | – |
@@ -68,6 +71,7 @@ mod granted;
 mod health;
 pub mod metrics;
 mod node;
+mod operations;
 mod platform;
 mod registry;
 mod runtime;

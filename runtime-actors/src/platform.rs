@@ -97,16 +97,24 @@ impl Platform {
                 if !self.leases.holds(task) {
                     return Err(refused);
                 }
-                for entry in self.table.under(&NodePath::root()) {
-                    if entry.kind() == NodeKind::Executor {
-                        drop(NodeAddress::of(entry).send(ExecutorMsg::CancelTask { task }));
-                    }
-                }
-                tracing::info!(%task, "a running task is asked to end");
+                self.ask_to_end(task);
                 Ok(TaskState::Leased)
             }
             answer => answer,
         }
+    }
+
+    /// Asks the attempt of a task to end as cancelled, if this instance has one.
+    pub(crate) fn ask_to_end(&self, task: TaskId) {
+        if !self.leases.holds(task) {
+            return;
+        }
+        for entry in self.table.under(&NodePath::root()) {
+            if entry.kind() == NodeKind::Executor {
+                drop(NodeAddress::of(entry).send(ExecutorMsg::CancelTask { task }));
+            }
+        }
+        tracing::info!(%task, "a running task is asked to end");
     }
 
     /// Whether the process stops.

@@ -12,6 +12,7 @@
 //! └─ control                     one_for_one: its crashes never touch the engine
 //!     ├─ status
 //!     ├─ schedules
+//!     ├─ operations
 //!     ├─ commands
 //!     └─ admin                   started last
 //! ```
@@ -37,6 +38,7 @@ use crate::events::DomainEventActor;
 use crate::executor::{ExecutorMsg, TaskExecutorActor};
 use crate::health::{HealthPlan, HealthReporter};
 use crate::metrics::WorkerMeter;
+use crate::operations::{OperationActor, OperationMsg};
 use crate::platform::Platform;
 use crate::schedules::{ScheduleActor, ScheduleMsg};
 use crate::server::{EndpointPlan, Place, Serve, ServerActor};
@@ -247,6 +249,7 @@ impl Registry {
         let mut children = vec![
             self.status(&path.child("status"), events, breakers),
             self.schedules(&path.child("schedules")),
+            self.operations(&path.child("operations")),
             self.commands(&path.child("commands"), path),
         ];
         if let Some(serve) = self.admin.clone() {
@@ -273,6 +276,11 @@ impl Registry {
         self.child(path, NodeKind::Schedules, move || ScheduleActor::new(platform.clone(), declared.clone()))
     }
 
+    fn operations(&self, path: &NodePath) -> Make {
+        let platform = self.platform.clone();
+        self.child(path, NodeKind::Operations, move || OperationActor::new(platform.clone()))
+    }
+
     fn commands(&self, path: &NodePath, control: &NodePath) -> Make {
         let engine = NodePath::root().child("engine");
         let doors = Doors {
@@ -280,6 +288,7 @@ impl Registry {
             templates: self.address(&engine.child("templates"), NodeKind::Templates),
             completion: self.address(&engine.child("completion"), NodeKind::Completion),
             schedules: self.address::<ScheduleMsg>(&control.child("schedules"), NodeKind::Schedules),
+            operations: self.address::<OperationMsg>(&control.child("operations"), NodeKind::Operations),
             targets: Arc::new(
                 self.workers()
                     .map(|(path, plan)| RunTarget {

@@ -6,6 +6,7 @@ pub mod dead_letters;
 pub mod events;
 pub mod executor;
 pub mod intake;
+pub(crate) mod operations;
 pub(crate) mod operator_run;
 pub(crate) mod queues;
 pub mod schedules;

@@ -6,6 +6,7 @@
 //! ```
 
 mod dead_letters;
+mod operations;
 mod queues;
 mod schedules;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 pub use dead_letters::{DeadLetterAction, DeadLetterAsk, DeadLetterCommand, DeadLetterProgress};
+pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use queues::{QueueCommand, QueueDetail};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
 
@@ -358,6 +360,8 @@ pub enum Command {
     },
     /// Something about dead letters.
     DeadLetters(DeadLetterCommand),
+    /// Something about many tasks at once.
+    Operations(OperationCommand),
     /// Something about one queue.
     Queues(QueueCommand),
     /// Something about schedules.

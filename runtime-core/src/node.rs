@@ -129,6 +129,8 @@ pub enum NodeKind {
     Status,
     /// Makes tasks at their times.
     Schedules,
+    /// Changes many tasks at once, in batches.
+    Operations,
     /// The one door for commands.
     Commands,
     /// Serves the admin API.
@@ -150,6 +152,7 @@ impl NodeKind {
             Self::Health => "health",
             Self::Status => "status",
             Self::Schedules => "schedules",
+            Self::Operations => "operations",
             Self::Commands => "commands",
             Self::Admin => "admin",
         }

@@ -19,7 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TaskError;
-use crate::store::{Revision, TaskCommand, TaskFilter};
+use crate::name::PrincipalName;
+use crate::store::{OperationStep, Revision, TaskCommand, TaskFilter};
 use crate::task::{TaskId, TaskState};
 
 /// An operation's identity: a number that its store gave, growing and never given twice.
@@ -123,8 +124,13 @@ impl OperationKind {
         })
     }
 
-    /// Whether a walk over all tasks has to be made again until it finds none: what is under way ends in its own time.
-    pub fn waits_for_running(self) -> bool {
+    /// Whether it can end tasks that are not finished.
+    pub fn ends_tasks(self) -> bool {
+        matches!(self, Self::Cancel | Self::Purge)
+    }
+
+    /// Whether the walk over all tasks is made again until it finds none: what is under way ends in its own time.
+    fn walks_until_none_is_left(self) -> bool {
         self == Self::Cancel
     }
 }
@@ -177,10 +183,7 @@ pub struct OperationSpec {
     pub reason: String,
     /// Who asked, when that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    /// Asked twice with the same, it is one operation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
+    pub by: Option<PrincipalName>,
     /// Tasks that fitted when it was asked for.
     pub matched: u64,
 }
@@ -225,6 +228,36 @@ impl Operation {
     /// Whether it goes on.
     pub fn is_running(&self) -> bool {
         self.state == OperationState::Running
+    }
+
+    /// The step that follows when a walk for as many tasks as the pace allows, from the cursor on, has found these. It changes them; where
+    /// the walk has come to its end, so has the operation.
+    pub fn next_step(&self, found: Vec<TaskId>, pace: Pace) -> OperationStep {
+        let at_end = found.len() < pace.tasks;
+        let again = self.spec.kind.walks_until_none_is_left();
+        let is_over = at_end && (!again || (found.is_empty() && self.cursor.is_none()));
+        OperationStep {
+            id: self.id,
+            revision: self.revision,
+            cursor: if at_end && again { None } else { found.last().copied().or(self.cursor) },
+            tasks: found,
+            wait: pace.wait,
+            state: if is_over { OperationState::Done } else { OperationState::Running },
+            error: None,
+        }
+    }
+
+    /// The step that ends it as it is.
+    pub fn end(&self, state: OperationState, error: Option<TaskError>) -> OperationStep {
+        OperationStep {
+            id: self.id,
+            revision: self.revision,
+            tasks: Vec::new(),
+            cursor: self.cursor,
+            wait: Duration::ZERO,
+            state,
+            error,
+        }
     }
 }
 
@@ -296,6 +329,46 @@ mod tests {
         assert_eq!((filter.states, filter.finished_until), (vec![TaskState::Done], Some(early)));
         assert_eq!(OperationKind::Cancel.select(asked.clone(), now()).unwrap().states, [TaskState::Leased]);
         assert_eq!(OperationKind::Replay.select(asked, now()), None, "nothing dead was asked for");
+    }
+
+    fn running(kind: OperationKind, cursor: Option<TaskId>) -> Operation {
+        let filter = TaskFilter::default();
+        let (asked, reason) = (String::new(), String::new());
+        Operation {
+            id: OperationId(7),
+            spec: OperationSpec { kind, filter, asked, rate: None, reason, by: None, matched: 3 },
+            state: OperationState::Running,
+            revision: Revision(4),
+            cursor,
+            counts: OperationCounts::default(),
+            created_at: now(),
+            next_at: now(),
+            finished_at: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn an_operation_ends_with_its_walk_and_a_cancel_when_a_whole_walk_finds_nothing() {
+        let ids: Vec<TaskId> = (1..=3).map(|row| TaskId::new(now(), 0, row)).collect();
+        let pace = Pace { tasks: 2, wait: Duration::from_millis(100) };
+        let step = |kind, cursor, found: &[TaskId]| {
+            let step = running(kind, cursor).next_step(found.to_vec(), pace);
+            assert_eq!((step.revision, step.wait, step.tasks.as_slice()), (Revision(4), pace.wait, found));
+            (step.cursor, step.state)
+        };
+        use OperationState::{Done, Running};
+        for kind in OperationKind::ALL.into_iter().filter(|kind| *kind != OperationKind::Cancel) {
+            assert_eq!(step(kind, None, &ids[..2]), (Some(ids[1]), Running), "{kind}");
+            assert_eq!(step(kind, Some(ids[1]), &ids[2..]), (Some(ids[2]), Done), "{kind}");
+            assert_eq!(step(kind, Some(ids[1]), &[]), (Some(ids[1]), Done), "{kind}");
+            assert_eq!(step(kind, None, &[]), (None, Done), "{kind}");
+        }
+        assert_eq!(step(OperationKind::Cancel, None, &ids[..2]), (Some(ids[1]), Running));
+        assert_eq!(step(OperationKind::Cancel, Some(ids[1]), &ids[2..]), (None, Running), "and again");
+        assert_eq!(step(OperationKind::Cancel, Some(ids[1]), &[]), (None, Running), "and again");
+        assert_eq!(step(OperationKind::Cancel, None, &ids[2..]), (None, Running), "one is under way");
+        assert_eq!(step(OperationKind::Cancel, None, &[]), (None, Done));
     }
 
     #[test]

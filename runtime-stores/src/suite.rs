@@ -284,7 +284,7 @@ cases! {
         of_two_who_step_on_one_revision_one_alone_acts: [4] [];
         what_no_longer_fits_is_passed_over: [4] [];
         each_kind_does_what_it_says: [4] [];
-        operations_are_listed_newest_first_and_known_by_their_request: [9] [];
+        operations_are_listed_newest_first: [9] [];
         old_operations_are_forgotten_and_running_ones_never: [8] [];
         an_operation_goes_on_where_a_crash_left_it: [1, 4] [Durable];
         a_deleted_task_is_gone_and_its_key_stays_known: [6] [];
@@ -478,7 +478,7 @@ macro_rules! conformance {
                 of_two_who_step_on_one_revision_one_alone_acts
                 what_no_longer_fits_is_passed_over
                 each_kind_does_what_it_says
-                operations_are_listed_newest_first_and_known_by_their_request
+                operations_are_listed_newest_first
                 old_operations_are_forgotten_and_running_ones_never
                 an_operation_goes_on_where_a_crash_left_it
                 a_deleted_task_is_gone_and_its_key_stays_known

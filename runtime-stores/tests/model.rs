@@ -513,7 +513,6 @@ impl Side {
             rate: None,
             reason: "no".into(),
             by: None,
-            request_id: None,
             matched: 0,
         };
         format!("{:?}", self.store.start_operation(spec).await.unwrap())

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use runtime_core::control::CommandError;
 use runtime_core::error::{ErrorClass, TaskError};
 use runtime_core::outcome::{Outcome, Settled, Settlement};
-use runtime_core::store::{SteerError, StoreError, TaskCommand, TaskStore};
+use runtime_core::store::{SteerError, StoreError, TaskCommand, TaskReader, TaskStore};
 use runtime_core::task::{Lease, TaskId, TaskState};
 use tokio::sync::Notify;
 
@@ -147,6 +147,30 @@ impl CompletionService {
         tracing::info!(%task, command = name, %state, "task changed from outside");
         self.finished(task, state);
         Ok(state)
+    }
+
+    /// Some of these may have finished in another way: sources that wait for one hear of it. Tasks nobody waits for cost nothing.
+    ///
+    /// # Errors
+    /// What the store said; nobody was told then, and a source finds the task finished when it meets it again.
+    pub(crate) async fn finished_elsewhere(
+        &self,
+        store: &dyn TaskReader,
+        mut tasks: Vec<TaskId>,
+    ) -> Result<(), StoreError> {
+        {
+            let watchers = lock(&self.watchers);
+            tasks.retain(|task| watchers.contains_key(task));
+        }
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let found = store.get(tasks.clone()).await?;
+        for (task, found) in tasks.into_iter().zip(found) {
+            // What is gone was ended before it was forgotten.
+            self.finished(task, found.map_or(TaskState::Cancelled, |found| found.state));
+        }
+        Ok(())
     }
 
     /// A task finished in another way than by an attempt of this instance.

@@ -80,11 +80,12 @@ impl SteeringService {
         if entry.control(ControlMsg::Snapshot(reply)) { answered(view.await) } else { Ok(entry.view()) }
     }
 
-    /// For this process alone, and not stored: workers take nothing by themselves, nothing comes in from outside, no schedule fires.
+    /// For this process alone, and not stored: workers take nothing by themselves, nothing comes in from outside, no schedule fires, no
+    /// operation goes on.
     pub(crate) fn hush(&self) {
         for entry in self.platform.table.under(&NodePath::root()) {
             match entry.kind() {
-                NodeKind::Executor | NodeKind::Source | NodeKind::Schedules => {
+                NodeKind::Executor | NodeKind::Source | NodeKind::Schedules | NodeKind::Operations => {
                     entry.set_desired(DesiredState::Paused);
                 }
                 NodeKind::Endpoint => entry.set_desired(DesiredState::Stopped),
@@ -179,11 +180,11 @@ impl SteeringService {
     }
 }
 
-/// Under `/engine/apps` everything, elsewhere the schedules and the health reporters.
+/// Under `/engine/apps` everything, elsewhere the schedules, the operations and the health reporters.
 fn is_steerable(entry: &NodeEntry) -> bool {
     let apps = NodePath::root().child("engine").child("apps");
     (entry.path().is_within(&apps) && *entry.path() != apps)
-        || matches!(entry.kind(), NodeKind::Health | NodeKind::Schedules)
+        || matches!(entry.kind(), NodeKind::Health | NodeKind::Schedules | NodeKind::Operations)
 }
 
 async fn control(entry: &NodeEntry, make: impl FnOnce(Reply<()>) -> ControlMsg) -> Result<(), CommandError> {

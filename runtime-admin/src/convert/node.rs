@@ -40,6 +40,7 @@ fn node_kind(kind: NodeKind) -> v1::NodeKind {
         NodeKind::Health => v1::NodeKind::Health,
         NodeKind::Status => v1::NodeKind::Status,
         NodeKind::Schedules => v1::NodeKind::Schedules,
+        NodeKind::Operations => v1::NodeKind::Operations,
         NodeKind::Commands => v1::NodeKind::Commands,
         NodeKind::Admin => v1::NodeKind::Admin,
     }

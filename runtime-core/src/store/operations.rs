@@ -31,21 +31,6 @@ pub struct OperationStep {
     pub error: Option<TaskError>,
 }
 
-impl OperationStep {
-    /// A step that only ends the operation, with this.
-    pub fn end(operation: &Operation, state: OperationState, error: Option<TaskError>) -> Self {
-        Self {
-            id: operation.id,
-            revision: operation.revision,
-            tasks: Vec::new(),
-            cursor: operation.cursor,
-            wait: Duration::ZERO,
-            state,
-            error,
-        }
-    }
-}
-
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stepped {
@@ -63,8 +48,7 @@ pub enum Stepped {
 /// Operations, as documents beside the tasks they change.
 #[async_trait]
 pub trait Operations: Send + Sync {
-    /// Notes an operation, which runs from here on. When the request id is known, that operation is the answer and nothing is made.
-    /// Finished ones beyond [`KEPT_OPERATIONS`] are forgotten.
+    /// Notes an operation, which runs from here on. Finished ones beyond [`KEPT_OPERATIONS`] are forgotten.
     async fn start_operation(&self, spec: OperationSpec) -> Result<Operation, StoreError>;
 
     /// One operation.

@@ -8,12 +8,6 @@ use super::state::{State, after};
 
 impl State {
     pub(super) fn start_operation(&mut self, spec: OperationSpec) -> Operation {
-        let known = spec.request_id.as_ref().and_then(|request_id| {
-            self.operations.values().find(|known| known.spec.request_id.as_ref() == Some(request_id))
-        });
-        if let Some(known) = known {
-            return known.clone();
-        }
         self.last_operation += 1;
         let operation = Operation {
             id: OperationId(self.last_operation),

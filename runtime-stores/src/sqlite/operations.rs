@@ -43,14 +43,6 @@ impl Progress {
 impl Writer<'_> {
     pub(super) fn start_operation(&mut self, spec: &OperationSpec) -> Result<Operation, Fault> {
         let conn = self.conn;
-        if let Some(request_id) = &spec.request_id {
-            let sql = format!("{COLUMNS} WHERE request_id = ?1");
-            let mut known = conn.prepare_cached(&sql)?;
-            let mut rows = known.query([request_id])?;
-            if let Some(row) = rows.next()? {
-                return operation(row);
-            }
-        }
         let now = self.timestamp()?;
         let begun = Operation {
             id: OperationId(0),
@@ -64,11 +56,9 @@ impl Writer<'_> {
             finished_at: None,
             error: None,
         };
-        let sql = "INSERT INTO rt_operation (revision, running, request_id, spec, progress, created_at) \
-            VALUES (?1, 1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO rt_operation (revision, running, spec, progress, created_at) VALUES (?1, 1, ?2, ?3, ?4)";
         let id = conn.prepare_cached(sql)?.insert((
             count(begun.revision),
-            &spec.request_id,
             json(spec)?,
             json(&Progress::of(&begun))?,
             self.now,

@@ -3,7 +3,6 @@ CREATE TABLE rt_operation (
   id         INTEGER PRIMARY KEY AUTOINCREMENT,
   revision   INTEGER NOT NULL,
   running    INTEGER NOT NULL,
-  request_id TEXT UNIQUE,
   spec       TEXT NOT NULL,
   progress   TEXT NOT NULL,
   created_at INTEGER NOT NULL
