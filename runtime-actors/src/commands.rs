@@ -17,7 +17,6 @@ use crate::node::{NodeActor, NodeContext};
 use crate::operations::OperationMsg;
 use crate::platform::Platform;
 use crate::schedules::ScheduleMsg;
-use crate::services::dead_letters::DeadLetterService;
 use crate::services::operator_run::{OperatorRun, RunTarget};
 use crate::services::queues::QueueService;
 use crate::services::steering::SteeringService;
@@ -43,7 +42,6 @@ const IDLE_LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct ActorCommandProcessor {
     platform: Arc<Platform>,
     steering: SteeringService,
-    dead_letters: DeadLetterService,
     queues: QueueService,
     doors: Doors,
 }
@@ -52,7 +50,6 @@ impl ActorCommandProcessor {
     pub(crate) fn new(platform: Arc<Platform>, doors: Doors) -> Self {
         Self {
             steering: SteeringService::new(platform.clone()),
-            dead_letters: DeadLetterService::new(platform.clone()),
             queues: QueueService::new(platform.clone(), doors.targets.clone()),
             platform,
             doors,
@@ -134,7 +131,9 @@ impl NodeActor for ActorCommandProcessor {
             }
             Command::Operations(command) => hand_on(&self.doors.operations, OperationMsg::Asked(command)),
             Command::Schedules(command) => hand_on(&self.doors.schedules, ScheduleMsg::Asked(command)),
-            Command::DeadLetters(command) => drop(tokio::spawn(self.dead_letters.clone().carry_out(command))),
+            Command::CountDeadLetters { filter, reply } => {
+                answer(reply, async move { Ok(store.dead_groups(filter).await?) });
+            }
             Command::Queues(command) => drop(tokio::spawn(self.queues.clone().carry_out(command))),
             Command::AwaitIdle { reply } => {
                 answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));

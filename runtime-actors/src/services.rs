@@ -2,7 +2,6 @@
 
 pub mod breakers;
 pub mod completion;
-pub mod dead_letters;
 pub mod events;
 pub mod executor;
 pub mod intake;

@@ -5,7 +5,6 @@
 //!                    ◀──────────────── Reply ◀──────────────────────┘
 //! ```
 
-mod dead_letters;
 mod operations;
 mod queues;
 mod schedules;
@@ -17,7 +16,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
-pub use dead_letters::{DeadLetterAction, DeadLetterAsk, DeadLetterCommand, DeadLetterProgress};
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use queues::{QueueCommand, QueueDetail};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
@@ -28,7 +26,7 @@ use crate::input::{Misfit, Misfits};
 use crate::name::{AppName, CorrelationId, DependencyName, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
-    Capability, Enqueued, QueueStats, StateCounts, TaskCommand, TaskCount, TaskFilter, TaskPage,
+    Capability, DeadGroup, Enqueued, QueueStats, StateCounts, TaskCommand, TaskCount, TaskFilter, TaskPage,
 };
 use crate::task::{AttemptRecord, NewTask, Task, TaskId, TaskState};
 use crate::worker::WorkerDescriptor;
@@ -358,8 +356,13 @@ pub enum Command {
         /// Where it stands afterwards.
         reply: Reply<TaskState>,
     },
-    /// Something about dead letters.
-    DeadLetters(DeadLetterCommand),
+    /// What did dead tasks die of?
+    CountDeadLetters {
+        /// Which dead tasks.
+        filter: TaskFilter,
+        /// Their groups, by app, queue, handler and code.
+        reply: Reply<Vec<DeadGroup>>,
+    },
     /// Something about many tasks at once.
     Operations(OperationCommand),
     /// Something about one queue.

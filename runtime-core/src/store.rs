@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use audit::{AuditFilter, AuditLog, Begun, REQUEST_ID_FOR, Remembered};
-pub use dead::{BulkReplay, DeadGroup, DeadLetters, Replayed, spread};
+pub use dead::{DeadGroup, DeadLetters};
 pub use error::{EnqueueError, SteerError, StoreError};
 pub use filter::{QueueStats, ShedView, StateCounts, TaskCount, TaskFilter, TaskPage};
 pub use operations::{KEPT_OPERATIONS, OperationStep, Operations, Stepped};

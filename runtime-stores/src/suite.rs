@@ -276,7 +276,6 @@ cases! {
         a_discarded_task_is_cancelled_and_says_why: [4] [];
         an_attempt_names_the_node_that_ran_it: [4] [];
         dead_tasks_are_grouped_by_what_they_died_of: [9] [];
-        dead_tasks_are_replayed_by_filter_at_a_rate: [4, 9] [];
         dead_tasks_are_kept_by_a_rule_of_their_own: [8] [];
     }
     operations {
@@ -472,7 +471,6 @@ macro_rules! conformance {
                 a_discarded_task_is_cancelled_and_says_why
                 an_attempt_names_the_node_that_ran_it
                 dead_tasks_are_grouped_by_what_they_died_of
-                dead_tasks_are_replayed_by_filter_at_a_rate
                 dead_tasks_are_kept_by_a_rule_of_their_own
                 a_batch_and_how_far_it_is_are_one_write
                 of_two_who_step_on_one_revision_one_alone_acts

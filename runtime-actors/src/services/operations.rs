@@ -63,7 +63,7 @@ struct Kept {
 
 /// Somebody who follows an operation: how it goes, and its end.
 struct Follower {
-    progress: watch::Sender<Option<Operation>>,
+    progress: watch::Sender<Operation>,
     end: Reply<Operation>,
 }
 
@@ -193,7 +193,7 @@ impl OperationService {
         let followers = followers.into_iter().filter(|follower| !follower.progress.is_closed());
         if operation.is_running() {
             let told = followers.inspect(|follower| {
-                follower.progress.send_replace(Some(operation.clone()));
+                follower.progress.send_replace(operation.clone());
             });
             let followers = told.collect();
             let kept = Kept { operation, due, followers };
@@ -290,14 +290,9 @@ impl OperationService {
         }
     }
 
-    async fn follow(
-        &mut self,
-        id: OperationId,
-        progress: watch::Sender<Option<Operation>>,
-        reply: Reply<Operation>,
-    ) {
+    async fn follow(&mut self, id: OperationId, progress: watch::Sender<Operation>, reply: Reply<Operation>) {
         if let Some(kept) = self.book.iter_mut().find_map(|book| book.get_mut(&id)) {
-            progress.send_replace(Some(kept.operation.clone()));
+            progress.send_replace(kept.operation.clone());
             kept.followers.push(Follower { progress, end: reply });
             return;
         }

@@ -215,6 +215,7 @@ matrix! {
     the_control_supervisor: "/control",
     the_status_node: "/control/status",
     the_schedules_node: "/control/schedules",
+    the_operations_node: "/control/operations",
     the_commands_node: "/control/commands",
     the_admin_node: "/control/admin",
 }

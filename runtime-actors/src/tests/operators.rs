@@ -1,6 +1,6 @@
 //! What operators do to nodes by path, while work goes on.
 
-mod dead_letters;
+mod operations;
 mod runs;
 mod wishes;
 

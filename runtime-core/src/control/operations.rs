@@ -60,8 +60,8 @@ pub enum OperationCommand {
     Follow {
         /// Which.
         id: OperationId,
-        /// How it goes; `None` before anything is known.
-        progress: watch::Sender<Option<Operation>>,
+        /// How it goes.
+        progress: watch::Sender<Operation>,
         /// Answered at its end.
         reply: Reply<Operation>,
     },

@@ -1,12 +1,11 @@
 //! Dead letters: replayed, discarded, grouped, forgotten.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::name::HandlerName;
 use runtime_core::outcome::{Outcome, Settlement};
-use runtime_core::store::{BulkReplay, DeadGroup, Replayed, SteerError, TaskCommand, TaskFilter};
+use runtime_core::store::{DeadGroup, SteerError, TaskCommand, TaskFilter};
 use runtime_core::task::{NewTask, TaskId, TaskState};
 
 use super::world::{World, done, keyed, queue, retry_after, route_to, task, task_to};
@@ -191,41 +190,6 @@ pub(super) async fn dead_tasks_are_grouped_by_what_they_died_of(w: World) {
     assert_eq!(groups(TaskFilter { scope: "store=1".parse().ok(), ..any() }).await, [in_scope]);
     assert_eq!(groups(TaskFilter { states: vec![TaskState::Done], ..any() }).await, []);
     assert_eq!(groups(TaskFilter { queue: Some(queue("none")), ..any() }).await, []);
-}
-
-pub(super) async fn dead_tasks_are_replayed_by_filter_at_a_rate(w: World) {
-    let mut ids = Vec::new();
-    for number in 0..7 {
-        ids.push(die(&w, NewTask { scope: "store=1".parse().ok(), ..task(number) }, ErrorCode::Poison).await);
-    }
-    let spared = die(&w, NewTask { scope: "store=2".parse().ok(), ..task(9) }, ErrorCode::Poison).await;
-    let done_with = w.put_new(NewTask { scope: "store=1".parse().ok(), ..task(8) }).await;
-    let lease = w.lease_one().await.lease;
-    w.settle(lease, done()).await;
-
-    w.advance(MINUTE);
-    let filter =
-        TaskFilter { scope: "store=1".parse().ok(), finished_until: Some(w.now()), ..TaskFilter::default() };
-    let step = BulkReplay { limit: 3, rate: NonZeroU32::new(2), from: w.now() };
-    let half = |number: u32| w.later(Duration::from_millis(500) * number);
-    let first = w.store.replay_where(filter.clone(), step.clone()).await.unwrap();
-    assert_eq!(first, Replayed { count: 3, more: true, next: half(3) });
-    let second = w
-        .store
-        .replay_where(filter.clone(), BulkReplay { limit: 100, from: first.next, ..step.clone() })
-        .await;
-    assert_eq!(second, Ok(Replayed { count: 4, more: false, next: half(7) }));
-    ids.reverse();
-    let mut due = Vec::new();
-    for id in &ids {
-        due.push(w.get(*id).await.run_at);
-    }
-    assert_eq!(due, (0..7).map(half).collect::<Vec<_>>(), "newest first");
-    assert_eq!(w.state(ids[0]).await, TaskState::Ready);
-    assert_eq!((w.state(spared).await, w.state(done_with).await), (TaskState::Dead, TaskState::Done));
-    let again = w.store.replay_where(filter, step).await.unwrap();
-    assert_eq!((again.count, again.more), (0, false), "they are dead no more");
-    assert_eq!(w.count("work", TaskState::Dead).await, 1);
 }
 
 pub(super) async fn dead_tasks_are_kept_by_a_rule_of_their_own(w: World) {

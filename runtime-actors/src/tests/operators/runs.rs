@@ -83,7 +83,7 @@ async fn in_a_quiet_tree_only_what_is_asked_for_moves_and_no_wish_is_stored() {
     worlds.quiet = true;
     outside.put(["thing".to_owned()]);
     let world = worlds.start().await;
-    for node in [GREET, WAVE, DOOR, "/control/schedules"] {
+    for node in [GREET, WAVE, DOOR, "/control/schedules", "/control/operations"] {
         assert_eq!(world.entry(node).state(), NodeState::Paused, "{node}");
     }
     let (mine, other) = (enqueue(&world, "store=42", 2).await, enqueue(&world, "store=43", 1).await);
