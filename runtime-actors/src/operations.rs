@@ -125,6 +125,10 @@ async fn keep(
             ask = asks.recv() => {
                 let Some(command) = ask else { return };
                 service.carry_out(command).await;
+                // All who ask go before the next batch.
+                while let Ok(command) = asks.try_recv() {
+                    service.carry_out(command).await;
+                }
             }
             _ = paused.changed() => {}
             () = tokio::time::sleep(wait) => {}
