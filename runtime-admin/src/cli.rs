@@ -10,6 +10,7 @@ mod exit;
 mod failure;
 mod json;
 mod nodes;
+mod operations;
 mod output;
 mod queues;
 mod schedules;
@@ -62,6 +63,8 @@ pub struct Surroundings<'a> {
     pub terminal: bool,
     /// The token of whoever asks, where neither command line nor environment has to say it.
     pub token: Option<&'a str>,
+    /// Whether `stderr` is a terminal: how long work goes is shown on terminals only.
+    pub progress: bool,
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// What ages are counted from.
@@ -86,6 +89,7 @@ pub async fn run_here(
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     let around = Surroundings {
         terminal: stdout.is_terminal(),
+        progress: stderr.is_terminal(),
         stdout: &mut stdout,
         stderr: &mut stderr,
         token,
@@ -98,7 +102,7 @@ pub async fn run_here(
 
 /// Runs one command line, its program name included.
 pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
-    let Surroundings { stdout, stderr, terminal, token, variable, clock, answer } = around;
+    let Surroundings { stdout, stderr, terminal, progress, token, variable, clock, answer } = around;
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
@@ -127,7 +131,8 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
         }
     };
     let now = clock.now();
-    let mut output = Output { stdout, stderr, format: args.output, colours, now, endpoint, token, answer };
+    let mut output =
+        Output { stdout, stderr, format: args.output, colours, progress, now, endpoint, token, answer };
     match carry_out(args, &tls, &mut output).await {
         Ok(exit) => exit,
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
@@ -179,6 +184,7 @@ async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Resu
         Noun::Schedule { verb } => schedules::run(verb, &client, output).await?,
         Noun::Task { verb } => tasks::run(verb, &client, output).await?,
         Noun::DeadLetter { verb } => dead_letters::run(verb, &client, output).await?,
+        Noun::Operation { verb } => operations::run(verb, &client, output).await?,
         Noun::Worker { verb } => workers::run(verb, &client, output).await?,
         Noun::Principal { verb } => access::principals(verb, &client, output).await?,
         Noun::Token { verb } => access::tokens(verb, &client, output).await?,

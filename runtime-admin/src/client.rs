@@ -4,6 +4,7 @@ mod access;
 mod bearer;
 mod dead_letters;
 mod error;
+mod operations;
 mod schedules;
 mod tls;
 

@@ -5,6 +5,7 @@ mod dead_letter;
 mod limits;
 mod node;
 mod principal;
+mod operation;
 mod queue;
 mod schedule;
 mod system;
@@ -29,6 +30,7 @@ pub(crate) use principal::{
     new_principal, principal, principal_from_wire, principal_name, principal_revision, token,
     token_from_wire, token_name,
 };
+pub(crate) use operation::{operation, operation_from_wire, operation_name};
 pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
 pub(crate) use schedule::{
     revision_from_wire, schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick,

@@ -14,6 +14,7 @@ use runtime_core::control::Control;
 use runtime_proto::v1::audit_service_server::AuditServiceServer;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use runtime_proto::v1::principal_service_server::PrincipalServiceServer;
+use runtime_proto::v1::operation_service_server::OperationServiceServer;
 use runtime_proto::v1::queue_service_server::QueueServiceServer;
 use runtime_proto::v1::schedule_service_server::ScheduleServiceServer;
 use runtime_proto::v1::system_service_server::SystemServiceServer;
@@ -36,7 +37,7 @@ use crate::error::AdminError;
 use crate::health::HealthWatcher;
 use crate::listen::{ListenAddress, Listener};
 use crate::places::{PlaceLimits, Places};
-use crate::services::{Audit, DeadLetters, Principals, Queues, Schedules, System, Tasks, Tree, Workers};
+use crate::services::{Audit, DeadLetters, Operations, Principals, Queues, Schedules, System, Tasks, Tree, Workers};
 
 /// Largest message of the API in bytes, both ways.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -250,6 +251,7 @@ fn services(door: &Door) -> Routes {
         .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))
         .add_service(sized!(TaskServiceServer, Tasks(door.clone())))
         .add_service(sized!(DeadLetterServiceServer, DeadLetters(door.clone())))
+        .add_service(sized!(OperationServiceServer, Operations(door.clone())))
         .add_service(sized!(WorkerServiceServer, Workers(door.clone())))
 }
 

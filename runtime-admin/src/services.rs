@@ -3,6 +3,7 @@
 mod audit;
 mod dead_letters;
 mod principals;
+mod operations;
 mod progress;
 mod queues;
 mod schedules;
@@ -14,6 +15,7 @@ mod workers;
 pub(crate) use audit::Audit;
 pub(crate) use dead_letters::DeadLetters;
 pub(crate) use principals::Principals;
+pub(crate) use operations::Operations;
 pub(crate) use queues::Queues;
 pub(crate) use schedules::Schedules;
 pub(crate) use system::System;

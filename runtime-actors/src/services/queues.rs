@@ -1,15 +1,22 @@
 //! One queue for operators: what it holds, what keeps it waiting, and pausing it, whole or by scope.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use runtime_core::control::{CommandError, NodeCommand, QueueCommand, QueueDetail};
+use runtime_core::error::ErrorCode;
 use runtime_core::name::{QueueName, Scope};
 use runtime_core::node::NodePath;
-use runtime_core::store::{Capability, OverriddenQueue, QueueChange, QueueOverride, QueueStats};
+use runtime_core::store::{Capability, OverriddenQueue, QueueChange, QueueOverride, QueueStats, TaskFilter};
+use runtime_core::task::TaskState;
+use tokio::sync::watch;
 
 use super::operator_run::RunTarget;
 use super::steering::SteeringService;
 use crate::platform::Platform;
+
+/// How often somebody who drains looks.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// Looks at queues of one tree and pauses them.
 #[derive(Clone)]
@@ -29,6 +36,9 @@ impl QueueService {
     pub(crate) async fn carry_out(self, command: QueueCommand) {
         match command {
             QueueCommand::Get { queue, reply } => reply.send(self.get(&queue).await),
+            QueueCommand::Drain { queue, scope, reason, leased, reply } => {
+                reply.send(self.drain(&queue, scope, reason, &leased).await);
+            }
             QueueCommand::Pause { queue, scope, paused, reason, reply } => {
                 reply.send(self.pause(&queue, scope, paused, reason).await);
             }
@@ -119,6 +129,42 @@ impl QueueService {
         tracing::info!(%queue, ?change, reason, "an operator changes what is said of the limits of a queue");
         detail.overridden = self.platform.store.override_queue(queue.clone(), change, reason).await?;
         Ok(detail)
+    }
+
+    /// Holds what is to come, and waits for what is under way. Whether anything is, only the store knows: other instances may hold leases.
+    async fn drain(
+        &self,
+        queue: &QueueName,
+        scope: Option<Scope>,
+        reason: String,
+        leased: &watch::Sender<u64>,
+    ) -> Result<u64, CommandError> {
+        self.pause(queue, scope.clone(), true, reason).await?;
+        loop {
+            let count = self.under_way(queue, scope.as_ref()).await?;
+            if count == 0 {
+                return Ok(0);
+            }
+            leased.send_if_modified(|known| std::mem::replace(known, count) != count);
+            if self.platform.is_stopping() {
+                return Err(CommandError::new(ErrorCode::ShuttingDown, "the runtime is stopping"));
+            }
+            tokio::select! {
+                () = leased.closed() => return Ok(count),
+                () = tokio::time::sleep(DRAIN_LOOK) => {}
+            }
+        }
+    }
+
+    async fn under_way(&self, queue: &QueueName, scope: Option<&Scope>) -> Result<u64, CommandError> {
+        let Some(scope) = scope else { return Ok(self.stats(queue).await?.counts.of(TaskState::Leased)) };
+        let filter = TaskFilter {
+            states: vec![TaskState::Leased],
+            queue: Some(queue.clone()),
+            scope: Some(scope.clone()),
+            ..TaskFilter::default()
+        };
+        Ok(self.platform.store.count(filter, u64::MAX).await?.total())
     }
 
     /// A queue that has held tasks has figures; one that a worker waits at exists all the same.

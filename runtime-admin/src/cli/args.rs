@@ -3,6 +3,7 @@
 mod access;
 mod dead_letters;
 mod enqueue;
+mod operations;
 mod queues;
 mod schedules;
 mod workers;
@@ -19,7 +20,8 @@ use runtime_core::task::TaskId;
 pub(super) use access::{AuditVerb, May, PrincipalVerb, TokenVerb};
 pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
 pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
-pub(super) use queues::{Fairness, QueueUpdate, Said};
+pub(super) use operations::{Many, OperationVerb, TaskOrMany};
+pub(super) use queues::{Fairness, QueuePurge, QueueUpdate, Said};
 pub(super) use schedules::{Part, ScheduleParts, ScheduleVerb};
 pub(super) use workers::{WorkerRun, WorkerVerb};
 
@@ -129,6 +131,11 @@ pub(super) enum Noun {
         #[command(subcommand)]
         verb: DeadLetterVerb,
     },
+    /// Look at what changes many tasks at once, and end it
+    Operation {
+        #[command(subcommand)]
+        verb: OperationVerb,
+    },
     /// Look at workers and run one now
     Worker {
         #[command(subcommand)]
@@ -229,6 +236,21 @@ pub(super) enum QueueVerb {
         #[arg(long, value_name = "KEY=VALUE")]
         scope: Option<Scope>,
     },
+    /// Hold the tasks of a queue, and wait until none is under way
+    Drain {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// Only this scope; without it its workers are paused
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+        /// Why
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Forget tasks of a queue: finished ones, or all but those under way
+    #[command(after_help = FILTER_HELP)]
+    Purge(Box<QueuePurge>),
     /// Say other limits than the code declares, or take that back
     Update(Box<QueueUpdate>),
     /// Show the figures of one queue
@@ -255,8 +277,32 @@ pub(super) enum TaskVerb {
     Get(TaskTarget),
     /// Make a task
     Enqueue(Box<EnqueueArgs>),
-    /// Run a dead, cancelled or waiting task again, or now
-    Retry(TaskTarget),
+    /// Show how many tasks there are, by state
+    #[command(after_help = FILTER_HELP)]
+    Count {
+        /// Only these, such as: queue=mail AND scope=store=42
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
+        filter: String,
+    },
+    /// Write the input of a task to the standard output, or its output
+    Payload {
+        #[command(flatten)]
+        target: TaskTarget,
+        /// What it gave, instead of what it was given
+        #[arg(long)]
+        result: bool,
+    },
+    /// Run a dead, cancelled or waiting task again, or now; or many that wait
+    #[command(after_help = FILTER_HELP)]
+    Retry(TaskOrMany),
+    /// Give a task that waits another time
+    Reschedule {
+        #[command(flatten)]
+        target: TaskTarget,
+        /// When, such as 2030-01-31T08:00:00Z
+        #[arg(long, value_name = "TIME")]
+        at: Timestamp,
+    },
     /// Decide over a parked task
     #[command(group = clap::ArgGroup::new("decision").required(true))]
     Resolve {
@@ -269,8 +315,20 @@ pub(super) enum TaskVerb {
         #[arg(long, group = "decision")]
         reject: bool,
     },
-    /// End a task that is not under way
-    Cancel(TaskTarget),
+    /// End a task, or many that are not finished
+    #[command(after_help = FILTER_HELP)]
+    Cancel(TaskOrMany),
+    /// Forget a task that is not under way, with its attempts and effects
+    Delete {
+        #[command(flatten)]
+        target: TaskTarget,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Run a dead or cancelled task again, under its name
     Replay {
         #[command(flatten)]

@@ -5,10 +5,11 @@ use runtime_proto::v1;
 
 use super::args::{DeadLetterTarget, DeadLetterVerb};
 use super::failure::Failure;
+use super::operations::{Progress, agreed, ended};
 use super::output::Output;
-use super::table::{Column, Sheet, Table};
+use super::table::{Column, Table};
 use super::tasks;
-use super::words::{age, clean, count, moment, short_name};
+use super::words::{age, clean, count, short_name};
 use crate::client::AdminClient;
 
 pub(super) async fn run(
@@ -23,9 +24,7 @@ pub(super) async fn run(
             output.list(&whole, &whole.groups, |group| &group.example, |now| groups(&whole.groups, now))?;
             Ok(())
         }
-        DeadLetterVerb::Replay { target, rate } => {
-            replay(target, rate.map_or(0, Into::into), client, output).await
-        }
+        DeadLetterVerb::Replay { target, reason } => replay(target, reason, client, output).await,
         DeadLetterVerb::Discard { target, reason } => discard(target, reason, client, output).await,
     }
 }
@@ -47,31 +46,30 @@ async fn list(
 
 async fn replay(
     target: DeadLetterTarget,
-    rate: u32,
+    reason: String,
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
+    let sure = (target.dry_run, target.yes);
     let mut request = v1::ReplayDeadLettersRequest {
-        filter: target.filter.clone().unwrap_or_default(),
+        filter: target.filter.unwrap_or_default(),
         all: target.all,
-        rate,
+        rate: target.rate.map_or(0, Into::into),
         validate_only: true,
+        reason,
     };
-    let preview = client.replay_dead_letters(request.clone(), |_| ()).await?;
-    let end = if agreed("replay", &target, preview.matched, &preview.sample, output)? {
-        request.validate_only = false;
-        client.replay_dead_letters(request, |_| ()).await?
-    } else {
-        preview
+    let found = client.replay_dead_letters(request.clone(), |_| ()).await?;
+    if !agreed("replay", "dead task", sure, (found.matched, &found.sample), output)? {
+        return Ok(());
+    }
+    request.validate_only = false;
+    let mut progress = Progress::of(output);
+    let told = |message: &v1::ReplayDeadLettersResponse| {
+        message.operation.iter().for_each(|operation| progress.show(operation));
     };
-    output.sheet(&end, "", |now| {
-        let mut sheet = outcome(end.matched, "Replayed", end.replayed);
-        if end.due_by.is_some() {
-            sheet.line("Due by", moment(end.due_by.as_ref(), now));
-        }
-        sheet
-    })?;
-    complete(target.dry_run || end.replayed == end.matched)
+    let end = client.replay_dead_letters(request, told).await;
+    progress.clear();
+    ended(&end?.operation.unwrap_or_default(), output)
 }
 
 async fn discard(
@@ -80,63 +78,26 @@ async fn discard(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
+    let sure = (target.dry_run, target.yes);
     let mut request = v1::DiscardDeadLettersRequest {
-        filter: target.filter.clone().unwrap_or_default(),
+        filter: target.filter.unwrap_or_default(),
         all: target.all,
         reason,
         validate_only: true,
+        rate: target.rate.map_or(0, Into::into),
     };
-    let preview = client.discard_dead_letters(request.clone(), |_| ()).await?;
-    let end = if agreed("discard", &target, preview.matched, &preview.sample, output)? {
-        request.validate_only = false;
-        client.discard_dead_letters(request, |_| ()).await?
-    } else {
-        preview
+    let found = client.discard_dead_letters(request.clone(), |_| ()).await?;
+    if !agreed("discard", "dead task", sure, (found.matched, &found.sample), output)? {
+        return Ok(());
+    }
+    request.validate_only = false;
+    let mut progress = Progress::of(output);
+    let told = |message: &v1::DiscardDeadLettersResponse| {
+        message.operation.iter().for_each(|operation| progress.show(operation));
     };
-    output.sheet(&end, "", |_| outcome(end.matched, "Discarded", end.discarded))?;
-    complete(target.dry_run || end.discarded == end.matched)
-}
-
-/// Shows what is about to be changed: how many, where, and some of them; then asks. `false` for a dry run, which only shows.
-fn agreed(
-    verb: &str,
-    target: &DeadLetterTarget,
-    matched: u64,
-    sample: &[v1::Task],
-    output: &mut Output<'_>,
-) -> Result<bool, Failure> {
-    let doing = if target.dry_run { format!("would {verb}") } else { verb.to_owned() };
-    output.announce(&doing, &number(matched))?;
-    if !sample.is_empty() {
-        write!(output.stderr, "{}", tasks::table(sample, output.now).render(false, false))?;
-    }
-    if matched > sample.len() as u64 {
-        writeln!(output.stderr, "and {} more", count(matched - sample.len() as u64))?;
-    }
-    if matched > 0 && !target.dry_run {
-        let question = format!("{verb} {} at {}?", number(matched), output.endpoint);
-        output.confirm(&question, target.yes)?;
-    }
-    Ok(!target.dry_run)
-}
-
-fn number(matched: u64) -> String {
-    if matched == 1 { "1 dead task".to_owned() } else { format!("{} dead tasks", count(matched)) }
-}
-
-fn outcome(matched: u64, what: &'static str, acted: u64) -> Sheet {
-    let mut sheet = Sheet::default();
-    sheet.line("Matched", count(matched));
-    sheet.line(what, count(acted));
-    sheet
-}
-
-fn complete(complete: bool) -> Result<(), Failure> {
-    if complete {
-        Ok(())
-    } else {
-        Err(Failure::Partial("not every task that fitted was changed: look again"))
-    }
+    let end = client.discard_dead_letters(request, told).await;
+    progress.clear();
+    ended(&end?.operation.unwrap_or_default(), output)
 }
 
 fn groups(groups: &[v1::DeadLetterGroup], now: Timestamp) -> Table {

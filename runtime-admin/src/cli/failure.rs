@@ -39,6 +39,11 @@ pub(super) enum Failure {
     /// No principal goes by that name.
     #[error("no principal {0}")]
     NoPrincipal(String),
+    /// It has to be confirmed by name, and nobody is there to ask.
+    #[error(
+        "nobody is at a terminal to confirm this: nothing was changed; --confirm with its name goes on without asking"
+    )]
+    Unnamed,
     /// No worker goes by that name.
     #[error("no worker {0}")]
     NoWorker(String),
@@ -50,7 +55,7 @@ impl Failure {
         match self {
             Self::Client(error) => exit_of(error),
             Self::Output(_) => Exit::Unexpected,
-            Self::Input { .. } | Self::Unasked => Exit::Usage,
+            Self::Input { .. } | Self::Unasked | Self::Unnamed => Exit::Usage,
             Self::Declined => Exit::Interrupted,
             Self::Partial(_) => Exit::Partial,
             Self::NoWorker(_) | Self::NoPrincipal(_) => Exit::NotFound,

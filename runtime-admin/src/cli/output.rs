@@ -16,6 +16,8 @@ pub(super) struct Output<'a> {
     pub(super) stderr: &'a mut dyn Write,
     pub(super) format: Format,
     pub(super) colours: bool,
+    /// Whether `stderr` is a terminal.
+    pub(super) progress: bool,
     pub(super) now: Timestamp,
     pub(super) endpoint: String,
     /// Of whoever asks.
@@ -93,6 +95,29 @@ impl Output<'_> {
             Some("y" | "Y" | "yes") => Ok(()),
             Some(_) => Err(Failure::Declined),
             None => Err(Failure::Unasked),
+        }
+    }
+
+    /// As [`Output::confirm`], for what cannot be undone: the answer is the name of what it concerns.
+    pub(super) fn confirm_by_name(
+        &mut self,
+        question: &str,
+        name: &str,
+        given: Option<&str>,
+    ) -> Result<(), Failure> {
+        if let Some(given) = given {
+            return if given == name { Ok(()) } else { Err(Failure::Declined) };
+        }
+        write!(self.stderr, "{question} [{name}] ")?;
+        self.stderr.flush()?;
+        let answer = (self.answer)();
+        if answer.is_none() {
+            writeln!(self.stderr)?;
+        }
+        match answer.as_deref().map(str::trim) {
+            Some(answer) if answer == name => Ok(()),
+            Some(_) => Err(Failure::Declined),
+            None => Err(Failure::Unnamed),
         }
     }
 

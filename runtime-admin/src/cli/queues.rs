@@ -5,8 +5,9 @@ use runtime_core::name::{QueueName, Scope};
 use runtime_core::store::Limit;
 use runtime_proto::v1;
 
-use super::args::{Fairness, QueueUpdate, QueueVerb, Said};
+use super::args::{Fairness, QueuePurge, QueueUpdate, QueueVerb, Said};
 use super::failure::Failure;
+use super::operations::{Progress, look, number, watch};
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{
@@ -42,12 +43,60 @@ pub(super) async fn run(
             }
             show(&client.update_queue(change(*update)).await?, output)?;
         }
+        QueueVerb::Drain { queue, scope, reason } => {
+            drain(&queue, scope.as_ref(), &reason, client, output).await?;
+        }
+        QueueVerb::Purge(asked) => return purge(*asked, client, output).await,
         QueueVerb::Stats { queue } => {
             let stats = client.queue_stats(&queue).await?;
             output.sheet(&stats, &queue_name(&queue), |now| sheet(queue.as_str(), &stats, now))?;
         }
     }
     Ok(())
+}
+
+/// Holds the tasks and waits until none is under way; then the queue is shown.
+pub(super) async fn drain(
+    queue: &QueueName,
+    scope: Option<&Scope>,
+    reason: &str,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    output.announce("drain", &target(queue, scope))?;
+    let mut progress = Progress::of(output);
+    let told = |drain: &v1::DrainQueueResponse| {
+        progress.line(&format!("{} under way", number(drain.leased, "task")));
+    };
+    let drained = client.drain_queue(queue, scope, reason, told).await;
+    progress.clear();
+    drained?;
+    show(&client.queue(queue).await?, output)
+}
+
+async fn purge(asked: QueuePurge, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut request = v1::PurgeQueueRequest {
+        name: queue_name(&asked.queue),
+        filter: asked.filter,
+        include_waiting: asked.include_waiting,
+        rate: asked.rate.map_or(0, Into::into),
+        reason: asked.reason,
+        force: false,
+    };
+    let found = client.purge_queue(request.clone()).await?;
+    look("forget", "task", asked.dry_run, (found.matched, &found.sample), output)?;
+    if asked.dry_run {
+        return Ok(());
+    }
+    if found.matched > 0 {
+        let question =
+            format!("forget {} at {}? Its queue's name:", number(found.matched, "task"), output.endpoint);
+        let given = asked.confirm.as_ref().map(|queue| queue.as_str());
+        output.confirm_by_name(&question, asked.queue.as_str(), given)?;
+    }
+    request.force = true;
+    let begun = client.purge_queue(request).await?.operation.unwrap_or_default();
+    watch(&begun.name, client, output).await
 }
 
 fn target(queue: &QueueName, scope: Option<&Scope>) -> String {

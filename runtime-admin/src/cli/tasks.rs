@@ -8,8 +8,9 @@ use runtime_core::store::TaskCommand;
 use runtime_core::task::{TaskId, UniqueWithin};
 use runtime_proto::v1;
 
-use super::args::{ConflictPolicy, EnqueueArgs, TaskVerb};
+use super::args::{ConflictPolicy, EnqueueArgs, Many, TaskOrMany, TaskVerb};
 use super::failure::Failure;
+use super::operations::{agreed, watch};
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{age, clean, count, duration, moment, node_name, or_none, short_name, task_state};
@@ -25,13 +26,25 @@ pub(super) async fn run(
         TaskVerb::List { filter, limit } => list(&filter, limit.get(), client, output).await,
         TaskVerb::Get(target) => get(target.id, client, output).await,
         TaskVerb::Enqueue(args) => enqueue(*args, client, output).await,
-        TaskVerb::Retry(target) => steer(target.id, "retry", TaskCommand::Retry, client, output).await,
+        TaskVerb::Count { filter } => count_tasks(&filter, client, output).await,
+        TaskVerb::Payload { target, result } => payload_of(target.id, result, client, output).await,
+        TaskVerb::Retry(target) => match target.id {
+            Some(id) => steer(id, "retry", TaskCommand::Retry, client, output).await,
+            None => retry(target.filter.unwrap_or_default(), target.all, &target.many, client, output).await,
+        },
+        TaskVerb::Reschedule { target, at } => {
+            steer(target.id, "reschedule", TaskCommand::Reschedule { at }, client, output).await
+        }
         TaskVerb::Resolve { target, approve, .. } => {
             let (word, command) =
                 if approve { ("approve", TaskCommand::Approve) } else { ("reject", TaskCommand::Reject) };
             steer(target.id, word, command, client, output).await
         }
-        TaskVerb::Cancel(target) => steer(target.id, "cancel", TaskCommand::Cancel, client, output).await,
+        TaskVerb::Cancel(target) => match target.id {
+            Some(id) => steer(id, "cancel", TaskCommand::Cancel, client, output).await,
+            None => cancel(target, client, output).await,
+        },
+        TaskVerb::Delete { target, reason, yes } => delete(target.id, reason, yes, client, output).await,
         TaskVerb::Replay { target, payload, at } => {
             let payload = payload.as_deref().map(read).transpose()?;
             steer(target.id, "replay", TaskCommand::Replay { at, payload }, client, output).await
@@ -83,6 +96,103 @@ async fn steer(
     client.steer_task(id, command).await?;
     let task = client.task(id).await?.task.unwrap_or_default();
     show(&task, output)
+}
+
+async fn count_tasks(filter: &str, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+    let counted = client.count_tasks(filter).await?;
+    let at_least = if counted.at_least { "at least " } else { "" };
+    output.sheet(&counted, "", |_| {
+        let counts = counted.counts.unwrap_or_default();
+        let mut sheet = Sheet::default();
+        sheet.line("Total", format!("{at_least}{}", count(counted.total)));
+        for (state, tasks) in [
+            ("Scheduled", counts.scheduled),
+            ("Ready", counts.ready),
+            ("Leased", counts.leased),
+            ("Parked", counts.parked),
+            ("Done", counts.done),
+            ("Dead", counts.dead),
+            ("Cancelled", counts.cancelled),
+        ] {
+            if tasks > 0 {
+                sheet.line(state, count(tasks));
+            }
+        }
+        sheet
+    })?;
+    Ok(())
+}
+
+/// The bytes as they are: for a file or another program.
+async fn payload_of(
+    id: TaskId,
+    result: bool,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let read = client.task_payload(id).await?;
+    output.stdout.write_all(if result { &read.output } else { &read.payload })?;
+    output.stdout.flush()?;
+    Ok(())
+}
+
+/// Tasks that wait for their time go now.
+pub(super) async fn retry(
+    filter: String,
+    all: bool,
+    many: &Many,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let mut request = v1::RetryTasksRequest {
+        filter,
+        all,
+        rate: many.rate.map_or(0, Into::into),
+        reason: many.reason.clone(),
+        validate_only: true,
+    };
+    let found = client.retry_tasks(request.clone()).await?;
+    let sure = (many.dry_run, many.yes);
+    if !agreed("retry", "waiting task", sure, (found.matched, &found.sample), output)? {
+        return Ok(());
+    }
+    request.validate_only = false;
+    let begun = client.retry_tasks(request).await?.operation.unwrap_or_default();
+    watch(&begun.name, client, output).await
+}
+
+async fn cancel(target: TaskOrMany, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+    let many = target.many;
+    let mut request = v1::CancelTasksRequest {
+        filter: target.filter.unwrap_or_default(),
+        all: target.all,
+        rate: many.rate.map_or(0, Into::into),
+        reason: many.reason,
+        validate_only: true,
+    };
+    let found = client.cancel_tasks(request.clone()).await?;
+    let sure = (many.dry_run, many.yes);
+    if !agreed("cancel", "unfinished task", sure, (found.matched, &found.sample), output)? {
+        return Ok(());
+    }
+    request.validate_only = false;
+    let begun = client.cancel_tasks(request).await?.operation.unwrap_or_default();
+    watch(&begun.name, client, output).await
+}
+
+async fn delete(
+    id: TaskId,
+    reason: String,
+    yes: bool,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let task = client.task(id).await?.task.unwrap_or_default();
+    output.announce("delete", &format!("task {id}"))?;
+    write!(output.stderr, "{}", table(std::slice::from_ref(&task), output.now).render(false, false))?;
+    output.confirm(&format!("delete task {id} at {}?", output.endpoint), yes)?;
+    client.steer_task(id, TaskCommand::Delete { reason }).await?;
+    Ok(())
 }
 
 async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {

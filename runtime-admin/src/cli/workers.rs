@@ -1,14 +1,18 @@
 //! `runtimectl worker …`.
 
 use jiff::Timestamp;
+use runtime_core::name::Scope;
 use runtime_proto::v1;
+use runtime_proto::v1::Worker;
 use runtime_proto::v1::retry_policy::Delay;
 use runtime_proto::v1::run_worker_request::Selection;
 
 use super::args::{WorkerRun, WorkerVerb};
 use super::failure::Failure;
 use super::output::Output;
+use super::queues;
 use super::table::{Cell, Column, Sheet, Table};
+use super::tasks;
 use super::words::{NONE, clean, duration, moment, or_none, short_name, word};
 use crate::client::AdminClient;
 use crate::convert::{task_name, timestamp, worker_name};
@@ -28,6 +32,15 @@ pub(super) async fn run(
             let worker = client.worker(&worker).await?;
             output.sheet(&worker, &worker.name, |now| sheet(&worker, now))?;
         }
+        WorkerVerb::Drain { worker, scope, reason } => {
+            let queue = client.worker(&worker).await?.queue;
+            let queue = short_name(&queue).parse().map_err(|_| Failure::NoWorker(worker.to_string()))?;
+            queues::drain(&queue, scope.as_ref(), &reason, client, output).await?;
+        }
+        WorkerVerb::Retry { worker, scope, many } => {
+            let filter = filter_of(&client.worker(&worker).await?, scope.as_ref());
+            tasks::retry(filter, false, &many, client, output).await?;
+        }
         WorkerVerb::Run(run) => {
             let doing = match (run.dry_run, run.rebuild) {
                 (true, _) => "look what would run of",
@@ -43,6 +56,18 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+/// Tasks of a worker, and of one scope when it is given.
+fn filter_of(worker: &v1::Worker, scope: Option<&Scope>) -> String {
+    let Worker { app, queue, .. } = worker;
+    let (app, queue, handler) = (short_name(app), short_name(queue), &worker.handler);
+    let mut filter = format!("app={app} AND queue={queue} AND handler={handler}");
+    if let Some(scope) = scope {
+        let quoted = scope.as_str().replace('\\', "\\\\").replace('"', "\\\"");
+        filter.push_str(&format!(" AND scope=\"{quoted}\""));
+    }
+    filter
 }
 
 impl WorkerRun {

@@ -34,7 +34,8 @@ impl AdminClient {
         Ok(self.dead_letter_service().count_dead_letters(self.request(request)).await?.into_inner())
     }
 
-    /// Replays dead tasks, and tells how it goes. Without a time limit of its own: dropping the future stops it after the step under way.
+    /// Replays dead tasks, and tells how it goes. Without a time limit of its own: dropping the future changes nothing,
+    /// [`AdminClient::cancel_operation`] does.
     ///
     /// # Errors
     /// What kept it from going on; a connection that broke on the way.

@@ -186,7 +186,7 @@ pub(crate) fn enqueued(enqueued: &Enqueued) -> v1::EnqueueTaskResponse {
     }
 }
 
-fn task_error(error: &TaskError) -> v1::TaskError {
+pub(super) fn task_error(error: &TaskError) -> v1::TaskError {
     v1::TaskError {
         code: error.code.as_str().to_owned(),
         code_name: error.code.name().to_owned(),

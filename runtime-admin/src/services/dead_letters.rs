@@ -1,21 +1,20 @@
 //! DeadLetterService.
 
-use std::num::NonZeroU32;
+use std::future::ready;
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
-use runtime_core::control::{
-    Command, DeadLetterAction, DeadLetterAsk, DeadLetterCommand, DeadLetterProgress, Reply,
-};
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, once};
+use runtime_core::control::Command;
+use runtime_core::operation::{Operation, OperationKind};
 use runtime_core::store::TaskFilter;
-use runtime_core::task::TaskState;
 use runtime_proto::v1;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterService;
-use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::progress::Work;
-use super::tasks::{listed, reason};
+use super::operations::{Begun, Bulk, follow, meant};
+use super::tasks::{listed, selected};
 use crate::convert;
 use crate::door::Door;
 use crate::filter::Filter;
@@ -25,14 +24,25 @@ use crate::status::{Resource, invalid};
 pub(crate) struct DeadLetters(pub(crate) Door);
 
 impl DeadLetters {
-    fn act(&self, ask: DeadLetterAsk) -> Result<Work<DeadLetterProgress>, Status> {
-        let DeadLetterAsk { filter, action, dry_run } = &ask;
-        tracing::info!(action = action.name(), ?filter, dry_run, "an operator acts on dead letters");
-        let about = Resource::system();
-        let (progress, listens) = watch::channel(DeadLetterProgress::default());
-        let (reply, end) = Reply::channel();
-        self.0.send(Command::DeadLetters(DeadLetterCommand::Act { ask, progress, reply }), &about)?;
-        Ok(Work { about, listens, end })
+    /// Begins an operation and tells of it until its end, or says what it would change.
+    async fn act<M: Send + 'static>(
+        &self,
+        metadata: &MetadataMap,
+        bulk: Bulk<'_>,
+        all: bool,
+        preview: impl FnOnce(u64, Vec<v1::Task>) -> M,
+        message: impl Fn(&Operation, bool) -> M + Send + 'static,
+    ) -> Result<Response<BoxStream<'static, Result<M, Status>>>, Status> {
+        let filter = meant(bulk.kind, &bulk.asked, all)?;
+        let begun = Bulk { filter, ..bulk }.begin(&self.0.for_call(metadata)).await?;
+        let messages = match begun {
+            Begun::Operation(operation) => follow(&self.0, *operation)?.told(message),
+            Begun::Preview(found) => {
+                let sample = found.sample.iter().map(convert::task).collect();
+                once(ready(Ok(preview(found.count.total(), sample)))).boxed()
+            }
+        };
+        Ok(Response::new(messages))
     }
 }
 
@@ -55,13 +65,10 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<v1::CountDeadLettersRequest>,
     ) -> Result<Response<v1::CountDeadLettersResponse>, Status> {
-        let filter = selected(&request.get_ref().filter)?;
+        let filter = dead(selected(&request.get_ref().filter)?)?;
         let door = self.0.for_call(request.metadata());
-        let groups = door
-            .ask(&Resource::system(), |reply| {
-                Command::DeadLetters(DeadLetterCommand::Count { filter, reply })
-            })
-            .await?;
+        let groups =
+            door.ask(&Resource::system(), |reply| Command::CountDeadLetters { filter, reply }).await?;
         Ok(Response::new(v1::CountDeadLettersResponse {
             total: groups.iter().map(|group| group.count).sum(),
             groups: groups.iter().map(convert::dead_letter_group).collect(),
@@ -74,19 +81,25 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<v1::ReplayDeadLettersRequest>,
     ) -> Result<Response<Self::ReplayDeadLettersStream>, Status> {
-        let v1::ReplayDeadLettersRequest { filter, all, rate, validate_only } = request.into_inner();
-        let work = self.act(DeadLetterAsk {
-            filter: meant(&filter, all)?,
-            action: DeadLetterAction::Replay { rate: NonZeroU32::new(rate) },
-            dry_run: validate_only,
-        })?;
-        Ok(Response::new(work.told(|progress, finished| v1::ReplayDeadLettersResponse {
-            matched: progress.matched,
-            replayed: progress.acted,
-            due_by: progress.due_by.map(convert::timestamp),
-            sample: progress.sample.iter().map(convert::task).collect(),
+        let (metadata, _, request) = request.into_parts();
+        let v1::ReplayDeadLettersRequest { filter: asked, all, rate, validate_only, reason } = request;
+        let kind = OperationKind::Replay;
+        let bulk = Bulk { kind, filter: TaskFilter::default(), asked, rate, reason: &reason, validate_only };
+        let preview = |matched, sample| v1::ReplayDeadLettersResponse {
+            matched,
+            sample,
+            finished: true,
+            ..v1::ReplayDeadLettersResponse::default()
+        };
+        let message = |operation: &Operation, finished| v1::ReplayDeadLettersResponse {
+            matched: operation.spec.matched,
+            replayed: operation.counts.done,
+            due_by: (operation.counts.done > 0).then(|| convert::timestamp(operation.next_at)),
+            sample: Vec::new(),
             finished,
-        })))
+            operation: Some(convert::operation(operation)),
+        };
+        self.act(&metadata, bulk, all, preview, message).await
     }
 
     type DiscardDeadLettersStream = BoxStream<'static, Result<v1::DiscardDeadLettersResponse, Status>>;
@@ -95,18 +108,24 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<v1::DiscardDeadLettersRequest>,
     ) -> Result<Response<Self::DiscardDeadLettersStream>, Status> {
-        let v1::DiscardDeadLettersRequest { filter, all, reason: why, validate_only } = request.into_inner();
-        let work = self.act(DeadLetterAsk {
-            filter: meant(&filter, all)?,
-            action: DeadLetterAction::Discard { reason: reason(why)? },
-            dry_run: validate_only,
-        })?;
-        Ok(Response::new(work.told(|progress, finished| v1::DiscardDeadLettersResponse {
-            matched: progress.matched,
-            discarded: progress.acted,
-            sample: progress.sample.iter().map(convert::task).collect(),
+        let (metadata, _, request) = request.into_parts();
+        let v1::DiscardDeadLettersRequest { filter: asked, all, reason, validate_only, rate } = request;
+        let kind = OperationKind::Discard;
+        let bulk = Bulk { kind, filter: TaskFilter::default(), asked, rate, reason: &reason, validate_only };
+        let preview = |matched, sample| v1::DiscardDeadLettersResponse {
+            matched,
+            sample,
+            finished: true,
+            ..v1::DiscardDeadLettersResponse::default()
+        };
+        let message = |operation: &Operation, finished| v1::DiscardDeadLettersResponse {
+            matched: operation.spec.matched,
+            discarded: operation.counts.done,
+            sample: Vec::new(),
             finished,
-        })))
+            operation: Some(convert::operation(operation)),
+        };
+        self.act(&metadata, bulk, all, preview, message).await
     }
 }
 
@@ -114,23 +133,6 @@ fn parsed(filter: &str) -> Result<Filter, Status> {
     filter.parse().map_err(|error| invalid("filter", format!("{error}")))
 }
 
-/// A filter that the store selects by as a whole: nobody looks at each task between count and deed.
-fn selected(filter: &str) -> Result<TaskFilter, Status> {
-    let select = parsed(filter)?.whole();
-    dead(select.ok_or_else(|| invalid("filter", "a prefix lists, it does not select: compare by '='"))?)
-}
-
 fn dead(filter: TaskFilter) -> Result<TaskFilter, Status> {
     filter.of_the_dead().ok_or_else(|| invalid("filter", "dead letters are dead: leave the state out"))
-}
-
-/// What is to be changed: a filter that leaves something out, or all, said in so many words.
-fn meant(filter: &str, all: bool) -> Result<TaskFilter, Status> {
-    let select = selected(filter)?;
-    let any = select == TaskFilter { states: vec![TaskState::Dead], ..TaskFilter::default() };
-    match (any, all) {
-        (true, false) => Err(invalid("filter", "name what is meant, or say that all are")),
-        (false, true) => Err(invalid("all", "all, or those of a filter: not both")),
-        _ => Ok(select),
-    }
 }

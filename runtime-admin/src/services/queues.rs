@@ -1,14 +1,20 @@
 //! QueueService.
 
 use async_trait::async_trait;
-use runtime_core::control::{Command, CommandError, QueueCommand};
+use futures_util::stream::BoxStream;
+use runtime_core::control::{Command, CommandError, QueueCommand, Reply};
+use runtime_core::operation::OperationKind;
 use runtime_core::store::QueueStats;
+use runtime_core::task::TaskState;
 use runtime_proto::v1;
 use runtime_proto::v1::queue_service_server::QueueService;
+use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::tasks::MAX_REASON_BYTES;
+use super::operations::Bulk;
+use super::progress::Work;
+use super::tasks::{MAX_REASON_BYTES, selected};
 use crate::convert;
 use crate::door::Door;
 use crate::page::page_of;
@@ -43,7 +49,8 @@ impl Queues {
     }
 }
 
-fn check_reason(reason: &str) -> Result<(), Status> {
+/// A reason that may be left out.
+pub(super) fn check_reason(reason: &str) -> Result<(), Status> {
     if reason.len() > MAX_REASON_BYTES {
         return Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")));
     }
@@ -121,5 +128,60 @@ impl QueueService for Queues {
             .find(|stats| stats.queue == queue)
             .ok_or_else(|| refusal(&CommandError::not_found(format!("no queue {queue}")), &about))?;
         Ok(Response::new(v1::GetQueueStatsResponse { stats: Some(convert::queue_stats(stats)) }))
+    }
+
+    type DrainQueueStream = BoxStream<'static, Result<v1::DrainQueueResponse, Status>>;
+
+    async fn drain_queue(
+        &self,
+        request: Request<v1::DrainQueueRequest>,
+    ) -> Result<Response<Self::DrainQueueStream>, Status> {
+        let v1::DrainQueueRequest { name, scope, reason } = request.into_inner();
+        let (queue, about) = convert::queue_from_wire(&name)?;
+        let scope = convert::optional("scope", &scope)?;
+        check_reason(&reason)?;
+        tracing::info!(%queue, ?scope, reason, "an operator drains a queue");
+        let (leased, listens) = watch::channel(0);
+        let (reply, end) = Reply::channel();
+        let drain = QueueCommand::Drain { queue, scope, reason, leased, reply };
+        self.0.send(Command::Queues(drain), &about)?;
+        let work = Work { about, listens, end };
+        let messages = work.told(|leased, finished| v1::DrainQueueResponse { leased: *leased, finished });
+        Ok(Response::new(messages))
+    }
+
+    async fn purge_queue(
+        &self,
+        request: Request<v1::PurgeQueueRequest>,
+    ) -> Result<Response<v1::PurgeQueueResponse>, Status> {
+        let v1::PurgeQueueRequest { name, filter, include_waiting, rate, reason, force } = request.get_ref();
+        let (queue, _) = convert::queue_from_wire(name)?;
+        let asked =
+            if filter.is_empty() { format!("queue={queue}") } else { format!("queue={queue} AND {filter}") };
+        let mut select = selected(filter)?;
+        if select.queue.replace(queue).is_some() {
+            return Err(invalid("filter", "the queue is named already"));
+        }
+        if select.states.is_empty() && !include_waiting {
+            select.states = TaskState::ALL.into_iter().filter(|state| state.is_finished()).collect();
+        }
+        let waiting = |state: &TaskState| !state.is_finished();
+        if select.states.iter().any(waiting) && !include_waiting {
+            return Err(invalid(
+                "include_waiting",
+                "the filter selects tasks that wait: say that they are meant",
+            ));
+        }
+        let bulk = Bulk {
+            kind: OperationKind::Purge,
+            filter: select,
+            asked,
+            rate: *rate,
+            reason,
+            validate_only: !force,
+        };
+        let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
+        let (matched, sample, operation) = begun.told();
+        Ok(Response::new(v1::PurgeQueueResponse { matched, sample, operation }))
     }
 }

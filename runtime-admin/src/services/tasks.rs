@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use runtime_core::control::{Command, CommandError};
 use runtime_core::error::ErrorCode;
+use runtime_core::operation::OperationKind;
 use runtime_core::store::{TaskCommand, TaskFilter, TaskPage};
 use runtime_core::task::TaskId;
 use runtime_proto::v1;
@@ -10,6 +11,7 @@ use runtime_proto::v1::task_service_server::TaskService;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::operations::{Bulk, meant};
 use crate::convert;
 use crate::door::Door;
 use crate::filter::Filter;
@@ -147,6 +149,32 @@ impl TaskService for Tasks {
         Ok(Response::new(v1::RetryTaskResponse { state: state.into() }))
     }
 
+    async fn retry_tasks(
+        &self,
+        request: Request<v1::RetryTasksRequest>,
+    ) -> Result<Response<v1::RetryTasksResponse>, Status> {
+        let v1::RetryTasksRequest { filter, all, rate, reason, validate_only } = request.get_ref();
+        let kind = OperationKind::Retry;
+        let (asked, rate, validate_only) = (filter.clone(), *rate, *validate_only);
+        let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, validate_only };
+        let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
+        let (matched, sample, operation) = begun.told();
+        Ok(Response::new(v1::RetryTasksResponse { matched, sample, operation }))
+    }
+
+    async fn cancel_tasks(
+        &self,
+        request: Request<v1::CancelTasksRequest>,
+    ) -> Result<Response<v1::CancelTasksResponse>, Status> {
+        let v1::CancelTasksRequest { filter, all, rate, reason, validate_only } = request.get_ref();
+        let kind = OperationKind::Cancel;
+        let (asked, rate, validate_only) = (filter.clone(), *rate, *validate_only);
+        let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, validate_only };
+        let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
+        let (matched, sample, operation) = begun.told();
+        Ok(Response::new(v1::CancelTasksResponse { matched, sample, operation }))
+    }
+
     async fn resolve_task(
         &self,
         request: Request<v1::ResolveTaskRequest>,
@@ -229,7 +257,7 @@ pub(super) fn selected(filter: &str) -> Result<TaskFilter, Status> {
 /// Why something is discarded.
 pub(super) fn reason(text: String) -> Result<String, Status> {
     match text.trim() {
-        "" => Err(invalid("reason", "nothing is discarded or deleted without a reason")),
+        "" => Err(invalid("reason", "this is not done without a reason")),
         _ if text.len() > MAX_REASON_BYTES => {
             Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")))
         }

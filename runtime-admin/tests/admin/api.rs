@@ -3,11 +3,12 @@
 use runtime_admin::ClientError;
 use runtime_admin::v1;
 use runtime_admin::v1::run_worker_request::Selection;
-use runtime_core::control::{DeadLetterAction, NodeCommand, RunSelection};
+use runtime_core::control::{NodeCommand, RunSelection};
 use runtime_core::error::{ErrorClass, ErrorCode};
 use runtime_core::node::NodePath;
+use runtime_core::operation::{OperationId, OperationKind};
 use runtime_core::store::TaskCommand;
-use runtime_core::task::{OnConflict, TaskState, Unique, UniqueWithin};
+use runtime_core::task::{OnConflict, Unique, UniqueWithin};
 use tonic::Code;
 
 use crate::control::{id, path};
@@ -347,12 +348,10 @@ async fn dead_letters_arrive_in_groups_and_are_replayed_by_filter() {
     assert_eq!((none.matched, none.replayed, none.finished), (0, 0, true));
     served.control.change(|world| {
         let ask = world.acts.pop().unwrap();
-        assert_eq!(ask.action, DeadLetterAction::Replay { rate: std::num::NonZeroU32::new(7) });
-        assert_eq!(ask.filter.states, [TaskState::Dead]);
+        assert_eq!((ask.kind, ask.rate), (OperationKind::Replay, std::num::NonZeroU32::new(7)));
         assert_eq!(ask.filter.error_class, Some(ErrorClass::Retryable));
         assert_eq!(ask.filter.scope.unwrap().as_str(), "store=42");
         assert_eq!(ask.filter.finished_since, Some("2026-01-01T00:00:00Z".parse().unwrap()));
-        assert!(!ask.dry_run);
     });
     let all = |validate_only| v1::ReplayDeadLettersRequest { all: true, validate_only, ..Default::default() };
     let preview = client.replay_dead_letters(all(true), |_| ()).await.unwrap();
@@ -511,4 +510,80 @@ async fn operators_say_other_limits_and_see_who_says_which() {
     let fair_lane =
         v1::UpdateQueueRequest { lane: "acme".into(), fairness: v1::FairnessChange::Fair.into(), ..nothing };
     assert_eq!(refused_as(fair_lane).await, bad("fairness"));
+}
+
+#[tokio::test]
+async fn many_tasks_are_changed_by_an_operation_that_can_be_looked_at_and_ended() {
+    let served = setup().await;
+    let client = &served.client;
+    let counted = client.count_tasks("").await.unwrap();
+    assert!(counted.total > 3 && !counted.at_least, "{counted:?}");
+    assert_eq!(refused(client.count_tasks("scope:store=").await.unwrap_err()), bad("filter"));
+
+    let cancel = |filter: &str, reason: &str| v1::CancelTasksRequest {
+        filter: filter.into(),
+        reason: reason.into(),
+        rate: 1,
+        ..Default::default()
+    };
+    let look = v1::CancelTasksRequest { validate_only: true, ..cancel("queue=mail", "why") };
+    let look = client.cancel_tasks(look).await.unwrap();
+    assert!(look.matched > 0 && look.sample.len() as u64 == look.matched && look.operation.is_none());
+    for (filter, reason, field) in
+        [("", "why", "filter"), ("state=done", "why", "filter"), ("queue=mail", " ", "reason")]
+    {
+        let error = client.cancel_tasks(cancel(filter, reason)).await.unwrap_err();
+        assert_eq!(refused(error), bad(field), "{filter:?} {reason:?}");
+    }
+    let begun = client.cancel_tasks(cancel("queue=mail", "the shop closed")).await.unwrap();
+    let begun = begun.operation.unwrap();
+    assert_eq!((begun.kind(), begun.state()), (v1::OperationKind::Cancel, v1::OperationState::Running));
+    assert_eq!((begun.filter.as_str(), begun.reason.as_str()), ("queue=mail", "the shop closed"));
+    assert_eq!((begun.matched, begun.finished_at.is_some()), (look.matched, false));
+
+    let id = OperationId(1);
+    assert_eq!(client.operation(id).await.unwrap(), begun);
+    let cancelled = client.cancel_operation(id, "enough").await.unwrap();
+    assert_eq!(cancelled.state(), v1::OperationState::Cancelled);
+    assert_eq!(cancelled.error.as_ref().unwrap().code, "RT0024");
+    assert_eq!(client.watch_operation(&cancelled.name, |_| ()).await.unwrap(), cancelled);
+    let retry = v1::RetryTasksRequest { all: true, ..Default::default() };
+    let retried = client.retry_tasks(retry).await.unwrap().operation.unwrap();
+    assert_eq!((retried.kind(), retried.state()), (v1::OperationKind::Retry, v1::OperationState::Done));
+    let purge = |filter: &str, include_waiting, force| v1::PurgeQueueRequest {
+        name: "queues/mail".into(),
+        filter: filter.into(),
+        include_waiting,
+        force,
+        reason: "old".into(),
+        ..Default::default()
+    };
+    let look = client.purge_queue(purge("", false, false)).await.unwrap();
+    assert!(look.operation.is_none() && look.sample.iter().all(|task| task.finished_at.is_some()));
+    let purged = client.purge_queue(purge("state=done", false, true)).await.unwrap().operation.unwrap();
+    assert_eq!(
+        (purged.kind(), purged.filter.as_str()),
+        (v1::OperationKind::Purge, "queue=mail AND state=done")
+    );
+    for (filter, field) in [("queue=orders", "filter"), ("state=ready", "include_waiting")] {
+        let error = client.purge_queue(purge(filter, false, true)).await.unwrap_err();
+        assert_eq!(refused(error), bad(field), "{filter}");
+    }
+    let names: Vec<String> =
+        client.operations(2).await.unwrap().into_iter().map(|known| known.name).collect();
+    assert_eq!(names, ["operations/3", "operations/2"]);
+    assert_eq!(client.operations(10).await.unwrap().len(), 3);
+    let nobody = client.operation(OperationId(99)).await.unwrap_err();
+    assert!(matches!(nobody, ClientError::Refused(refusal) if refusal.canonical == tonic::Code::NotFound));
+}
+
+#[tokio::test]
+async fn a_drain_tells_how_many_are_under_way() {
+    let served = setup().await;
+    let (client, mail, scope) = (&served.client, "mail".parse().unwrap(), "store=42".parse().unwrap());
+    let drained = client.drain_queue(&mail, Some(&scope), "stocktaking", |_| ()).await.unwrap();
+    assert_eq!((drained.leased, drained.finished), (0, true));
+    served.control.change(|world| assert_eq!(world.drained, [(mail, Some(scope))]));
+    let nobody = client.drain_queue(&"nobody".parse().unwrap(), None, "", |_| ()).await.unwrap_err();
+    assert!(matches!(nobody, ClientError::Refused(refusal) if refusal.canonical == tonic::Code::NotFound));
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::{
-    Command, CommandError, Control, DeadLetterAction, DeadLetterAsk, DeadLetterCommand, DeadLetterProgress,
-    EventStatus, NodeCommand, Overview, QueueCommand, QueueDetail, Reply, RunAsk, RunProgress, RunSelection,
+    Command, CommandError, Control, EventStatus, NodeCommand, OperationAsk, OperationCommand,
+    OperationPreview, Overview, QueueCommand, QueueDetail, Reply, RunAsk, RunProgress, RunSelection,
     SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
@@ -16,15 +16,19 @@ use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
 use runtime_core::name::{InstanceName, QueueName, Route, Scope, StepName};
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
+use runtime_core::operation::{
+    Operation, OperationCounts, OperationId, OperationKind, OperationSpec, OperationState,
+};
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
     Capability, DeadGroup, EffectClass, Enqueued, LaneBy, Limit, LimitOverride, OrderingHead,
-    OverriddenQueue, PausedScope, QueuePolicy, QueueStats, StateCounts, TaskCommand, TaskFilter, TaskPage,
+    OverriddenQueue, PausedScope, QueuePolicy, QueueStats, Revision, StateCounts, TaskCommand, TaskCount,
+    TaskFilter, TaskPage,
 };
 use runtime_core::task::{AttemptRecord, Epoch, Held, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::schedules::ScheduleBook;
 
@@ -59,7 +63,9 @@ pub(crate) struct World {
     pub(crate) tasks: Vec<Task>,
     pub(crate) enqueued: Vec<NewTask>,
     pub(crate) runs: Vec<RunAsk>,
-    pub(crate) acts: Vec<DeadLetterAsk>,
+    pub(crate) acts: Vec<OperationAsk>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) drained: Vec<(QueueName, Option<Scope>)>,
     pub(crate) paused_scopes: Vec<PausedScope>,
     pub(crate) overridden: Option<OverriddenQueue>,
     pub(crate) schedules: ScheduleBook,
@@ -95,6 +101,8 @@ impl InMemoryControl {
                 enqueued: Vec::new(),
                 runs: Vec::new(),
                 acts: Vec::new(),
+                operations: Vec::new(),
+                drained: Vec::new(),
                 paused_scopes: Vec::new(),
                 overridden: None,
                 schedules: ScheduleBook::new(),
@@ -166,13 +174,21 @@ impl World {
             }
             Command::GetTask { id, reply } => reply.send(self.detail(id)),
             Command::SteerTask { id, command, reply } => reply.send(self.steer_task(id, command)),
-            Command::DeadLetters(DeadLetterCommand::Count { filter, reply }) => {
+            Command::CountDeadLetters { filter, reply } => {
                 reply.send(Ok(groups(&self.list(&filter, None, usize::MAX - 1).tasks)));
             }
-            Command::DeadLetters(DeadLetterCommand::Act { ask, progress, reply }) => {
-                let end = self.act(&ask, &progress);
-                self.acts.push(ask);
-                reply.send(end);
+            Command::CountTasks { filter, at_most, reply } => {
+                let tasks = self.list(&filter, None, usize::MAX - 1).tasks;
+                let mut counts = StateCounts::default();
+                tasks.iter().for_each(|task| *counts.of_mut(task.state) += 1);
+                reply.send(Ok(TaskCount { counts, whole: (tasks.len() as u64) < at_most }));
+            }
+            Command::Operations(command) => self.operate(command),
+            Command::Queues(QueueCommand::Drain { queue, scope, leased, reply, .. }) => {
+                leased.send_replace(2);
+                let drained = self.queue(&queue).map(|_| 0);
+                self.drained.push((queue, scope));
+                reply.send(drained);
             }
             Command::Queues(QueueCommand::Get { queue, reply }) => reply.send(self.queue(&queue)),
             Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply }) => {
@@ -289,31 +305,73 @@ impl World {
         TaskPage { next: tasks.last().filter(|_| more).map(|task| task.id), tasks }
     }
 
-    /// Three steps of one task each at most, told one by one.
-    fn act(
-        &mut self,
-        ask: &DeadLetterAsk,
-        progress: &watch::Sender<DeadLetterProgress>,
-    ) -> Result<DeadLetterProgress, CommandError> {
-        let dead = self.list(&ask.filter, None, 3).tasks;
-        let mut told = DeadLetterProgress { matched: dead.len() as u64, ..DeadLetterProgress::default() };
-        if ask.dry_run {
-            told.sample = dead;
-            return Ok(told);
-        }
-        for task in dead {
-            let command = match &ask.action {
-                DeadLetterAction::Replay { .. } => TaskCommand::Replay { at: None, payload: None },
-                DeadLetterAction::Discard { reason } => TaskCommand::Discard { reason: reason.clone() },
-            };
-            if matches!(&ask.action, DeadLetterAction::Replay { rate: Some(_) }) {
-                told.due_by = Some(at(-9));
+    /// Everything about operations: one is over when it is begun, unless it is to go one by one.
+    fn operate(&mut self, command: OperationCommand) {
+        match command {
+            OperationCommand::Preview { kind, filter, reply } => {
+                let sample = self.list(&of_the_kind(kind, filter), None, 1_000).tasks;
+                let mut counts = StateCounts::default();
+                sample.iter().for_each(|task| *counts.of_mut(task.state) += 1);
+                let count = TaskCount { counts, whole: true };
+                reply.send(Ok(OperationPreview { count, sample }));
             }
-            self.steer_task(task.id, command)?;
-            told.acted += 1;
-            progress.send_replace(told.clone());
+            OperationCommand::Start { ask, reply } => {
+                let operation = self.begin(&ask);
+                self.acts.push(ask);
+                self.operations.push(operation.clone());
+                reply.send(Ok(operation));
+            }
+            OperationCommand::Get { id, reply } => reply.send(self.operation(id).cloned()),
+            OperationCommand::List { before, page_size, reply } => {
+                let newest = self.operations.iter().rev();
+                let older = newest.filter(|known| before.is_none_or(|before| known.id < before));
+                reply.send(Ok(older.take(page_size).cloned().collect()));
+            }
+            OperationCommand::Cancel { id, reason, reply, .. } => {
+                let known = self.operations.iter_mut().find(|known| known.id == id && known.is_running());
+                if let Some(known) = known {
+                    (known.state, known.finished_at) = (OperationState::Cancelled, Some(at(0)));
+                    known.error = Some(TaskError::new(ErrorCode::Cancelled, format!("by ann: {reason}")));
+                }
+                reply.send(self.operation(id).cloned());
+            }
+            OperationCommand::Follow { id, progress, reply } => {
+                if let Ok(known) = self.operation(id) {
+                    progress.send_replace(known.clone());
+                }
+                reply.send(self.operation(id).cloned());
+            }
         }
-        Ok(told)
+    }
+
+    fn operation(&self, id: OperationId) -> Result<&Operation, CommandError> {
+        let known = self.operations.iter().find(|known| known.id == id);
+        known.ok_or_else(|| CommandError::not_found(format!("no operation {id}")))
+    }
+
+    fn begin(&mut self, ask: &OperationAsk) -> Operation {
+        let tasks = self.list(&of_the_kind(ask.kind, ask.filter.clone()), None, 1_000).tasks;
+        let mut counts = OperationCounts::default();
+        for task in &tasks {
+            match self.steer_task(task.id, ask.kind.command(&ask.reason)) {
+                Ok(_) => counts.done += 1,
+                Err(_) => counts.failed += 1,
+            }
+        }
+        let OperationAsk { kind, filter, asked, rate, reason, by } = ask.clone();
+        let is_over = rate != NonZeroU32::new(1);
+        Operation {
+            id: OperationId(self.operations.len() as u64 + 1),
+            spec: OperationSpec { kind, filter, asked, rate, reason, by, matched: tasks.len() as u64 },
+            state: if is_over { OperationState::Done } else { OperationState::Running },
+            revision: Revision::FIRST,
+            cursor: None,
+            counts,
+            created_at: at(3),
+            next_at: at(-9),
+            finished_at: is_over.then(|| at(1)),
+            error: None,
+        }
     }
 
     fn queue(&self, queue: &QueueName) -> Result<QueueDetail, CommandError> {
@@ -365,6 +423,10 @@ impl World {
         task.state = next.state;
         Ok(next.state)
     }
+}
+
+fn of_the_kind(kind: OperationKind, filter: TaskFilter) -> TaskFilter {
+    kind.select(filter, at(-3_600)).expect("the API has checked it")
 }
 
 /// Every dead task as a group of its own.

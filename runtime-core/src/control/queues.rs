@@ -1,5 +1,7 @@
 //! What operators ask of one queue: how it gives its tasks away, who has to wait, and that it waits as a whole.
 
+use tokio::sync::watch;
+
 use super::Reply;
 use crate::name::{QueueName, Scope};
 use crate::node::NodeView;
@@ -14,6 +16,19 @@ pub enum QueueCommand {
         queue: QueueName,
         /// The answer.
         reply: Reply<QueueDetail>,
+    },
+    /// Holds its tasks, as by a pause, and waits until none of them is under way any more.
+    Drain {
+        /// Which.
+        queue: QueueName,
+        /// Only the tasks of this scope; absent, its workers take no new work at all.
+        scope: Option<Scope>,
+        /// Why; kept with a paused scope.
+        reason: String,
+        /// How many are still under way. Who drops the other end waits no longer; what is held stays so.
+        leased: watch::Sender<u64>,
+        /// Answered when none is: with that number.
+        reply: Reply<u64>,
     },
     /// Holds its tasks, or lets them go. What runs, goes on.
     Pause {

@@ -189,10 +189,10 @@ async fn nodes_of_the_platform_can_be_restarted_and_nothing_else() {
     let world = World::start().await;
     let tree = world.client.tree(&NodePath::root()).await.expect("the tree");
     let app = path("/engine/apps/ground");
-    // Schedules are the operators' own: they may be paused and stopped.
-    let schedules = path("/control/schedules");
+    // Schedules and operations are the operators' own: they may be paused and stopped.
+    let own = [path("/control/schedules"), path("/control/operations")];
     let of_the_platform: Vec<NodePath> =
-        tree.iter().map(path_of).filter(|at| !at.is_within(&app) && *at != schedules).collect();
+        tree.iter().map(path_of).filter(|at| !at.is_within(&app) && !own.contains(at)).collect();
     assert_eq!(of_the_platform.len(), 11, "{of_the_platform:?}");
 
     for at in &of_the_platform {

@@ -30,9 +30,9 @@ pub(in crate::cli) enum DeadLetterVerb {
     Replay {
         #[command(flatten)]
         target: DeadLetterTarget,
-        /// At most so many become due in a second
-        #[arg(long, value_name = "COUNT")]
-        rate: Option<NonZeroU32>,
+        /// Why
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
     },
     /// Cancel dead tasks: they shall not be replayed
     #[command(after_help = FILTER_HELP)]
@@ -55,6 +55,9 @@ pub(in crate::cli) struct DeadLetterTarget {
     /// All that are dead
     #[arg(long, group = "which")]
     pub(in crate::cli) all: bool,
+    /// At most so many in any second
+    #[arg(long, value_name = "COUNT")]
+    pub(in crate::cli) rate: Option<NonZeroU32>,
     /// Only say how many there are, and show some
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,

@@ -1,4 +1,4 @@
-//! `runtimectl queue update …`.
+//! `runtimectl queue update …` and `queue purge …`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -49,6 +49,32 @@ pub(in crate::cli) struct QueueUpdate {
     /// Only show how the queue would be
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+}
+
+/// What to forget of a queue, and how sure one is.
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cli) struct QueuePurge {
+    /// The queue
+    #[arg(value_parser = queue)]
+    pub(in crate::cli) queue: QueueName,
+    /// Only these, such as: state=done AND finished<2030-01-31T08:00:00Z
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
+    pub(in crate::cli) filter: String,
+    /// Also those that wait: they are cancelled first
+    #[arg(long)]
+    pub(in crate::cli) include_waiting: bool,
+    /// At most so many in any second
+    #[arg(long, value_name = "COUNT")]
+    pub(in crate::cli) rate: Option<NonZeroU32>,
+    /// Why
+    #[arg(long)]
+    pub(in crate::cli) reason: String,
+    /// Only say how many there are, and show some
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Do not ask: the queue's name once more
+    #[arg(long, value_parser = queue, value_name = "QUEUE")]
+    pub(in crate::cli) confirm: Option<QueueName>,
 }
 
 /// A limit, or that the declared one holds again.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use runtime_core::name::{CorrelationId, Scope, WorkerName};
 use runtime_core::task::TaskId;
 
-use super::{task, worker};
+use super::{Many, task, worker};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum WorkerVerb {
@@ -16,6 +16,29 @@ pub(in crate::cli) enum WorkerVerb {
         /// The worker
         #[arg(value_parser = worker)]
         worker: WorkerName,
+    },
+    /// Hold a worker's tasks, and wait until none is under way
+    Drain {
+        /// The worker; others that take from its queue are held too
+        #[arg(value_parser = worker)]
+        worker: WorkerName,
+        /// Only this scope; without it the worker is paused
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+        /// Why
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Have a worker's tasks that wait for their time go now
+    Retry {
+        /// The worker
+        #[arg(value_parser = worker)]
+        worker: WorkerName,
+        /// Only this scope
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+        #[command(flatten)]
+        many: Many,
     },
     /// Run one worker for one scope, or one task, whatever else is paused
     Run(WorkerRun),

@@ -1,0 +1,77 @@
+//! `runtimectl operation …`, and what every command on many tasks takes.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use clap::Subcommand;
+use runtime_core::operation::OperationId;
+use runtime_core::task::TaskId;
+
+use super::task;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum OperationVerb {
+    /// List operations, newest first
+    List {
+        /// Most operations to list
+        #[arg(long, default_value = "50", value_name = "COUNT")]
+        limit: NonZeroUsize,
+    },
+    /// Show one operation
+    Get(OperationTarget),
+    /// End an operation; what it changed stays so
+    Cancel {
+        #[command(flatten)]
+        target: OperationTarget,
+        /// Why
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Wait for the end of an operation, and show how it goes
+    Watch(OperationTarget),
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct OperationTarget {
+    /// The operation's number
+    #[arg(value_parser = operation, value_name = "OPERATION")]
+    pub(in crate::cli) id: OperationId,
+}
+
+/// One task, or many.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub(in crate::cli) struct TaskOrMany {
+    /// The task
+    #[arg(value_parser = task, group = "which")]
+    pub(in crate::cli) id: Option<TaskId>,
+    /// These, such as: queue=mail AND scope=store=42
+    #[arg(long, group = "which", value_name = "FILTER")]
+    pub(in crate::cli) filter: Option<String>,
+    /// All of them
+    #[arg(long, group = "which")]
+    pub(in crate::cli) all: bool,
+    #[command(flatten)]
+    pub(in crate::cli) many: Many,
+}
+
+/// How many are changed, and how sure one is.
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cli) struct Many {
+    /// At most so many in any second
+    #[arg(long, value_name = "COUNT")]
+    pub(in crate::cli) rate: Option<NonZeroU32>,
+    /// Why
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(in crate::cli) reason: String,
+    /// Only say how many there are, and show some
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(in crate::cli) yes: bool,
+}
+
+fn operation(text: &str) -> Result<OperationId, String> {
+    let id = text.strip_prefix("operations/").unwrap_or(text);
+    id.parse().map_err(|error: runtime_core::operation::InvalidOperationId| error.to_string())
+}

@@ -1,0 +1,173 @@
+//! OperationService, and how the other services begin operations.
+
+use std::num::NonZeroU32;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+use runtime_core::control::{Command, OperationAsk, OperationCommand, OperationPreview, Reply};
+use runtime_core::operation::{Operation, OperationId, OperationKind};
+use runtime_core::store::TaskFilter;
+use runtime_proto::v1;
+use runtime_proto::v1::operation_service_server::OperationService;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::progress::Work;
+use super::queues::check_reason;
+use super::tasks::{reason, selected};
+use crate::convert;
+use crate::door::Door;
+use crate::page::{cursor, page_size, page_token};
+use crate::status::{Resource, invalid};
+
+/// Many tasks at once.
+pub(crate) struct Operations(pub(crate) Door);
+
+#[async_trait]
+impl OperationService for Operations {
+    async fn get_operation(
+        &self,
+        request: Request<v1::GetOperationRequest>,
+    ) -> Result<Response<v1::GetOperationResponse>, Status> {
+        let (id, about) = convert::operation_from_wire(&request.get_ref().name)?;
+        let operation = get(&self.0.for_call(request.metadata()), id, &about).await?;
+        Ok(Response::new(v1::GetOperationResponse { operation: Some(convert::operation(&operation)) }))
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<v1::ListOperationsRequest>,
+    ) -> Result<Response<v1::ListOperationsResponse>, Status> {
+        let v1::ListOperationsRequest { page_size: asked, page_token: token } = request.get_ref();
+        let size = page_size(*asked)?;
+        let before: Option<OperationId> =
+            cursor("operations", token)?.map(|id| convert::parsed("page_token", &id)).transpose()?;
+        let door = self.0.for_call(request.metadata());
+        let mut operations = door
+            .ask(&Resource::system(), |reply| {
+                Command::Operations(OperationCommand::List { before, page_size: size + 1, reply })
+            })
+            .await?;
+        let more = operations.len() > size;
+        operations.truncate(size);
+        let last = operations.last().filter(|_| more);
+        let next_page_token =
+            last.map(|last| page_token("operations", &last.id.to_string())).unwrap_or_default();
+        let operations = operations.iter().map(convert::operation).collect();
+        Ok(Response::new(v1::ListOperationsResponse { operations, next_page_token }))
+    }
+
+    async fn cancel_operation(
+        &self,
+        request: Request<v1::CancelOperationRequest>,
+    ) -> Result<Response<v1::CancelOperationResponse>, Status> {
+        let v1::CancelOperationRequest { name, reason } = request.get_ref();
+        let (id, about) = convert::operation_from_wire(name)?;
+        check_reason(reason)?;
+        let (by, reason) = (None, reason.clone());
+        tracing::info!(operation = %id, reason, "an operator cancels an operation");
+        let door = self.0.for_call(request.metadata());
+        let operation = door
+            .ask(&about, |reply| Command::Operations(OperationCommand::Cancel { id, by, reason, reply }))
+            .await?;
+        Ok(Response::new(v1::CancelOperationResponse { operation: Some(convert::operation(&operation)) }))
+    }
+
+    type WatchOperationStream = BoxStream<'static, Result<v1::WatchOperationResponse, Status>>;
+
+    async fn watch_operation(
+        &self,
+        request: Request<v1::WatchOperationRequest>,
+    ) -> Result<Response<Self::WatchOperationStream>, Status> {
+        let (id, about) = convert::operation_from_wire(&request.get_ref().name)?;
+        let operation = get(&self.0.for_call(request.metadata()), id, &about).await?;
+        let work = follow(&self.0, operation)?;
+        Ok(Response::new(work.told(|operation, _| v1::WatchOperationResponse {
+            operation: Some(convert::operation(operation)),
+        })))
+    }
+}
+
+async fn get(door: &Door, id: OperationId, about: &Resource) -> Result<Operation, Status> {
+    door.ask(about, |reply| Command::Operations(OperationCommand::Get { id, reply })).await
+}
+
+/// Listens to an operation until its end.
+pub(super) fn follow(door: &Door, operation: Operation) -> Result<Work<Operation>, Status> {
+    let id = operation.id;
+    let about = Resource::new("operation", convert::operation_name(id));
+    let (progress, listens) = watch::channel(operation);
+    let (reply, end) = Reply::channel();
+    door.send(Command::Operations(OperationCommand::Follow { id, progress, reply }), &about)?;
+    Ok(Work { about, listens, end })
+}
+
+/// What is to be done to many tasks, as requests say it.
+pub(super) struct Bulk<'a> {
+    pub(super) kind: OperationKind,
+    /// Which tasks; with a part that the method itself says.
+    pub(super) filter: TaskFilter,
+    /// The filter as it was asked for.
+    pub(super) asked: String,
+    pub(super) rate: u32,
+    pub(super) reason: &'a str,
+    /// Only a look.
+    pub(super) validate_only: bool,
+}
+
+/// What was begun, or would be.
+pub(super) enum Begun {
+    Operation(Box<Operation>),
+    Preview(OperationPreview),
+}
+
+impl Begun {
+    /// Tasks that fit, some of them after a look, and the operation when there is one.
+    pub(super) fn told(&self) -> (u64, Vec<v1::Task>, Option<v1::Operation>) {
+        match self {
+            Self::Operation(operation) => {
+                (operation.spec.matched, Vec::new(), Some(convert::operation(operation)))
+            }
+            Self::Preview(preview) => {
+                (preview.count.total(), preview.sample.iter().map(convert::task).collect(), None)
+            }
+        }
+    }
+}
+
+impl Bulk<'_> {
+    /// Begins the operation, or looks what it would change.
+    pub(super) async fn begin(self, door: &Door) -> Result<Begun, Status> {
+        let Bulk { kind, filter, asked, rate, reason: why, validate_only } = self;
+        let about = Resource::new("filter", "");
+        check_reason(why)?;
+        let loses = matches!(kind, OperationKind::Cancel | OperationKind::Discard | OperationKind::Purge);
+        // A purge without force is a look, whatever else was said.
+        let may_be_empty = !loses || (kind == OperationKind::Purge && validate_only);
+        let why = if may_be_empty { why.to_owned() } else { reason(why.to_owned())? };
+        if validate_only {
+            let preview = door
+                .ask(&about, |reply| Command::Operations(OperationCommand::Preview { kind, filter, reply }));
+            return Ok(Begun::Preview(preview.await?));
+        }
+        let (rate, by) = (NonZeroU32::new(rate), None);
+        let ask = OperationAsk { kind, filter, asked, rate, reason: why, by };
+        let start = |reply| Command::Operations(OperationCommand::Start { ask, reply });
+        Ok(Begun::Operation(Box::new(door.ask(&about, start).await?)))
+    }
+}
+
+/// What is meant: a filter that leaves something out, or all, said in so many words.
+pub(super) fn meant(kind: OperationKind, filter: &str, all: bool) -> Result<TaskFilter, Status> {
+    let filter = selected(filter)?;
+    let of_the_kind = |filter| kind.select(filter, Timestamp::MAX);
+    let states: Vec<&str> = kind.states().iter().map(|state| state.as_str()).collect();
+    let other = || invalid("filter", format!("a {kind} is about tasks that are {}", states.join(", ")));
+    let meant = of_the_kind(filter.clone()).ok_or_else(other)?;
+    match (Some(meant) == of_the_kind(TaskFilter::default()), all) {
+        (true, false) => Err(invalid("filter", "name what is meant, or say that all are")),
+        (false, true) => Err(invalid("all", "all, or those of a filter: not both")),
+        _ => Ok(filter),
+    }
+}
