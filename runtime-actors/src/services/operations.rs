@@ -227,7 +227,7 @@ impl OperationService {
         let platform = self.platform.clone();
         match command {
             OperationCommand::Preview { kind, filter, reply } => {
-                drop(tokio::spawn(async move { reply.send(preview(&platform, kind, filter).await) }));
+                drop(tokio::spawn(async move { reply.send(preview(&platform, kind, *filter).await) }));
             }
             OperationCommand::Get { id, reply } => {
                 drop(tokio::spawn(async move { reply.send(get(&platform, id).await) }));
@@ -238,7 +238,7 @@ impl OperationService {
                         .send(platform.store.operations(before, page_size).await.map_err(CommandError::from));
                 }));
             }
-            OperationCommand::Start { ask, reply } => reply.send(self.start(ask).await),
+            OperationCommand::Start { ask, reply } => reply.send(self.start(*ask).await),
             OperationCommand::Cancel { id, by, reason, reply } => {
                 reply.send(self.cancel(id, by, &reason).await);
             }

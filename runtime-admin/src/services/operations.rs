@@ -147,12 +147,13 @@ impl Bulk<'_> {
         let may_be_empty = !loses || (kind == OperationKind::Purge && validate_only);
         let why = if may_be_empty { why.to_owned() } else { reason(why.to_owned())? };
         if validate_only {
-            let preview = door
-                .ask(&about, |reply| Command::Operations(OperationCommand::Preview { kind, filter, reply }));
+            let preview = door.ask(&about, |reply| {
+                Command::Operations(OperationCommand::Preview { kind, filter: Box::new(filter), reply })
+            });
             return Ok(Begun::Preview(preview.await?));
         }
         let (rate, by) = (NonZeroU32::new(rate), None);
-        let ask = OperationAsk { kind, filter, asked, rate, reason: why, by };
+        let ask = Box::new(OperationAsk { kind, filter, asked, rate, reason: why, by });
         let start = |reply| Command::Operations(OperationCommand::Start { ask, reply });
         Ok(Begun::Operation(Box::new(door.ask(&about, start).await?)))
     }

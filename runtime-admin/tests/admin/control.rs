@@ -309,7 +309,7 @@ impl World {
     fn operate(&mut self, command: OperationCommand) {
         match command {
             OperationCommand::Preview { kind, filter, reply } => {
-                let sample = self.list(&of_the_kind(kind, filter), None, 1_000).tasks;
+                let sample = self.list(&of_the_kind(kind, *filter), None, 1_000).tasks;
                 let mut counts = StateCounts::default();
                 sample.iter().for_each(|task| *counts.of_mut(task.state) += 1);
                 let count = TaskCount { counts, whole: true };
@@ -317,7 +317,7 @@ impl World {
             }
             OperationCommand::Start { ask, reply } => {
                 let operation = self.begin(&ask);
-                self.acts.push(ask);
+                self.acts.push(*ask);
                 self.operations.push(operation.clone());
                 reply.send(Ok(operation));
             }

@@ -18,14 +18,14 @@ pub enum OperationCommand {
         /// What is done to each task.
         kind: OperationKind,
         /// Which tasks.
-        filter: TaskFilter,
+        filter: Box<TaskFilter>,
         /// The answer.
         reply: Reply<OperationPreview>,
     },
     /// Begins one. It goes on by itself, whoever listens, also after a restart.
     Start {
         /// What to do.
-        ask: OperationAsk,
+        ask: Box<OperationAsk>,
         /// Answered when it is on disk.
         reply: Reply<Operation>,
     },

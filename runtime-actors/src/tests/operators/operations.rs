@@ -25,7 +25,7 @@ impl World {
     }
 
     async fn start(&self, asked: OperationAsk) -> Operation {
-        self.operation(|reply| OperationCommand::Start { ask: asked, reply }).await.expect("it begins")
+        self.operation(|reply| OperationCommand::Start { ask: asked.into(), reply }).await.expect("it begins")
     }
 
     async fn cancel(&self, id: OperationId) -> Result<Operation, CommandError> {
@@ -98,7 +98,7 @@ async fn what_dies_again_while_many_are_replayed_is_not_replayed_twice() {
     let preview: OperationPreview = world
         .operation(|reply| OperationCommand::Preview {
             kind: OperationKind::Replay,
-            filter: TaskFilter::default(),
+            filter: Box::default(),
             reply,
         })
         .await
@@ -114,7 +114,8 @@ async fn what_dies_again_while_many_are_replayed_is_not_replayed_twice() {
     assert_eq!(world.count(TaskState::Dead).await, MANY as u64);
     let live = TaskFilter { states: vec![TaskState::Ready], ..TaskFilter::default() };
     let asked = OperationAsk { filter: live, ..all(OperationKind::Replay) };
-    let refused = world.operation(|reply| OperationCommand::Start { ask: asked, reply }).await.unwrap_err();
+    let refused =
+        world.operation(|reply| OperationCommand::Start { ask: asked.into(), reply }).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::InvalidArgument);
     assert_eq!(world.stop().await, StopReport::Clean);
 }
@@ -172,7 +173,7 @@ async fn a_rate_is_kept_in_every_second_and_keeps_nobody_else_waiting() {
     let end = world.end(begun).await;
     assert_eq!((end.state, end.counts.done), (OperationState::Done, 110));
     world.idle().await;
-    let began = began.lock().unwrap();
+    let began = began.lock().unwrap().clone();
     assert_eq!(began.len(), 110);
     for (index, at) in began.iter().enumerate() {
         let within = began[index..]
