@@ -5,13 +5,15 @@
 use std::collections::BTreeSet;
 
 use runtime_core::access::{Principal, Role, Target};
-use runtime_core::control::{Command, ScheduleCommand};
+use runtime_core::control::{Command, OperationCommand, ScheduleCommand};
 use runtime_core::name::{QueueName, Route, WorkerName};
 use runtime_core::worker::WorkerDescriptor;
 
 use super::methods::About;
 use super::reading::Asked;
-use crate::convert::{app_name, node_from_wire, queue_name, schedule_from_wire, task_from_wire};
+use crate::convert::{
+    app_name, node_from_wire, operation_from_wire, queue_name, schedule_from_wire, task_from_wire,
+};
 use crate::door::Door;
 use crate::filter::Filter;
 
@@ -95,6 +97,7 @@ async fn names(name: String, door: &Door) -> Vec<String> {
         },
         Some(("schedules", _)) => of_schedule(&name, door).await,
         Some(("tasks", _)) => of_task(&name, door).await,
+        Some(("operations", _)) => of_operation(&name, door).await,
         _ => Vec::new(),
     };
     [name].into_iter().chain(others).collect()
@@ -142,6 +145,14 @@ async fn of_task(name: &str, door: &Door) -> Vec<String> {
     let Ok((id, _)) = task_from_wire(name) else { return Vec::new() };
     let detail = door.answer(|reply| Command::GetTask { id, reply }).await;
     detail.map(|detail| of_route(&detail.task.route)).unwrap_or_default()
+}
+
+/// The app and the queue that its filter names, when it does.
+async fn of_operation(name: &str, door: &Door) -> Vec<String> {
+    let Ok((id, _)) = operation_from_wire(name) else { return Vec::new() };
+    let found = door.answer(|reply| Command::Operations(OperationCommand::Get { id, reply })).await;
+    let filter = found.map(|operation| operation.spec.filter).unwrap_or_default();
+    filter.app.iter().map(app_name).chain(filter.queue.iter().map(queue_name)).collect()
 }
 
 async fn workers(door: &Door) -> Vec<WorkerDescriptor> {

@@ -4,9 +4,8 @@ use runtime_core::name::{QueueName, Scope};
 use runtime_core::operation::OperationId;
 use runtime_proto::v1;
 use runtime_proto::v1::operation_service_client::OperationServiceClient;
-use tonic::transport::Channel;
 
-use super::{AdminClient, ClientError, present, text, to_the_end};
+use super::{AdminClient, Channel, ClientError, present, text, to_the_end};
 use crate::convert::{operation_name, queue_name};
 use crate::page::MAX_PAGE_SIZE;
 use crate::server::MAX_MESSAGE_BYTES;

@@ -13,7 +13,7 @@ use runtime_proto::v1::dead_letter_service_server::DeadLetterService;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::operations::{Begun, Bulk, follow, meant};
+use super::operations::{Begun, Bulk, follow, meant, who};
 use super::tasks::{listed, selected};
 use crate::convert;
 use crate::door::Door;
@@ -81,10 +81,12 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<v1::ReplayDeadLettersRequest>,
     ) -> Result<Response<Self::ReplayDeadLettersStream>, Status> {
+        let by = who(&request)?;
         let (metadata, _, request) = request.into_parts();
         let v1::ReplayDeadLettersRequest { filter: asked, all, rate, validate_only, reason } = request;
         let kind = OperationKind::Replay;
-        let bulk = Bulk { kind, filter: TaskFilter::default(), asked, rate, reason: &reason, validate_only };
+        let filter = TaskFilter::default();
+        let bulk = Bulk { kind, filter, asked, rate, reason: &reason, by, validate_only };
         let preview = |matched, sample| v1::ReplayDeadLettersResponse {
             matched,
             sample,
@@ -108,10 +110,12 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<v1::DiscardDeadLettersRequest>,
     ) -> Result<Response<Self::DiscardDeadLettersStream>, Status> {
+        let by = who(&request)?;
         let (metadata, _, request) = request.into_parts();
         let v1::DiscardDeadLettersRequest { filter: asked, all, reason, validate_only, rate } = request;
         let kind = OperationKind::Discard;
-        let bulk = Bulk { kind, filter: TaskFilter::default(), asked, rate, reason: &reason, validate_only };
+        let filter = TaskFilter::default();
+        let bulk = Bulk { kind, filter, asked, rate, reason: &reason, by, validate_only };
         let preview = |matched, sample| v1::DiscardDeadLettersResponse {
             matched,
             sample,

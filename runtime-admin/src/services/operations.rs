@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use runtime_core::control::{Command, OperationAsk, OperationCommand, OperationPreview, Reply};
+use runtime_core::name::PrincipalName;
 use runtime_core::operation::{Operation, OperationId, OperationKind};
 use runtime_core::store::TaskFilter;
 use runtime_proto::v1;
@@ -16,6 +17,7 @@ use tonic::{Request, Response, Status};
 use super::progress::Work;
 use super::queues::check_reason;
 use super::tasks::{reason, selected};
+use crate::auth::Caller;
 use crate::convert;
 use crate::door::Door;
 use crate::page::{cursor, page_size, page_token};
@@ -65,7 +67,7 @@ impl OperationService for Operations {
         let v1::CancelOperationRequest { name, reason } = request.get_ref();
         let (id, about) = convert::operation_from_wire(name)?;
         check_reason(reason)?;
-        let (by, reason) = (None, reason.clone());
+        let (by, reason) = (who(&request)?, reason.clone());
         tracing::info!(operation = %id, reason, "an operator cancels an operation");
         let door = self.0.for_call(request.metadata());
         let operation = door
@@ -112,6 +114,8 @@ pub(super) struct Bulk<'a> {
     pub(super) asked: String,
     pub(super) rate: u32,
     pub(super) reason: &'a str,
+    /// Who asks.
+    pub(super) by: Option<PrincipalName>,
     /// Only a look.
     pub(super) validate_only: bool,
 }
@@ -139,7 +143,7 @@ impl Begun {
 impl Bulk<'_> {
     /// Begins the operation, or looks what it would change.
     pub(super) async fn begin(self, door: &Door) -> Result<Begun, Status> {
-        let Bulk { kind, filter, asked, rate, reason: why, validate_only } = self;
+        let Bulk { kind, filter, asked, rate, reason: why, by, validate_only } = self;
         let about = Resource::new("filter", "");
         check_reason(why)?;
         let loses = matches!(kind, OperationKind::Cancel | OperationKind::Discard | OperationKind::Purge);
@@ -152,11 +156,16 @@ impl Bulk<'_> {
             });
             return Ok(Begun::Preview(preview.await?));
         }
-        let (rate, by) = (NonZeroU32::new(rate), None);
+        let rate = NonZeroU32::new(rate);
         let ask = Box::new(OperationAsk { kind, filter, asked, rate, reason: why, by });
         let start = |reply| Command::Operations(OperationCommand::Start { ask, reply });
         Ok(Begun::Operation(Box::new(door.ask(&about, start).await?)))
     }
+}
+
+/// Who asks.
+pub(super) fn who<T>(request: &Request<T>) -> Result<Option<PrincipalName>, Status> {
+    Ok(Some(Caller::of(request)?.principal.name.clone()))
 }
 
 /// What is meant: a filter that leaves something out, or all, said in so many words.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::operations::Bulk;
+use super::operations::{Bulk, who};
 use super::progress::Work;
 use super::tasks::{MAX_REASON_BYTES, selected};
 use crate::convert;
@@ -178,6 +178,7 @@ impl QueueService for Queues {
             asked,
             rate: *rate,
             reason,
+            by: who(&request)?,
             validate_only: !force,
         };
         let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;

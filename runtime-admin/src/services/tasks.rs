@@ -11,7 +11,7 @@ use runtime_proto::v1::task_service_server::TaskService;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::operations::{Bulk, meant};
+use super::operations::{Bulk, meant, who};
 use crate::convert;
 use crate::door::Door;
 use crate::filter::Filter;
@@ -155,8 +155,8 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::RetryTasksResponse>, Status> {
         let v1::RetryTasksRequest { filter, all, rate, reason, validate_only } = request.get_ref();
         let kind = OperationKind::Retry;
-        let (asked, rate, validate_only) = (filter.clone(), *rate, *validate_only);
-        let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, validate_only };
+        let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
+        let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };
         let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
         let (matched, sample, operation) = begun.told();
         Ok(Response::new(v1::RetryTasksResponse { matched, sample, operation }))
@@ -168,8 +168,8 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::CancelTasksResponse>, Status> {
         let v1::CancelTasksRequest { filter, all, rate, reason, validate_only } = request.get_ref();
         let kind = OperationKind::Cancel;
-        let (asked, rate, validate_only) = (filter.clone(), *rate, *validate_only);
-        let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, validate_only };
+        let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
+        let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };
         let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
         let (matched, sample, operation) = begun.told();
         Ok(Response::new(v1::CancelTasksResponse { matched, sample, operation }))
