@@ -4,8 +4,8 @@ mod audit;
 mod dead_letter;
 mod limits;
 mod node;
-mod principal;
 mod operation;
+mod principal;
 mod queue;
 mod schedule;
 mod system;
@@ -26,11 +26,11 @@ pub(crate) use audit::audit_entry;
 pub(crate) use dead_letter::dead_letter_group;
 pub(crate) use limits::change_from_wire;
 pub(crate) use node::node;
+pub(crate) use operation::{operation, operation_from_wire, operation_name};
 pub(crate) use principal::{
     new_principal, principal, principal_from_wire, principal_name, principal_revision, token,
     token_from_wire, token_name,
 };
-pub(crate) use operation::{operation, operation_from_wire, operation_name};
 pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
 pub(crate) use schedule::{
     revision_from_wire, schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick,

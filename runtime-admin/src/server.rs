@@ -13,8 +13,8 @@ use std::time::Duration;
 use runtime_core::control::Control;
 use runtime_proto::v1::audit_service_server::AuditServiceServer;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
-use runtime_proto::v1::principal_service_server::PrincipalServiceServer;
 use runtime_proto::v1::operation_service_server::OperationServiceServer;
+use runtime_proto::v1::principal_service_server::PrincipalServiceServer;
 use runtime_proto::v1::queue_service_server::QueueServiceServer;
 use runtime_proto::v1::schedule_service_server::ScheduleServiceServer;
 use runtime_proto::v1::system_service_server::SystemServiceServer;
@@ -37,7 +37,9 @@ use crate::error::AdminError;
 use crate::health::HealthWatcher;
 use crate::listen::{ListenAddress, Listener};
 use crate::places::{PlaceLimits, Places};
-use crate::services::{Audit, DeadLetters, Operations, Principals, Queues, Schedules, System, Tasks, Tree, Workers};
+use crate::services::{
+    Audit, DeadLetters, Operations, Principals, Queues, Schedules, System, Tasks, Tree, Workers,
+};
 
 /// Largest message of the API in bytes, both ways.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -2,8 +2,8 @@
 
 mod audit;
 mod dead_letters;
-mod principals;
 mod operations;
+mod principals;
 mod progress;
 mod queues;
 mod schedules;
@@ -14,8 +14,8 @@ mod workers;
 
 pub(crate) use audit::Audit;
 pub(crate) use dead_letters::DeadLetters;
-pub(crate) use principals::Principals;
 pub(crate) use operations::Operations;
+pub(crate) use principals::Principals;
 pub(crate) use queues::Queues;
 pub(crate) use schedules::Schedules;
 pub(crate) use system::System;
