@@ -160,7 +160,8 @@ macro_rules! observable {
                 $look(&sample, &mut |value, labels: &[KeyValue]| observer.observe(value, labels));
             }
         };
-        drop(instrument.with_callback(callback).build());
+        // The meter keeps the callback; the handle has no further use.
+        let _handle = instrument.with_callback(callback).build();
     }};
 }
 

@@ -108,8 +108,8 @@ impl World {
     async fn next_task(&self, after: Option<&Task>) -> Task {
         loop {
             let last = self.shown().await.stored.state.last_task;
-            if last.is_some() && last != after.map(|task| task.id) {
-                return self.task(last.expect("a task")).await;
+            if let Some(last) = last.filter(|last| after.is_none_or(|task| task.id != *last)) {
+                return self.task(last).await;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -122,7 +122,7 @@ fn what_cannot_be_used_is_named_and_never_repeated() {
             key,
             client_ca: client_ca.map(Into::into),
         };
-        let error = load(files).err().expect("refused");
+        let error = load(files).expect_err("refused");
         assert_eq!(error.code(), ErrorCode::CertificateUnusable);
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
         error

@@ -42,7 +42,7 @@ const TICK: &str = "$tick";
 const LITERAL: &str = "$literal";
 
 /// A value of a schedule's input that follows from the tick, for schedules that are declared in code. It is written as the
-/// placeholder of the [module's](self) table, and checked with the schedule.
+/// placeholder of the module's table, and checked with the schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FromTick {
     form: &'static str,
