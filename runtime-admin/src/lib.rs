@@ -33,7 +33,7 @@ pub use auth::{
 pub use certificates::{CertificateError, CertificateFiles, Certificates, KeySource};
 pub use client::{AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, Refusal};
 pub use error::AdminError;
-pub use health::LIVENESS;
+pub use health::{LIVENESS, READINESS};
 pub use listen::{InvalidListenAddress, ListenAddress, MAX_SOCKET_PATH_BYTES};
 pub use peer::{Peer, PeerAddress, PeerIdentity};
 pub use runtime_proto::v1;

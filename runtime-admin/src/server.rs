@@ -7,6 +7,7 @@
 //! The libraries' own defaults are open-ended, so every limit is set here and in the parts of that line. An address that others can
 //! reach needs TLS and callers that are known; there is no switch to turn this off.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub struct AdminServerConfig {
     pub listen: ListenAddress,
     /// With what it speaks TLS; without, anybody on the way can read along.
     pub certificates: Option<Certificates>,
+    /// A Unix socket besides: so that the user of the process needs no certificate on this machine.
+    pub local_socket: Option<PathBuf>,
     /// Whether it describes its API to whoever asks, as `grpcurl` does.
     pub reflection: bool,
     /// How often the files of the certificates are looked at.
@@ -98,6 +101,7 @@ impl AdminServerConfig {
         Self {
             listen: listen.into(),
             certificates: None,
+            local_socket: None,
             reflection: false,
             certificates_interval: Duration::from_secs(30),
             max_connections: 512,
@@ -164,13 +168,15 @@ impl AdminServer {
         let (access, now) = (&self.access, self.access.clock.now());
         let directory = Directory::read(Arc::clone(&access.principals), access.authentication, now);
         let directory = Arc::new(directory.await.map_err(AdminError::Principals)?);
-        let bound = Listener::bind(&self.config.listen).await;
-        let (listener, address) =
-            bound.map_err(|source| AdminError::Bind { address: self.config.listen.clone(), source })?;
+        let (listener, address) = bind(&self.config.listen).await?;
+        let local = match self.config.local_socket.clone().map(ListenAddress::Unix) {
+            Some(address) => Some(bind(&address).await?),
+            None => None,
+        };
         if access.authentication == Authentication::Off {
             tracing::warn!(%address, "the admin API asks nobody who they are: whoever can connect may do anything");
         }
-        Ok(BoundAdminServer { server: self, directory, listener, address })
+        Ok(BoundAdminServer { server: self, directory, listener, address, local })
     }
 }
 
@@ -180,6 +186,12 @@ pub struct BoundAdminServer {
     directory: Arc<Directory>,
     listener: Listener,
     address: ListenAddress,
+    local: Option<(Listener, ListenAddress)>,
+}
+
+async fn bind(address: &ListenAddress) -> Result<(Listener, ListenAddress), AdminError> {
+    let refused = |source| AdminError::Bind { address: address.clone(), source };
+    Listener::bind(address).await.map_err(refused)
 }
 
 impl BoundAdminServer {
@@ -193,13 +205,19 @@ impl BoundAdminServer {
         self.address.endpoint(self.server.config.certificates.is_some())
     }
 
+    /// What the user of the process connects to on this machine.
+    pub fn local_endpoint(&self) -> String {
+        self.local.as_ref().map_or_else(|| self.endpoint(), |(_, address)| address.endpoint(false))
+    }
+
     /// Answers requests until `stop` completes. Requests under way then have `stop_grace` to finish; what is still open
     /// afterwards is cut.
     ///
     /// # Errors
     /// [`AdminError::Reflection`], before anything is answered.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), AdminError> {
-        let Self { server: AdminServer { config, control, access }, directory, listener, .. } = self;
+        let Self { server: AdminServer { config, control, access }, directory, listener, local, .. } = self;
+        let local = local.map(|(listener, _)| listener);
         let door = Door::new(control, config.request_timeout);
         let principals = Principals { access: access.clone(), directory: Arc::clone(&directory) };
         let audit = Audit(Arc::clone(&access.audit));
@@ -228,11 +246,12 @@ impl BoundAdminServer {
         let places = Places::new(config.places());
         tokio::select! {
             () = accept(&listener, &host, &places, &connections) => {}
+            () = accept_some(local.as_ref(), &host, &places, &connections) => {}
             () = watcher.watch() => {}
             () = watch(config.certificates.as_ref(), config.certificates_interval) => {}
             () = stop => {}
         }
-        drop(listener);
+        drop((listener, local));
         watcher.stop().await;
         stopping.cancel();
         connections.close();
@@ -302,6 +321,19 @@ async fn accept(listener: &Listener, host: &Arc<Host>, places: &Arc<Places>, con
                 sleep(AFTER_ACCEPT_ERROR).await;
             }
         }
+    }
+}
+
+/// The same for a listener that need not be.
+async fn accept_some(
+    listener: Option<&Listener>,
+    host: &Arc<Host>,
+    places: &Arc<Places>,
+    connections: &TaskTracker,
+) {
+    match listener {
+        Some(listener) => accept(listener, host, places, connections).await,
+        None => std::future::pending().await,
     }
 }
 

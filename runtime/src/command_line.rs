@@ -149,6 +149,7 @@ impl<A: AppConfig> App<A> {
 
     /// Runs until a signal: the tree on a runtime of its own, apart from the work pool.
     pub fn run_until_signal(&self, args: &ConfigArgs) -> ExitCode {
+        crate::descriptors::raise_limit();
         match self.load(args) {
             Ok(loaded) => control_runtime()
                 .map_or(Exit::StartUp, |runtime| runtime.block_on(self.serve(loaded.value)))

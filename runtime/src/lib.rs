@@ -50,6 +50,7 @@ mod access;
 mod app;
 mod command_line;
 pub mod config;
+mod descriptors;
 mod duties;
 mod operate;
 mod running;

@@ -11,7 +11,7 @@ use runtime_actors::{
 };
 use runtime_admin::{
     Access, AdminError, AdminServer, AdminServerConfig, Authentication, CertificateFiles, Certificates,
-    KeySource, ListenAddress,
+    KeySource, ListenAddress, MAX_SOCKET_PATH_BYTES,
 };
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
@@ -125,8 +125,11 @@ impl<A: AppConfig> App<A> {
             Some(_) => Authentication::Required { bootstrap: quiet },
             None => config.admin.authentication()?,
         };
-        let admin_config =
-            config.admin.enabled.then(|| admin_server(&config.admin, authentication, &clock)).transpose()?;
+        let admin_config = config
+            .admin
+            .enabled
+            .then(|| admin_server(&config.admin, authentication, &data_dir, &clock))
+            .transpose()?;
         let (store, store_name) = open_migrated(config, &assembled, &instance, &clock).await?;
         let plan = assembled.plan;
         let threads = config.work.threads.unwrap_or_else(default_work_threads);
@@ -255,6 +258,9 @@ impl Running {
     }
 }
 
+/// The socket in the data folder that sub-commands use where the admin API speaks TLS.
+const LOCAL_SOCKET: &str = "admin.sock";
+
 /// The file in the data folder that says where the running instance can be reached.
 pub fn admin_file(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.addr")
@@ -360,17 +366,30 @@ fn open_store(
 fn admin_server(
     config: &AdminConfig,
     authentication: Authentication,
+    data_dir: &Path,
     clock: &Arc<dyn Clock>,
 ) -> Result<AdminServerConfig, AdminError> {
     let files = config.tls.as_ref().map(AdminTlsConfig::files);
     let certificates = files.map(|files| Certificates::load(files, clock.clone())).transpose()?;
+    // With TLS, sub-commands would need a certificate of their own. They need none where the data folder is at hand.
+    let local = certificates.as_ref().map(|_| data_dir.join(LOCAL_SOCKET));
     let server = AdminServerConfig {
+        local_socket: local.filter(|path| fits(path)),
         certificates,
         reflection: config.reflection,
         ..AdminServerConfig::new(config.listen.clone())
     };
     server.check(authentication)?;
     Ok(server)
+}
+
+/// Whether the system takes a socket at this path.
+fn fits(path: &Path) -> bool {
+    let fits = path.as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
+    if !fits {
+        tracing::warn!(path = %path.display(), "too long for a socket: sub-commands need a certificate");
+    }
+    fits
 }
 
 impl AdminTlsConfig {
@@ -395,9 +414,9 @@ fn serve_admin(config: AdminServerConfig, access: Access, address: AdminListens,
                 let told = |error: AdminError| format!("{}: {}", error.code(), with_causes(&error));
                 let bound = AdminServer { config, control, access }.bind().await.map_err(told)?;
                 address.get_or_init(|| bound.address().clone());
-                let endpoint = bound.endpoint();
+                let (endpoint, local) = (bound.endpoint(), bound.local_endpoint());
                 // Plain addresses stand there as they are.
-                std::fs::write(&file, endpoint.strip_prefix("http://").unwrap_or(&endpoint))
+                std::fs::write(&file, local.strip_prefix("http://").unwrap_or(&local))
                     .map_err(|error| error.to_string())?;
                 tracing::info!(endpoint, "admin API listens");
                 serving.listening();

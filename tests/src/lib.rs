@@ -1,5 +1,6 @@
 //! The test kit: the proving ground, an app made to be watched and killed, and private instances of real servers.
 
+pub mod authority;
 pub mod bot;
 pub mod ground;
 #[cfg(feature = "servers")]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use runtime_core::control::{CommandError, EventStatus, Overview, SystemInfo};
+use runtime_core::health::Progress;
 use runtime_core::name::{AppName, QueueName};
 use runtime_core::node::{Health, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::store::{QueueStats, StoreError};
@@ -184,28 +185,19 @@ impl WorkerStatusService {
         SignedDuration::try_from(self.platform.timing.progress_within).unwrap_or(SignedDuration::MAX)
     }
 
-    /// "Process alive, pipeline dead": tasks have been ready for a while, the worker should take them, nothing is settled.
+    /// Whether what waits for the worker at `path` moves.
     fn progress(&self, path: &NodePath, queue: &QueueName, queues: &[QueueStats]) -> Health {
         let Some(entry) = self.platform.table.get(path) else { return Health::Healthy };
         let Some(stats) = queues.iter().find(|stats| stats.queue == *queue) else { return Health::Healthy };
-        let Some(oldest) = stats.oldest_ready else { return Health::Healthy };
-        // One that waits for a dependency says so itself: that is not a pipeline that died unseen.
-        if matches!(entry.view().health, Health::Degraded(_)) {
-            return Health::Healthy;
-        }
-        if entry.state() != NodeState::Running || stats.counts.of(TaskState::Ready) == 0 {
-            return Health::Healthy;
-        }
-        let now = self.platform.clock.now();
-        let since = entry.last_progress().map_or(oldest, |last| last.max(oldest));
-        if now.duration_since(since) <= self.patience() {
-            return Health::Healthy;
-        }
-        let waiting = stats.counts.of(TaskState::Ready);
-        Health::Unhealthy(format!(
-            "{path}: {waiting} tasks wait and nothing was settled for {} s",
-            self.patience().as_secs()
-        ))
+        let progress = Progress {
+            // One that waits for a dependency says so itself: that is not a pipeline that died unseen.
+            takes_tasks: entry.state() == NodeState::Running
+                && !matches!(entry.view().health, Health::Degraded(_)),
+            ready: stats.counts.of(TaskState::Ready),
+            oldest_ready: stats.oldest_ready,
+            last_settled: entry.last_progress(),
+        };
+        progress.health(path, self.platform.clock.now(), self.patience())
     }
 }
 

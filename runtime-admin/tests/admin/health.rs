@@ -1,6 +1,6 @@
 //! `grpc.health.v1` follows the tree.
 
-use runtime_admin::LIVENESS;
+use runtime_admin::{LIVENESS, READINESS};
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
 use runtime_core::node::Health;
@@ -38,6 +38,7 @@ async fn each_app_and_the_whole_say_how_they_are() {
     let served = setup().await;
     assert_eq!(served.client.health("").await.unwrap(), Serving);
     assert_eq!(served.client.health(LIVENESS).await.unwrap(), Serving);
+    assert_eq!(served.client.health(READINESS).await.unwrap(), Serving);
     assert_eq!(served.client.health("shop").await.unwrap(), Serving);
     assert_eq!(served.client.health("books").await.unwrap(), NotServing);
     assert!(served.client.health("unknown").await.is_err());
@@ -56,6 +57,8 @@ async fn health_flips_with_the_tree_and_back() {
     });
     whole.until(NotServing).await;
     shop.until(NotServing).await;
+    assert_eq!(served.client.health(READINESS).await.unwrap(), NotServing);
+    assert_eq!(served.client.health(LIVENESS).await.unwrap(), Serving);
     served.control.change(|world| {
         world.overview.health = Health::Healthy;
         world.overview.apps[0].1 = Health::Healthy;

@@ -4,7 +4,6 @@
 //! The figures of every flood are printed. What must hold on any machine is asserted always: the good client is served, memory stays
 //! within its bound, all is as before afterwards, nothing panics. The times are asserted in the nightly run alone, which also floods in full number.
 
-mod authority;
 mod control;
 mod flood;
 mod frames;

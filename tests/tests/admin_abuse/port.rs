@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use runtime_admin::{AdminClient, ClientTls};
+use runtime_tests::authority::Authority;
 use runtime_tests::eventually;
 use runtime_tests::ground::{Ground, GroundProcess};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,7 +18,6 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::FULL;
-use crate::authority::Authority;
 
 /// For what must happen on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,12 +48,13 @@ impl Port {
         );
         let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
         let mut process = ground.start_with(&["--set", &setting], &[]);
-        let endpoint = eventually("the admin API listens", || {
+        let address: SocketAddr = eventually("the admin API listens", || {
             assert_eq!(process.has_ended(), None, "{}", ground.log());
-            process.endpoint()
+            let log = ground.log();
+            let (_, address) = log.split_once("https://")?;
+            address.split('"').next()?.parse().ok()
         })
         .await;
-        let address = endpoint.strip_prefix("https://").expect("TLS").parse().expect("an address");
         let connector = authority.connector(&client);
         let tls = ClientTls { ca: Some(authority.file.clone()), identity: Some(client) };
         Self { address, tls, connector, ground, process, _certificates: folder }

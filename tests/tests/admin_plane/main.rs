@@ -7,4 +7,5 @@ mod runtimectl;
 mod schedules;
 mod steering;
 mod tasks;
+mod tls;
 mod world;

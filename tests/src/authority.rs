@@ -12,13 +12,19 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-pub(crate) struct Authority {
-    pub(crate) file: PathBuf,
+/// Signs certificates for loopback, as files in one folder.
+pub struct Authority {
+    /// Its own certificate, a PEM file.
+    pub file: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub(crate) fn new(folder: &Path) -> Self {
+    /// One whose files are in this folder.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.distinguished_name.push(DnType::CommonName, "authority of one test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -30,8 +36,11 @@ impl Authority {
         Self { file, issuer: Issuer::new(params, key) }
     }
 
-    /// The files of a certificate and of its key.
-    pub(crate) fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
+    /// Signs a certificate: its file, and that of its key.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -46,7 +55,10 @@ impl Authority {
     }
 
     /// TLS for a peer that shows this certificate.
-    pub(crate) fn connector(&self, (certificate, key): &(PathBuf, PathBuf)) -> TlsConnector {
+    ///
+    /// # Panics
+    /// When a file is not as it was written.
+    pub fn connector(&self, (certificate, key): &(PathBuf, PathBuf)) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.file).expect("a certificate")).expect("an authority");
         let shown = vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
