@@ -38,6 +38,13 @@ pub struct WorkerRun {
     pub(crate) executor: NodeAddress<ExecutorMsg>,
 }
 
+impl WorkerRun {
+    /// The worker as it is configured now.
+    pub(crate) fn current(&self) -> Arc<WorkerDescriptor> {
+        self.platform.templates.get(&self.descriptor.name).unwrap_or_else(|| self.descriptor.clone())
+    }
+}
+
 /// One attempt, as its executor and its task share it.
 pub struct Attempt {
     lease: Lease,
@@ -57,6 +64,8 @@ pub struct Attempt {
     correlation: Option<CorrelationId>,
     /// For what its worker depends on; reported with its outcome.
     permits: Mutex<Permits>,
+    /// The worker's settings when it began: it keeps them.
+    settings: OnceLock<Arc<WorkerDescriptor>>,
     /// Open from the handler's end until the outcome is settled: it closes with the attempt.
     settling: OnceLock<tracing::Span>,
 }
@@ -91,6 +100,7 @@ impl Attempt {
             abort: Mutex::default(),
             correlation,
             permits: Mutex::default(),
+            settings: OnceLock::new(),
             settling: OnceLock::new(),
         }
     }
@@ -163,7 +173,7 @@ impl Attempt {
     /// its late writes are refused by the epoch.
     pub(crate) fn give_up_if_stuck(&self, run: &WorkerRun, stuck_after: Duration) {
         let Some(began) = self.began() else { return };
-        let over = run.descriptor.timeout + stuck_after;
+        let over = self.settings(run).timeout + stuck_after;
         let late = run.platform.clock.now().duration_since(began)
             > over.try_into().unwrap_or(jiff::SignedDuration::MAX);
         if !late || self.has_ended() {
@@ -176,7 +186,7 @@ impl Attempt {
             ErrorCode::AttemptTimedOut,
             "the handler does not yield; its attempt was fenced off",
         );
-        if self.submit(run, retry(run, self.number, error, None), None, began, None) {
+        if self.submit(run, retry(self.settings(run), self.number, error, None), None, began, None) {
             tracing::error!(task = %self.lease.task, worker_id = %run.descriptor.name, error_code = "RT0005", "attempt is stuck and fenced off");
         } else {
             self.not_stuck(run);
@@ -189,6 +199,10 @@ impl Attempt {
         if self.stuck.swap(false, Ordering::AcqRel) {
             run.executor.entry().stuck.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    fn settings<'a>(&'a self, run: &'a WorkerRun) -> &'a Arc<WorkerDescriptor> {
+        self.settings.get().unwrap_or(&run.descriptor)
     }
 
     fn take_task(&self) -> Option<LeasedTask> {
@@ -218,7 +232,7 @@ impl Attempt {
         let took = run.platform.clock.now().duration_since(started_at).try_into().unwrap_or_default();
         let node = Some(run.executor.entry().path().clone());
         let settlement = Settlement { lease: self.lease, outcome, with, node, started_at, took, trace };
-        let policy = &run.descriptor.retry;
+        let policy = &self.settings(run).retry;
         let retry_after =
             (policy.attempts_left(self.number) > 0).then(|| policy.delay(self.number, None, rand_unit()));
         let (executor, due) = (run.executor.clone(), Some(self.due));
@@ -268,18 +282,19 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
     let _guard = Guard { attempt: &attempt, run: &run, started_at };
 
     let span = span_of(&run, &leased, attempt.correlation.as_ref());
-    let limit = limit_of(&run, &leased, started_at);
+    let settings = attempt.settings.get_or_init(|| run.current()).clone();
+    let limit = limit_of(&settings, &leased, started_at);
     let ctx = Context::new(ContextParts {
         leased,
         cancel: attempt.cancel.clone(),
         store: run.platform.store.clone(),
-        worker: run.descriptor.clone(),
+        worker: settings.clone(),
     });
     let began = Instant::now();
 
     let (outcome, with, trace) = async {
         let result = handle(&run, ctx.clone(), limit).await;
-        let (outcome, with) = allowed(outcome_of(&run, attempt.number, result), &ctx);
+        let (outcome, with) = allowed(outcome_of(&settings, attempt.number, result), &ctx);
         report(&outcome, began.elapsed());
         let trace = run.platform.traces.current();
         if trace.is_some() {
@@ -317,12 +332,10 @@ fn allowed(outcome: Outcome, ctx: &Context) -> (Outcome, Option<Box<SettleWith>>
 }
 
 /// How long the attempt may take, and what it means when it takes longer.
-fn limit_of(run: &WorkerRun, leased: &LeasedTask, now: Timestamp) -> (Duration, ErrorCode) {
-    let timeout = (run.descriptor.timeout, ErrorCode::AttemptTimedOut);
-    let workers = run
-        .descriptor
-        .deadline
-        .map(|after| leased.task.created_at.checked_add(after).unwrap_or(Timestamp::MAX));
+fn limit_of(worker: &WorkerDescriptor, leased: &LeasedTask, now: Timestamp) -> (Duration, ErrorCode) {
+    let timeout = (worker.timeout, ErrorCode::AttemptTimedOut);
+    let workers =
+        worker.deadline.map(|after| leased.task.created_at.checked_add(after).unwrap_or(Timestamp::MAX));
     match workers.into_iter().chain(leased.task.deadline).min() {
         None => timeout,
         Some(deadline) => {
@@ -350,14 +363,14 @@ async fn handle(run: &WorkerRun, ctx: Context, (limit, code): (Duration, ErrorCo
     }
 }
 
-fn outcome_of(run: &WorkerRun, attempt: u32, came: Came) -> Outcome {
+fn outcome_of(worker: &WorkerDescriptor, attempt: u32, came: Came) -> Outcome {
     match came {
         Came::Misrouted => {
-            let text = format!("worker {} runs another handler", run.descriptor.name);
+            let text = format!("worker {} runs another handler", worker.name);
             Outcome::Reject { error: TaskError::new(ErrorCode::UnknownHandler, text) }
         }
         Came::Back(Ok(output)) => Outcome::Done { output },
-        Came::Back(Err(NotDone::Retry { error, after })) => retry(run, attempt, error, after),
+        Came::Back(Err(NotDone::Retry { error, after })) => retry(worker, attempt, error, after),
         Came::Back(Err(NotDone::Reject { error })) => Outcome::Reject { error },
         Came::Back(Err(NotDone::Snooze { wait })) => Outcome::Snooze { wait },
         Came::Back(Err(NotDone::Park { reason })) => Outcome::Park { reason },
@@ -365,27 +378,29 @@ fn outcome_of(run: &WorkerRun, attempt: u32, came: Came) -> Outcome {
         // Settling it will say that it is stale, and free the slot; if the lease is not lost after all, it is a failure like any other.
         Came::Back(Err(NotDone::LeaseLost)) => {
             let error = TaskError::new(ErrorCode::LeaseLost, "the handler met a lost lease");
-            retry(run, attempt, error, None)
+            retry(worker, attempt, error, None)
         }
-        Came::Panicked(text) => retry(run, attempt, TaskError::new(ErrorCode::HandlerPanicked, text), None),
+        Came::Panicked(text) => {
+            retry(worker, attempt, TaskError::new(ErrorCode::HandlerPanicked, text), None)
+        }
         Came::TooLate(code) => {
             if code == ErrorCode::DeadlineExceeded {
                 Outcome::Reject {
                     error: TaskError::new(code, "the deadline passed before the task was done"),
                 }
             } else {
-                retry(run, attempt, TaskError::new(code, "the handler did not end in time"), None)
+                retry(worker, attempt, TaskError::new(code, "the handler did not end in time"), None)
             }
         }
     }
 }
 
 /// The next attempt's wait. Attempts end at the smaller of the task's and the worker's maximum; the store knows the task's.
-fn retry(run: &WorkerRun, attempt: u32, error: TaskError, after: Option<Duration>) -> Outcome {
-    if run.descriptor.retry.attempts_left(attempt) == 0 {
+fn retry(worker: &WorkerDescriptor, attempt: u32, error: TaskError, after: Option<Duration>) -> Outcome {
+    if worker.retry.attempts_left(attempt) == 0 {
         return Outcome::Reject { error };
     }
-    let after = run.descriptor.retry.delay(attempt, after.or(error.retry_after), rand_unit());
+    let after = worker.retry.delay(attempt, after.or(error.retry_after), rand_unit());
     Outcome::Retry { error, after }
 }
 

@@ -18,6 +18,7 @@ use crate::operations::OperationMsg;
 use crate::platform::Platform;
 use crate::schedules::ScheduleMsg;
 use crate::services::operator_run::{OperatorRun, RunTarget};
+use crate::services::overrides::OverrideService;
 use crate::services::queues::QueueService;
 use crate::services::steering::SteeringService;
 use crate::status::StatusMsg;
@@ -43,6 +44,7 @@ pub(crate) struct ActorCommandProcessor {
     platform: Arc<Platform>,
     steering: SteeringService,
     queues: QueueService,
+    overrides: OverrideService,
     doors: Doors,
 }
 
@@ -51,6 +53,7 @@ impl ActorCommandProcessor {
         Self {
             steering: SteeringService::new(platform.clone()),
             queues: QueueService::new(platform.clone(), doors.targets.clone()),
+            overrides: OverrideService::new(platform.clone(), doors.schedules.clone()),
             platform,
             doors,
         }
@@ -134,6 +137,11 @@ impl NodeActor for ActorCommandProcessor {
             Command::CountDeadLetters { filter, reply } => {
                 answer(reply, async move { Ok(store.dead_groups(filter).await?) });
             }
+            Command::Overrides(command) => drop(tokio::spawn(self.overrides.clone().carry_out(command))),
+            Command::Reconfigure { workers, reply } => {
+                hand_on(&self.doors.templates, TemplatesMsg::Reconfigure { workers, reply });
+            }
+            Command::DumpState { reply } => hand_on(&self.doors.status, StatusMsg::DumpState { reply }),
             Command::Queues(command) => drop(tokio::spawn(self.queues.clone().carry_out(command))),
             Command::AwaitIdle { reply } => {
                 answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));

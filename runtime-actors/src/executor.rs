@@ -85,6 +85,8 @@ pub(crate) enum ExecutorMsg {
         /// Its lease.
         lease: Lease,
     },
+    /// The worker's settings are others from now on.
+    Reconfigured,
     /// The work pool moved to another lane.
     PoolMoved,
     /// Time to look for stuck attempts, and at the queue in case a wake-up was missed.
@@ -121,9 +123,8 @@ pub(crate) struct TaskExecutorActor {
 
 impl TaskExecutorActor {
     pub(crate) fn new(run: Arc<WorkerRun>, slots: NonZeroUsize) -> Self {
-        // What an operator resized stays so over a restart of the node.
-        let resized = usize::try_from(run.executor.entry().slots.load(Ordering::Relaxed)).ok();
-        let slots = resized.and_then(NonZeroUsize::new).unwrap_or(slots);
+        // What an operator chose goes before what is configured.
+        let slots = run.executor.entry().chosen_slots().unwrap_or(slots);
         let service = TaskExecutorService::new(slots.get());
         let has_lanes = run.descriptor.flow.lanes.is_some();
         let service = if has_lanes { service.without_prefetch() } else { service };
@@ -362,6 +363,11 @@ impl NodeActor for TaskExecutorActor {
             ExecutorMsg::CancelOver { lease } => {
                 let late = self.service.running().filter(|attempt| attempt.lease() == lease);
                 late.for_each(|attempt| attempt.abort(&self.run));
+            }
+            ExecutorMsg::Reconfigured => {
+                if node.entry().chosen_slots().is_none() {
+                    self.service.resize(self.run.current().slots.get());
+                }
             }
             ExecutorMsg::PoolMoved => {
                 self.service.running().for_each(|attempt| attempt.move_if_not_begun(&self.run))

@@ -206,7 +206,6 @@ impl Registry {
 
     fn worker(&self, group: &NodePath, plan: &WorkerPlan, breakers: &Arc<Breakers>) -> Make {
         let path = group.child(plan.descriptor.name.as_str());
-        let slots = plan.descriptor.slots;
         let executor: NodeAddress<ExecutorMsg> = self.address(&path, NodeKind::Executor);
         if let Some(instruments) = &self.platform.instruments {
             executor.entry().meter.get_or_init(|| WorkerMeter::new(instruments.clone(), &plan.descriptor));
@@ -222,7 +221,9 @@ impl Registry {
             stop_within: self.platform.timing.grace + STOP_MARGIN,
             ..ChildSpec::new(path.name())
         };
-        self.child_with(spec, &path, NodeKind::Executor, move || TaskExecutorActor::new(run.clone(), slots))
+        self.child_with(spec, &path, NodeKind::Executor, move || {
+            TaskExecutorActor::new(run.clone(), run.current().slots)
+        })
     }
 
     fn source(&self, group: &NodePath, plan: &SourcePlan) -> Make {

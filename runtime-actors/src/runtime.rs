@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use opentelemetry::metrics::Meter;
 use runtime_core::clock::Clock;
-use runtime_core::control::{Command, CommandError, Control};
+use runtime_core::control::{Command, CommandError, Control, InstanceControl};
 use runtime_core::error::ErrorCode;
 use runtime_core::name::InstanceName;
 use runtime_core::node::{NodeKind, NodePath, NodeState};
@@ -55,6 +55,8 @@ pub struct RuntimeParts {
     pub apps: Vec<AppPlan>,
     /// The admin server, when there is one.
     pub admin: Option<MakeServe>,
+    /// The process round the tree, when it has a configuration.
+    pub instance_control: Option<Arc<dyn InstanceControl>>,
     /// Nothing of the apps moves by itself, whatever operators wanted last: workers are paused, nothing comes in. For a process that
     /// only does what one operator asks of it.
     pub quiet: bool,
@@ -84,6 +86,7 @@ pub struct RuntimeCore {
 struct Door {
     platform: Arc<Platform>,
     commands: NodeAddress<Command>,
+    instance: Option<Arc<dyn InstanceControl>>,
 }
 
 impl Control for Door {
@@ -97,6 +100,10 @@ impl Control for Door {
         self.commands
             .send(command)
             .map_err(|_| CommandError::new(ErrorCode::NoAnswer, "the commands node is restarting; try again"))
+    }
+
+    fn instance(&self) -> Option<Arc<dyn InstanceControl>> {
+        self.instance.clone()
     }
 }
 
@@ -117,6 +124,7 @@ impl RuntimeCore {
             timing,
             apps,
             admin,
+            instance_control,
             quiet,
         } = parts;
         let platform = Arc::new(Platform {
@@ -149,7 +157,11 @@ impl RuntimeCore {
             .table
             .address(&control.child("commands"))
             .ok_or_else(|| CommandError::not_found("the tree has no commands node"))?;
-        let door = door.get_or_init(|| Arc::new(Door { platform: platform.clone(), commands })).clone();
+        let door = door
+            .get_or_init(|| {
+                Arc::new(Door { platform: platform.clone(), commands, instance: instance_control })
+            })
+            .clone();
         let steering = SteeringService::new(platform.clone());
         steering.restore().await?;
         if quiet {
@@ -226,6 +238,10 @@ impl Control for LateDoor {
             Some(door) => door.send_command(command),
             None => Err(CommandError::new(ErrorCode::NoAnswer, "the tree is not up yet")),
         }
+    }
+
+    fn instance(&self) -> Option<Arc<dyn InstanceControl>> {
+        self.0.get().and_then(|door| door.instance())
     }
 }
 

@@ -2,11 +2,13 @@
 
 pub mod breakers;
 pub mod completion;
+pub(crate) mod dump;
 pub mod events;
 pub mod executor;
 pub mod intake;
 pub(crate) mod operations;
 pub(crate) mod operator_run;
+pub(crate) mod overrides;
 pub(crate) mod queues;
 pub mod schedules;
 pub mod status;

@@ -11,6 +11,7 @@ use runtime_core::supervision::Fault;
 
 use crate::node::{NodeActor, NodeContext, Progress};
 use crate::platform::Platform;
+use crate::services::dump::dump;
 use crate::services::status::WorkerStatusService;
 
 /// What the status node is asked.
@@ -38,6 +39,11 @@ pub(crate) enum StatusMsg {
     GetEventStatus {
         /// The answer.
         reply: Reply<EventStatus>,
+    },
+    /// All that can be known of the tree.
+    DumpState {
+        /// The answer.
+        reply: Reply<serde_json::Value>,
     },
     /// Facts get out, or do not.
     SetEventIntegration(bool),
@@ -73,6 +79,10 @@ impl NodeActor for WorkerStatusActor {
             StatusMsg::GetWorkerStatus { root, deep: true, reply } => reply.send(self.service.tree(&root)),
             StatusMsg::GetWorkerStatus { root, deep: false, reply } => {
                 reply.send(self.service.node(&root).map(|view| vec![view]));
+            }
+            StatusMsg::DumpState { reply } => {
+                let (platform, service) = (self.platform.clone(), self.service.clone());
+                tokio::spawn(async move { reply.send(dump(&platform, &service).await) });
             }
             StatusMsg::HealthCheck { reply } => {
                 let (platform, service) = (self.platform.clone(), self.service.clone());

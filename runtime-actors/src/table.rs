@@ -6,7 +6,8 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -45,6 +46,8 @@ pub struct NodeEntry {
     pub(crate) queued: AtomicU64,
     /// Slots in all; 0 for a node without slots.
     pub(crate) slots: AtomicU64,
+    /// Slots that an operator chose in place of the configured ones; 0 for none.
+    chosen_slots: AtomicUsize,
     /// Slots in use.
     pub(crate) busy_slots: AtomicU64,
     /// Attempts that do not end although they should.
@@ -92,6 +95,7 @@ impl NodeEntry {
             errors: AtomicU64::new(0),
             queued: AtomicU64::new(0),
             slots: AtomicU64::new(0),
+            chosen_slots: AtomicUsize::new(0),
             busy_slots: AtomicU64::new(0),
             stuck: AtomicU64::new(0),
             mailbox: AtomicI64::new(0),
@@ -135,6 +139,15 @@ impl NodeEntry {
 
     pub(crate) fn set_desired(&self, desired: DesiredState) {
         self.desired.store(desired as u8, Ordering::Release);
+    }
+
+    /// The number of slots that an operator chose.
+    pub(crate) fn chosen_slots(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.chosen_slots.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn choose_slots(&self, slots: Option<NonZeroUsize>) {
+        self.chosen_slots.store(slots.map_or(0, NonZeroUsize::get), Ordering::Release);
     }
 
     /// Which run of the node this is; 0 before the first.

@@ -5,6 +5,7 @@
 
 mod access;
 mod args;
+mod config;
 mod dead_letters;
 mod exit;
 mod failure;
@@ -189,6 +190,9 @@ async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Resu
         Noun::Principal { verb } => access::principals(verb, &client, output).await?,
         Noun::Token { verb } => access::tokens(verb, &client, output).await?,
         Noun::Audit { verb } => access::audit(verb, &client, output).await?,
+        Noun::Config { verb } => return config::run(verb, &client, output).await,
+        Noun::LogFilter { verb } => config::log_filter(verb, &client, output).await?,
+        Noun::Dump => config::dump(&client, output).await?,
         Noun::Info => system::info(&client, output).await?,
         Noun::Overview { check } => return system::overview(check, &client, output).await,
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod bearer;
+mod config;
 mod dead_letters;
 mod error;
 mod operations;
@@ -158,6 +159,10 @@ impl AdminClient {
             }
             NodeCommand::Drain => {
                 nodes.drain_node(self.request(v1::DrainNodeRequest { name })).await?.into_inner().node
+            }
+            NodeCommand::AsConfigured => {
+                self.clear_override(&name).await?;
+                return self.node(path).await;
             }
             NodeCommand::Resize { slots } => {
                 let slots = u32::try_from(slots.get()).unwrap_or(u32::MAX);

@@ -1,6 +1,7 @@
 //! Between the core's types and the wire. Names from outside become domain types here, once, or an error that names the field.
 
 mod audit;
+mod config;
 mod dead_letter;
 mod limits;
 mod node;
@@ -23,6 +24,7 @@ use runtime_proto::v1;
 use tonic::Status;
 
 pub(crate) use audit::audit_entry;
+pub(crate) use config::{change, log_filter, overridden, problem, setting, subject_from_wire};
 pub(crate) use dead_letter::dead_letter_group;
 pub(crate) use limits::change_from_wire;
 pub(crate) use node::node;

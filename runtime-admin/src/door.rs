@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_core::control::{Command, CommandError, Control, Reply, ask};
+use runtime_core::control::{Command, CommandError, Control, InstanceControl, Reply, ask};
 use runtime_core::error::ErrorCode;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -40,6 +40,17 @@ impl Door {
         make: impl FnOnce(Reply<T>) -> Command,
     ) -> Result<T, Status> {
         self.answer(make).await.map_err(|error| refusal(&error, about))
+    }
+
+    /// The tree itself, for those that steer it on behalf of a call.
+    pub(crate) fn control(&self) -> &dyn Control {
+        &*self.control
+    }
+
+    /// The process round the tree.
+    pub(crate) fn instance(&self) -> Result<Arc<dyn InstanceControl>, Status> {
+        let none = || CommandError::precondition("this process was started without a configuration");
+        self.control.instance().ok_or_else(|| refusal(&none(), &Resource::system()))
     }
 
     /// Hands a command in whose answer somebody else waits for.

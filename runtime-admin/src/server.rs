@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use runtime_core::control::Control;
 use runtime_proto::v1::audit_service_server::AuditServiceServer;
+use runtime_proto::v1::config_service_server::ConfigServiceServer;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
+use runtime_proto::v1::diagnostics_service_server::DiagnosticsServiceServer;
 use runtime_proto::v1::operation_service_server::OperationServiceServer;
 use runtime_proto::v1::principal_service_server::PrincipalServiceServer;
 use runtime_proto::v1::queue_service_server::QueueServiceServer;
@@ -39,7 +41,8 @@ use crate::health::HealthWatcher;
 use crate::listen::{ListenAddress, Listener};
 use crate::places::{PlaceLimits, Places};
 use crate::services::{
-    Audit, DeadLetters, Operations, Principals, Queues, Schedules, System, Tasks, Tree, Workers,
+    Audit, Config, DeadLetters, Diagnostics, Operations, Principals, Queues, Schedules, System, Tasks, Tree,
+    Workers,
 };
 
 /// Largest message of the API in bytes, both ways.
@@ -271,6 +274,8 @@ fn services(door: &Door) -> Routes {
         .add_service(sized!(QueueServiceServer, Queues(door.clone())))
         .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))
         .add_service(sized!(TaskServiceServer, Tasks(door.clone())))
+        .add_service(sized!(ConfigServiceServer, Config(door.clone())))
+        .add_service(sized!(DiagnosticsServiceServer, Diagnostics(door.clone())))
         .add_service(sized!(DeadLetterServiceServer, DeadLetters(door.clone())))
         .add_service(sized!(OperationServiceServer, Operations(door.clone())))
         .add_service(sized!(WorkerServiceServer, Workers(door.clone())))

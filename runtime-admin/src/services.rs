@@ -1,7 +1,9 @@
 //! The services of the API, one file each. They convert, ask the tree and convert back; they decide nothing.
 
 mod audit;
+mod config;
 mod dead_letters;
+mod diagnostics;
 mod operations;
 mod principals;
 mod progress;
@@ -13,7 +15,9 @@ mod tree;
 mod workers;
 
 pub(crate) use audit::Audit;
+pub(crate) use config::Config;
 pub(crate) use dead_letters::DeadLetters;
+pub(crate) use diagnostics::Diagnostics;
 pub(crate) use operations::Operations;
 pub(crate) use principals::Principals;
 pub(crate) use queues::Queues;

@@ -5,18 +5,25 @@
 //!                    ◀──────────────── Reply ◀──────────────────────┘
 //! ```
 
+mod instance;
 mod operations;
+mod overrides;
 mod queues;
 mod schedules;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+pub use instance::{
+    ConfigChange, ConfigProblemView, InstanceControl, LogFilterView, PendingValue, SettingView,
+};
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
+pub use overrides::{Override, OverrideCommand, OverrideSubject};
 pub use queues::{QueueCommand, QueueDetail};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
 
@@ -138,6 +145,8 @@ pub enum NodeCommand {
         /// Slots from now on.
         slots: NonZeroUsize,
     },
+    /// Take back what was wanted of it: it runs, with the slots that the configuration says.
+    AsConfigured,
 }
 
 /// Who this runtime is.
@@ -369,6 +378,21 @@ pub enum Command {
     Queues(QueueCommand),
     /// Something about schedules.
     Schedules(ScheduleCommand),
+    /// Something about what operators said in place of the configuration.
+    Overrides(OverrideCommand),
+    /// Workers with other slots, timeouts, retries and queue policies than before. All of them, or none; attempts that run keep what they
+    /// began with.
+    Reconfigure {
+        /// Every registered worker.
+        workers: Vec<Arc<WorkerDescriptor>>,
+        /// Answered when it is in force.
+        reply: Reply<()>,
+    },
+    /// All that can be known of the tree at this moment, as a JSON document without payloads.
+    DumpState {
+        /// The answer.
+        reply: Reply<serde_json::Value>,
+    },
     /// Answered when no queue holds a ready, leased or scheduled task any more.
     AwaitIdle {
         /// The answer.
@@ -383,6 +407,11 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// [`ErrorCode::ShuttingDown`] when the tree takes no more commands.
     fn send_command(&self, command: Command) -> Result<(), CommandError>;
+
+    /// The process round the tree, when it has a configuration.
+    fn instance(&self) -> Option<Arc<dyn InstanceControl>> {
+        None
+    }
 }
 
 /// Sends a command and waits for its answer.

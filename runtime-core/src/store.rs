@@ -20,6 +20,7 @@ mod queue_override;
 mod schedules;
 mod transaction;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -375,6 +376,23 @@ pub trait DesiredStates: Send + Sync {
 
     /// Sets one.
     async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError>;
+
+    /// Workers whose number of slots operators chose, by path.
+    async fn resized(&self) -> Result<Vec<Resized>, StoreError>;
+
+    /// Chooses one's number of slots; `None` takes that back.
+    async fn set_slots(&self, path: NodePath, slots: Option<NonZeroUsize>) -> Result<(), StoreError>;
+}
+
+/// A worker's number of slots as operators want it, in place of the configured one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resized {
+    /// Its node.
+    pub path: NodePath,
+    /// The slots.
+    pub slots: NonZeroUsize,
+    /// When that was said.
+    pub since: Timestamp,
 }
 
 /// The app's own tables in the same database. Needs [`Capability::AppWrites`].

@@ -17,6 +17,7 @@ mod state;
 mod sweep;
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +34,9 @@ use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
     EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
-    Operations, Outbox, PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped,
-    StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader, TaskStore,
+    Operations, Outbox, PutSchedule, QueueStats, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError,
+    Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader,
+    TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::Notify;
@@ -329,6 +331,20 @@ impl DesiredStates for MemoryStore {
     async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
         self.change(|state| {
             state.desired.insert(path, desired);
+        })
+    }
+
+    async fn resized(&self) -> Result<Vec<Resized>, StoreError> {
+        Ok(self.look()?.resized.values().cloned().collect())
+    }
+
+    async fn set_slots(&self, path: NodePath, slots: Option<NonZeroUsize>) -> Result<(), StoreError> {
+        self.change(|state| {
+            let since = state.now;
+            match slots {
+                Some(slots) => drop(state.resized.insert(path.clone(), Resized { path, slots, since })),
+                None => drop(state.resized.remove(&path)),
+            }
         })
     }
 }

@@ -39,6 +39,7 @@ mod steer;
 mod sweep;
 mod writer;
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,8 +55,9 @@ use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
     EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
-    Operations, Outbox, PutSchedule, QueueStats, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped,
-    StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader, TaskStore,
+    Operations, Outbox, PutSchedule, QueueStats, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError,
+    Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader,
+    TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -429,6 +431,14 @@ impl DesiredStates for SqliteStore {
 
     async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
         self.write((path, desired), |writer, asked| writer.set_desired(asked)).await
+    }
+
+    async fn resized(&self) -> Result<Vec<Resized>, StoreError> {
+        self.0.readers.read(|reader, _| reader.resized()).await
+    }
+
+    async fn set_slots(&self, path: NodePath, slots: Option<NonZeroUsize>) -> Result<(), StoreError> {
+        self.write((path, slots), |writer, (path, slots)| writer.set_slots(path, *slots)).await
     }
 }
 

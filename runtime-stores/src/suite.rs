@@ -299,6 +299,7 @@ cases! {
         the_ledger_needs_a_live_lease: [2, 4] [];
         facts_are_relayed_in_commit_order: [4] [];
         desired_states_are_kept: [4] [];
+        chosen_slots_are_kept_until_they_are_taken_back: [4] [];
     }
     looking {
         a_task_reads_back_as_it_was_asked_for: [1] [];
@@ -490,6 +491,7 @@ macro_rules! conformance {
                 the_ledger_needs_a_live_lease
                 facts_are_relayed_in_commit_order
                 desired_states_are_kept
+                chosen_slots_are_kept_until_they_are_taken_back
                 a_task_reads_back_as_it_was_asked_for
                 lists_are_newest_first_and_paged
                 filters_fit_every_given_field

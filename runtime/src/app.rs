@@ -216,8 +216,14 @@ impl Setup {
 /// An app under assembly; `A` is its own section of the configuration.
 pub struct App<A = NoAppConfig> {
     name: String,
-    modules: Vec<Box<dyn Module<A>>>,
+    modules: Vec<Arc<dyn Module<A>>>,
     config: PhantomData<fn() -> A>,
+}
+
+impl<A> Clone for App<A> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), modules: self.modules.clone(), config: PhantomData }
+    }
 }
 
 impl App {
@@ -236,7 +242,7 @@ impl<A: AppConfig> App<A> {
     /// Adds a module.
     #[must_use]
     pub fn module(mut self, module: impl Module<A>) -> Self {
-        self.modules.push(Box::new(module));
+        self.modules.push(Arc::new(module));
         self
     }
 

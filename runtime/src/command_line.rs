@@ -9,8 +9,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use runtime_actors::AppPlan;
 
 use crate::access::AdminCommand;
-use crate::app::{App, AppConfig};
-use crate::config::{ConfigSources, Loaded, RuntimeConfig, config_example, config_schema};
+use crate::app::{App, AppConfig, SetupError};
+use crate::config::{ConfigProblems, ConfigSources, Loaded, RuntimeConfig, config_example, config_schema};
 use crate::signals::Exit;
 use crate::worker_docs::worker_docs;
 
@@ -23,6 +23,30 @@ pub struct ConfigArgs {
     /// One setting, over file and environment; may be given again.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// Where all of it is read from.
+    fn sources(&self) -> ConfigSources {
+        ConfigSources {
+            file: self.config.clone(),
+            default_file: Some("runtime.toml".into()),
+            env: ConfigSources::process_env(),
+            sets: self.set.clone(),
+            ..ConfigSources::default()
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// It has problems.
+    #[error(transparent)]
+    Problems(#[from] ConfigProblems),
+    /// The modules do not fit together with it.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
 }
 
 /// What can be done with a configuration.
@@ -121,20 +145,20 @@ impl<A: AppConfig> App<A> {
     /// # Errors
     /// All problems, printed to standard error already; the exit code to end with.
     pub fn load(&self, args: &ConfigArgs) -> Result<Loaded<RuntimeConfig<A>>, Exit> {
-        let sources = ConfigSources {
-            file: args.config.clone(),
-            default_file: Some("runtime.toml".into()),
-            env: ConfigSources::process_env(),
-            sets: args.set.clone(),
-            ..ConfigSources::default()
-        };
-        let report = |problems: crate::config::ConfigProblems| {
-            eprintln!("{problems}");
-            Exit::Configuration
-        };
-        let loaded = sources.load::<RuntimeConfig<A>>().map_err(report)?;
+        self.load_from(&args.sources()).map_err(|error| match error {
+            LoadError::Problems(problems) => {
+                eprintln!("{problems}");
+                Exit::Configuration
+            }
+            LoadError::Setup(error) => Exit::Configuration.because(&error),
+        })
+    }
+
+    /// The same from sources that are handed in, with the problems as a value.
+    pub(crate) fn load_from(&self, sources: &ConfigSources) -> Result<Loaded<RuntimeConfig<A>>, LoadError> {
+        let loaded = sources.load::<RuntimeConfig<A>>()?;
         // Which workers and sources there are is known once the modules have seen their settings.
-        let assembled = self.assemble(&loaded.value).map_err(|error| Exit::Configuration.because(&error))?;
+        let assembled = self.assemble(&loaded.value)?;
         let workers =
             assembled.plan.workers.iter().map(|worker| worker.descriptor.name.to_string()).collect();
         let needed = assembled.plan.workers.iter().flat_map(|worker| &worker.descriptor.dependencies);
@@ -144,7 +168,7 @@ impl<A: AppConfig> App<A> {
             ("dependencies".to_owned(), dependencies.into_iter().collect()),
         ]
         .into();
-        ConfigSources { names, ..sources }.load().map_err(report)
+        Ok(ConfigSources { names, ..sources.clone() }.load()?)
     }
 
     /// Runs until a signal: the tree on a runtime of its own, apart from the work pool.
@@ -152,7 +176,7 @@ impl<A: AppConfig> App<A> {
         crate::descriptors::raise_limit();
         match self.load(args) {
             Ok(loaded) => control_runtime()
-                .map_or(Exit::StartUp, |runtime| runtime.block_on(self.serve(loaded.value)))
+                .map_or(Exit::StartUp, |runtime| runtime.block_on(self.serve(loaded, args.sources())))
                 .into(),
             Err(exit) => exit.into(),
         }

@@ -65,6 +65,8 @@ pub struct ConfigSources {
     pub file: Option<PathBuf>,
     /// A file to read when no other was asked for; it may be missing.
     pub default_file: Option<PathBuf>,
+    /// A TOML document in place of either file.
+    pub document: Option<String>,
     /// Environment variables; those that do not begin with `RUNTIME__` are left alone.
     pub env: Vec<(String, String)>,
     /// `section.key=value`, later ones over earlier ones.
@@ -122,7 +124,8 @@ impl ConfigSources {
         env.sort();
         let (mut layers, mut problems) = (Vec::new(), Vec::new());
         let given = std::iter::once(Layer::defaults::<T>())
-            .chain(file.map(|path| Layer::file(path)))
+            .chain(self.document.clone().map(Layer::document))
+            .chain(file.filter(|_| self.document.is_none()).map(|path| Layer::file(path)))
             .chain(env.into_iter().map(|(name, text)| Layer::environment(name, text, shape)))
             .chain(self.sets.iter().enumerate().map(|(at, argument)| Layer::set(at + 1, argument, shape)));
         for layer in given {

@@ -52,6 +52,7 @@ mod command_line;
 pub mod config;
 mod descriptors;
 mod duties;
+mod live;
 mod operate;
 mod running;
 mod schedule;

@@ -53,7 +53,7 @@ impl<A: AppConfig> App<A> {
             Ok(token) => token,
             Err(error) => return Exit::StartUp.because(&error).into(),
         };
-        let exit = match self.start_tree(&config, &telemetry, Some(token.hash())).await {
+        let exit = match self.start_tree(&config, &telemetry, None, Some(token.hash())).await {
             Err(error) => Exit::StartUp.because(&error).into(),
             Ok(running) => {
                 let exit = match running.admin_endpoint() {

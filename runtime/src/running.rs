@@ -15,7 +15,7 @@ use runtime_admin::{
 };
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
-use runtime_core::control::{CommandError, Control};
+use runtime_core::control::{CommandError, Control, InstanceControl};
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::InstanceName;
 use runtime_core::store::{Capability, Store, StoreError};
@@ -25,8 +25,10 @@ use runtime_stores::{
 
 use crate::app::{App, AppConfig, Assembled, SetupError};
 use crate::config::{
-    AdminConfig, AdminTlsConfig, RuntimeConfig, SecretError, SecretRef, StoreConfig, StoreKind, Synchronous,
+    AdminConfig, AdminTlsConfig, ConfigSources, Loaded, RuntimeConfig, SecretError, SecretRef, StoreConfig,
+    StoreKind, Synchronous,
 };
+use crate::live::LiveConfig;
 use crate::signals::{Exit, Signal, Signals};
 use crate::telemetry::{Identity, Telemetry, TelemetryError, TelemetryGuard};
 
@@ -95,7 +97,7 @@ impl<A: AppConfig> App<A> {
         config: &RuntimeConfig<A>,
         telemetry: &TelemetryGuard,
     ) -> Result<Running, StartError> {
-        self.start_tree(config, telemetry, None).await
+        self.start_tree(config, telemetry, None, None).await
     }
 
     /// Opens the store alone, with the app's tables: for bulk work that needs no tree. The embedded store has one owner, so this is
@@ -115,6 +117,7 @@ impl<A: AppConfig> App<A> {
         &self,
         config: &RuntimeConfig<A>,
         telemetry: &TelemetryGuard,
+        instance_control: Option<Arc<dyn InstanceControl>>,
         quiet: Option<TokenHash>,
     ) -> Result<Running, StartError> {
         let assembled = self.assemble(config)?;
@@ -149,6 +152,7 @@ impl<A: AppConfig> App<A> {
             timing: Timing { grace: Duration::from_secs(config.runtime.grace_secs), ..Timing::default() },
             apps: vec![plan],
             admin: serve,
+            instance_control,
             quiet: quiet.is_some(),
         })
         .await
@@ -157,12 +161,14 @@ impl<A: AppConfig> App<A> {
     }
 
     /// Starts telemetry and the app, serves until a signal, and stops in order.
-    pub(crate) async fn serve(&self, config: RuntimeConfig<A>) -> Exit {
+    pub(crate) async fn serve(&self, loaded: Loaded<RuntimeConfig<A>>, sources: ConfigSources) -> Exit {
+        let config = loaded.value.clone();
         let telemetry = match self.telemetry(&config) {
             Ok(telemetry) => telemetry,
             Err(error) => return refused(&error),
         };
-        let exit = match self.start(&config, &telemetry).await {
+        let live = LiveConfig::new(self.clone(), sources, loaded, telemetry.log().clone());
+        let exit = match self.start_tree(&config, &telemetry, Some(live), None).await {
             Ok(running) => running.until_signal().await,
             Err(error) => refused(&error),
         };
@@ -227,13 +233,35 @@ impl Running {
             }
         };
         let mut broken = self.core.broken();
-        tokio::select! {
-            _ = signals.next() => tracing::info!("stopping; a second signal kills"),
-            _ = broken.wait_for(Option::is_some) => tracing::error!("the tree has ended by itself"),
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Reload => self.reload().await,
+                    Signal::Graceful | Signal::Kill => {
+                        tracing::info!("stopping; a second signal kills");
+                        break;
+                    }
+                },
+                _ = broken.wait_for(Option::is_some) => {
+                    tracing::error!("the tree has ended by itself");
+                    break;
+                }
+            }
         }
         tokio::select! {
             exit = self.stop() => exit,
             () = killed(&mut signals) => Exit::Killed,
+        }
+    }
+
+    /// Reads the configuration again, as an operator could ask for.
+    async fn reload(&self) {
+        let control = self.core.control();
+        let Some(instance) = control.instance() else {
+            return tracing::warn!("this process was started without a configuration: nothing to reload");
+        };
+        if let Err(error) = instance.reload(&*control, false).await {
+            tracing::error!(error_code = %error.code, %error, "configuration not reloaded");
         }
     }
 

@@ -13,13 +13,16 @@ pub enum Signal {
     Graceful,
     /// End now.
     Kill,
+    /// Read the configuration again.
+    Reload,
 }
 
-/// Listens for SIGTERM and SIGINT. From its creation on neither ends the process by itself.
+/// Listens for SIGTERM, SIGINT and SIGHUP. From its creation on none ends the process by itself.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Listener,
     interrupt: Listener,
+    hang_up: Listener,
     asked: bool,
 }
 
@@ -32,16 +35,18 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
             asked: false,
         })
     }
 
-    /// The next signal: [`Signal::Graceful`] once, then [`Signal::Kill`] for each that follows. Dropping the future loses
-    /// nothing.
+    /// The next signal: [`Signal::Graceful`] once, then [`Signal::Kill`] for each that follows, and [`Signal::Reload`] in between.
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => return Signal::Reload,
         }
         if std::mem::replace(&mut self.asked, true) { Signal::Kill } else { Signal::Graceful }
     }
@@ -113,6 +118,8 @@ mod tests {
         let mut signals = Signals::listen().expect("handlers");
         send("TERM");
         assert_eq!(signals.next().await, Signal::Graceful);
+        send("HUP");
+        assert_eq!(signals.next().await, Signal::Reload);
         send("INT");
         assert_eq!(signals.next().await, Signal::Kill);
         send("TERM");

@@ -87,6 +87,7 @@ impl Given<'_> {
         ConfigSources {
             file: Some(file),
             default_file: None,
+            document: None,
             env: self.env.iter().map(|(name, text)| (owned(name), owned(text))).collect(),
             sets: self.sets.iter().map(owned).collect(),
             names: self

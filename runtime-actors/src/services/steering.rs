@@ -1,9 +1,11 @@
 //! Changes nodes for operators: by path, with what is wanted stored before it is done.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use runtime_core::control::{CommandError, NodeCommand, Reply};
 use runtime_core::error::ErrorCode;
+use runtime_core::name::WorkerName;
 use runtime_core::node::{DesiredState, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::supervision::ChildId;
 
@@ -70,9 +72,8 @@ impl SteeringService {
                 self.each(leaves, ControlMsg::Drain).await?;
                 self.supervise(path, SupervisorMsg::StopChild).await?;
             }
-            NodeCommand::Resize { slots } => {
-                control(&entry, |reply| ControlMsg::Resize(slots.get(), reply)).await?;
-            }
+            NodeCommand::Resize { slots } => self.resize(&entry, slots).await?,
+            NodeCommand::AsConfigured => self.as_configured(&entry).await?,
         }
         tracing::info!(node = %path, command = ?command, "node changed by an operator");
         let (reply, view) = Reply::channel();
@@ -107,6 +108,14 @@ impl SteeringService {
                 }
             }
         }
+        for resized in self.platform.store.resized().await? {
+            match self.platform.table.get(&resized.path) {
+                Some(entry) => entry.choose_slots(Some(resized.slots)),
+                None => {
+                    tracing::warn!(node = %resized.path, slots = resized.slots, "slots for a node that is no longer registered")
+                }
+            }
+        }
         Ok(())
     }
 
@@ -117,6 +126,51 @@ impl SteeringService {
     async fn want(&self, path: &NodePath, desired: DesiredState) -> Result<(), CommandError> {
         self.platform.store.set_desired(path.clone(), desired).await?;
         self.entry(path)?.set_desired(desired);
+        Ok(())
+    }
+
+    /// The number is stored, so that it holds in the next process too; not when the node will not have it.
+    async fn resize(&self, entry: &Arc<NodeEntry>, slots: NonZeroUsize) -> Result<(), CommandError> {
+        if entry.kind() != NodeKind::Executor {
+            return Err(CommandError::precondition(format!("{} has no slots", entry.path())));
+        }
+        let before = entry.chosen_slots();
+        self.choose_slots(entry, Some(slots)).await?;
+        let resized = control(entry, |reply| ControlMsg::Resize(slots.get(), reply)).await;
+        if resized.is_err() {
+            self.choose_slots(entry, before).await?;
+        }
+        resized
+    }
+
+    /// Takes back everything that was wanted of this node, and of it alone.
+    async fn as_configured(&self, entry: &Arc<NodeEntry>) -> Result<(), CommandError> {
+        let path = entry.path();
+        self.choose_slots(entry, None).await?;
+        if entry.desired() != DesiredState::Running {
+            self.want(path, DesiredState::Running).await?;
+            self.supervise(path, SupervisorMsg::StartChild).await?;
+        }
+        if matches!(entry.state(), NodeState::Paused | NodeState::Draining) {
+            control(entry, ControlMsg::Resume).await?;
+        }
+        let configured =
+            WorkerName::new(path.name()).ok().and_then(|name| self.platform.templates.get(&name));
+        match configured.filter(|_| entry.kind() == NodeKind::Executor) {
+            Some(worker) => control(entry, |reply| ControlMsg::Resize(worker.slots.get(), reply)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn choose_slots(
+        &self,
+        entry: &Arc<NodeEntry>,
+        slots: Option<NonZeroUsize>,
+    ) -> Result<(), CommandError> {
+        if entry.chosen_slots() != slots {
+            self.platform.store.set_slots(entry.path().clone(), slots).await?;
+            entry.choose_slots(slots);
+        }
         Ok(())
     }
 

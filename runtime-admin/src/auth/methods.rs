@@ -160,6 +160,14 @@ pub(crate) const RULES: &[MethodRule] = &[
     look(Admin, "PrincipalService/ListTokens", Whole),
     with_reason(change(Admin, "PrincipalService/RevokeToken", People("name"))),
     look(Admin, "AuditService/ListAuditEntries", Whole),
+    look(Viewer, "ConfigService/GetConfig", Whole),
+    look(Viewer, "ConfigService/GetSchema", Nothing),
+    look(Operator, "ConfigService/ValidateConfig", Whole),
+    change(Admin, "ConfigService/ReloadConfig", Whole),
+    change(Operator, "ConfigService/ClearOverride", Name("name")),
+    look(Viewer, "DiagnosticsService/GetLogFilter", Nothing),
+    change(Operator, "DiagnosticsService/SetLogFilter", Whole),
+    look(Admin, "DiagnosticsService/DumpState", Whole),
     look(Viewer, "grpc.health.v1.Health/Check", Nothing),
     look(Viewer, "grpc.health.v1.Health/Watch", Nothing),
     look(Viewer, "grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Nothing),
@@ -344,7 +352,8 @@ mod tests {
 
     #[test]
     fn what_looks_by_its_name_changes_nothing_and_what_changes_is_for_operators() {
-        let looks = ["Get", "List", "Count", "Watch", "Preview", "Check", "Validate", "ServerReflection"];
+        let looks =
+            ["Get", "List", "Count", "Watch", "Preview", "Check", "Validate", "Dump", "ServerReflection"];
         for rule in RULES {
             let name = rule.method.rsplit('/').next().unwrap_or_default();
             assert_eq!(!rule.changes, looks.iter().any(|look| name.starts_with(look)), "{}", rule.method);

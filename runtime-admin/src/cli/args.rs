@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod config;
 mod dead_letters;
 mod enqueue;
 mod operations;
@@ -18,6 +19,7 @@ use runtime_core::node::NodePath;
 use runtime_core::task::TaskId;
 
 pub(super) use access::{AuditVerb, May, PrincipalVerb, TokenVerb};
+pub(super) use config::{ConfigVerb, LogFilterVerb};
 pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
 pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
 pub(super) use operations::{Many, OperationVerb, TaskOrMany};
@@ -156,6 +158,18 @@ pub(super) enum Noun {
         #[command(subcommand)]
         verb: AuditVerb,
     },
+    /// Look at the configuration, and reload it
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// Look at which log lines are written, and write others for a while
+    LogFilter {
+        #[command(subcommand)]
+        verb: LogFilterVerb,
+    },
+    /// Print all that can be known of the tree, as JSON
+    Dump,
     /// Who is this?
     Info,
     /// How is it?

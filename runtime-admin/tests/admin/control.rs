@@ -250,7 +250,9 @@ impl World {
         }
         let node = self.nodes.iter_mut().find(|node| node.path == *path).expect("looked up above");
         (node.state, node.desired) = match command {
-            NodeCommand::Start | NodeCommand::Resume => (NodeState::Running, DesiredState::Running),
+            NodeCommand::Start | NodeCommand::Resume | NodeCommand::AsConfigured => {
+                (NodeState::Running, DesiredState::Running)
+            }
             NodeCommand::Stop | NodeCommand::Drain => (NodeState::Stopped, DesiredState::Stopped),
             NodeCommand::Pause => (NodeState::Paused, DesiredState::Paused),
             NodeCommand::Restart | NodeCommand::Resize { .. } => (node.state, node.desired),

@@ -12,7 +12,7 @@ use runtime_core::limits::StoreLimits;
 use runtime_core::name::{FlowKey, PrincipalName, QueueName, ScheduleName, StepName};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::operation::{Operation, OperationId};
-use runtime_core::store::{ContentHash, StateCounts, StoredPrincipal, StoredSchedule};
+use runtime_core::store::{ContentHash, Resized, StateCounts, StoredPrincipal, StoredSchedule};
 use runtime_core::task::{AttemptRecord, Epoch, Lease, NewTask, Task, TaskId, TaskState};
 
 use super::audit::Audit;
@@ -40,6 +40,7 @@ pub(super) struct State {
     pub(super) effects: BTreeMap<(u64, StepName), Effect>,
     pub(super) outbox: Vec<StoredEvent>,
     pub(super) desired: BTreeMap<NodePath, DesiredState>,
+    pub(super) resized: BTreeMap<NodePath, Resized>,
     pub(super) lines: Lines,
     pub(super) turns: BTreeMap<QueueName, Turn>,
     pub(super) loads: BTreeMap<QueueName, QueueLoad>,
@@ -79,6 +80,7 @@ impl State {
             effects: BTreeMap::new(),
             outbox: Vec::new(),
             desired: BTreeMap::new(),
+            resized: BTreeMap::new(),
             lines: Lines::default(),
             turns: BTreeMap::new(),
             loads: BTreeMap::new(),

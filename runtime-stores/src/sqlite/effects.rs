@@ -1,5 +1,7 @@
 //! The ledger of effects, the outbox's write side, and what operators want of nodes.
 
+use std::num::NonZeroUsize;
+
 use runtime_core::name::StepName;
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::store::{ContentHash, EffectBegun, EffectClass};
@@ -66,6 +68,19 @@ impl Writer<'_> {
     pub(super) fn set_desired(&mut self, (path, desired): &(NodePath, DesiredState)) -> Result<(), Fault> {
         let sql = "INSERT INTO rt_desired (path, state) VALUES (?1, ?2) ON CONFLICT (path) DO UPDATE SET state = excluded.state";
         self.conn.prepare_cached(sql)?.execute((path.as_str(), desired.as_str()))?;
+        Ok(())
+    }
+
+    pub(super) fn set_slots(&mut self, path: &NodePath, slots: Option<NonZeroUsize>) -> Result<(), Fault> {
+        let Some(slots) = slots else {
+            let sql = "DELETE FROM rt_resized WHERE path = ?1";
+            self.conn.prepare_cached(sql)?.execute([path.as_str()])?;
+            return Ok(());
+        };
+        let sql = "INSERT INTO rt_resized (path, slots, since) VALUES (?1, ?2, ?3) \
+                   ON CONFLICT (path) DO UPDATE SET slots = excluded.slots, since = excluded.since";
+        let slots = i64::try_from(slots.get()).unwrap_or(i64::MAX);
+        self.conn.prepare_cached(sql)?.execute((path.as_str(), slots, self.now))?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod line;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,8 @@ use runtime_core::event::{NewEvent, StoredEvent};
 use runtime_core::name::{InstanceName, Route};
 use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::store::{
-    DeadGroup, QueueStats, SqlRow, SqlValue, StateCounts, StoreError, TaskCount, TaskFilter, TaskPage,
+    DeadGroup, QueueStats, Resized, SqlRow, SqlValue, StateCounts, StoreError, TaskCount, TaskFilter,
+    TaskPage,
 };
 use runtime_core::task::{AttemptRecord, Epoch, Task, TaskId, TaskState};
 use rusqlite::{Connection, params_from_iter};
@@ -329,6 +331,23 @@ impl Reader {
             desired.push((path, state.parse().map_err(Fault::corrupt)?));
         }
         Ok(desired)
+    }
+
+    pub(super) fn resized(&self) -> Result<Vec<Resized>, Fault> {
+        let sql = "SELECT path, slots, since FROM rt_resized ORDER BY path";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        let mut resized = Vec::new();
+        while let Some(row) = rows.next()? {
+            let path: String = row.get(0)?;
+            let slots = usize::try_from(row.get::<_, i64>(1)?).ok().and_then(NonZeroUsize::new);
+            resized.push(Resized {
+                path: path.parse().map_err(|error| Fault::corrupt(format!("{error}")))?,
+                slots: slots.ok_or_else(|| Fault::corrupt(format!("no slots for {path}")))?,
+                since: moment(row.get(2)?)?,
+            });
+        }
+        Ok(resized)
     }
 
     pub(super) fn query_app(&self, sql: &str, params: &[SqlValue]) -> Result<Vec<SqlRow>, Fault> {

@@ -97,6 +97,8 @@ pub(super) async fn keys_effects_facts_and_wishes_survive(w: World) {
     w.settle_all(vec![Settlement { with, ..w.settlement(other, done()) }]).await;
     let path: runtime_core::node::NodePath = "/engine/apps/a".parse().unwrap();
     w.store.set_desired(path.clone(), DesiredState::Paused).await.unwrap();
+    w.store.set_slots(path.clone(), std::num::NonZeroUsize::new(3)).await.unwrap();
+    let resized = w.store.resized().await.unwrap();
 
     let w = w.crash_into("two").await;
     assert_eq!(w.put(keyed(1, "a")).await, Ok(Enqueued::Duplicate { id: known, state: TaskState::Ready }));
@@ -105,4 +107,5 @@ pub(super) async fn keys_effects_facts_and_wishes_survive(w: World) {
     assert_eq!(begun, EffectBegun::Known { result: b"1".to_vec() });
     assert_eq!(w.store.unrelayed(10).await.unwrap().len(), 1);
     assert_eq!(w.store.desired().await.unwrap(), [(path, DesiredState::Paused)]);
+    assert_eq!((w.store.resized().await.unwrap(), resized.len()), (resized, 1));
 }

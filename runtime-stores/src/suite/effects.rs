@@ -133,3 +133,24 @@ pub(super) async fn desired_states_are_kept(w: World) {
         [(path("/engine/apps/a"), DesiredState::Running), (path("/engine/apps/b"), DesiredState::Stopped)];
     assert_eq!(desired, expected);
 }
+
+pub(super) async fn chosen_slots_are_kept_until_they_are_taken_back(w: World) {
+    let path = |text: &str| text.parse::<NodePath>().unwrap();
+    let slots = |count: usize| NonZeroUsize::new(count);
+    assert_eq!(w.store.resized().await.unwrap(), []);
+    w.store.set_slots(path("/engine/apps/a"), slots(3)).await.unwrap();
+    w.store.set_slots(path("/engine/apps/b"), slots(7)).await.unwrap();
+    let first = w.store.resized().await.unwrap();
+    w.clock.advance(Duration::from_secs(60));
+    w.store.set_slots(path("/engine/apps/a"), slots(5)).await.unwrap();
+    w.store.set_slots(path("/engine/apps/b"), None).await.unwrap();
+    w.store.set_slots(path("/engine/apps/c"), None).await.unwrap();
+    let [last] = &w.store.resized().await.unwrap()[..] else { panic!("one is left") };
+    assert_eq!((last.path.as_str(), Some(last.slots)), ("/engine/apps/a", slots(5)));
+    assert_eq!(
+        first.iter().map(|it| it.path.as_str()).collect::<Vec<_>>(),
+        ["/engine/apps/a", "/engine/apps/b"]
+    );
+    assert_eq!(last.since.duration_since(first[0].since).as_secs(), 60, "since it was last said");
+    assert_eq!(w.store.desired().await.unwrap(), [], "whether they run is another matter");
+}

@@ -44,6 +44,16 @@ impl Layer {
         let text = fs::read_to_string(path).map_err(|error| {
             ConfigProblem::unreadable(at(None), format!("the file cannot be read: {error}"))
         })?;
+        Self::toml(path, text)
+    }
+
+    /// A document that was handed in, in place of a file.
+    pub(super) fn document(text: String) -> Result<Self, Box<ConfigProblem>> {
+        Self::toml(Path::new("(document)"), text)
+    }
+
+    fn toml(path: &Path, text: String) -> Result<Self, Box<ConfigProblem>> {
+        let at = |line| Origin::File { path: path.to_owned(), line };
         // The error's own text would quote the line, which may hold a secret.
         let document = Document::parse(text.clone()).map_err(|error| {
             let line = error.span().map(|span| line_of(&text, span.start));

@@ -92,6 +92,7 @@ impl BareArgs {
             timing: self.timing(),
             apps: vec![assembled.plan],
             admin: None,
+            instance_control: None,
             quiet: false,
         });
         Ok((core.await.map_err(|error| error.to_string())?, store))

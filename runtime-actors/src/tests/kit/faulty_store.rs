@@ -1,6 +1,7 @@
 //! A real store behind switches: each call can be made to fail, or to wait, and is counted.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use runtime_core::store::{
     DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
     Firing, LeaseAsk, OperationStep, Operations, OrderingHead, Outbox, OverriddenQueue, PausedScope,
     Principals, PutPrincipal, PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats,
-    Remembered, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped, Store, StoreError,
+    Remembered, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped, Store, StoreError,
     StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader,
     TaskStore,
 };
@@ -389,6 +390,15 @@ impl DesiredStates for FaultyStore {
     async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
         self.pass(StoreCall::SetDesired).await?;
         self.inner.set_desired(path, desired).await
+    }
+
+    async fn resized(&self) -> Result<Vec<Resized>, StoreError> {
+        self.inner.resized().await
+    }
+
+    async fn set_slots(&self, path: NodePath, slots: Option<NonZeroUsize>) -> Result<(), StoreError> {
+        self.pass(StoreCall::SetDesired).await?;
+        self.inner.set_slots(path, slots).await
     }
 }
 

@@ -175,6 +175,7 @@ impl Worlds {
             timing,
             apps: vec![app],
             admin,
+            instance_control: None,
             quiet,
         };
         let core = RuntimeCore::new(parts).await?;

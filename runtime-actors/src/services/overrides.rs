@@ -1,0 +1,125 @@
+//! What operators said in place of the configuration: gathered from where each kind is stored, and taken back by name.
+
+use std::sync::Arc;
+
+use runtime_core::control::{
+    CommandError, NodeCommand, Override, OverrideCommand, OverrideSubject, Reply, ScheduleCommand,
+};
+use runtime_core::error::ErrorCode;
+use runtime_core::name::{QueueName, ScheduleName};
+use runtime_core::node::DesiredState;
+use runtime_core::store::{LimitOverride, OverriddenQueue, QueueChange};
+
+use super::steering::SteeringService;
+use crate::platform::Platform;
+use crate::schedules::ScheduleMsg;
+use crate::table::NodeAddress;
+
+/// Looks at overrides of one tree and takes them back.
+#[derive(Clone)]
+pub(crate) struct OverrideService {
+    platform: Arc<Platform>,
+    steering: SteeringService,
+    schedules: NodeAddress<ScheduleMsg>,
+}
+
+impl OverrideService {
+    /// A service over this tree.
+    pub(crate) fn new(platform: Arc<Platform>, schedules: NodeAddress<ScheduleMsg>) -> Self {
+        Self { steering: SteeringService::new(platform.clone()), platform, schedules }
+    }
+
+    /// Carries out a command and answers it.
+    pub(crate) async fn carry_out(self, command: OverrideCommand) {
+        match command {
+            OverrideCommand::List { reply } => reply.send(self.list().await),
+            OverrideCommand::Clear { subject, reply } => reply.send(self.clear(&subject).await),
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<Override>, CommandError> {
+        let store = &self.platform.store;
+        let mut all = Vec::new();
+        for (path, desired) in store.desired().await? {
+            if desired != DesiredState::Running {
+                all.push(said(OverrideSubject::Node(path), desired.as_str()));
+            }
+        }
+        for resized in store.resized().await? {
+            let says = format!("slots = {}", resized.slots);
+            let subject = OverrideSubject::Node(resized.path);
+            all.push(Override { since: Some(resized.since), ..said(subject, says) });
+        }
+        for queue in store.overridden_queues().await? {
+            all.push(limits(queue));
+        }
+        for paused in store.paused_scopes().await? {
+            let says = format!("scope {} is paused", paused.scope);
+            let subject = OverrideSubject::Queue(paused.queue);
+            all.push(Override { reason: paused.reason, since: Some(paused.since), ..said(subject, says) });
+        }
+        for schedule in store.schedules().await? {
+            if let Some(paused) = schedule.state.paused {
+                let subject = OverrideSubject::Schedule(schedule.spec.name);
+                let (reason, by, since) = (paused.reason, paused.by, Some(paused.at));
+                all.push(Override { reason, by, since, ..said(subject, "paused") });
+            }
+        }
+        all.sort_by(|a, b| a.subject.cmp(&b.subject));
+        Ok(all)
+    }
+
+    async fn clear(&self, subject: &OverrideSubject) -> Result<Vec<Override>, CommandError> {
+        let mut before = self.list().await?;
+        before.retain(|known| known.subject == *subject);
+        if before.is_empty() {
+            return Err(CommandError::not_found(format!("nothing is said of {subject}")));
+        }
+        match subject {
+            OverrideSubject::Node(path) => drop(self.steering.steer(path, NodeCommand::AsConfigured).await?),
+            OverrideSubject::Queue(queue) => self.clear_queue(queue).await?,
+            OverrideSubject::Schedule(name) => self.resume(name.clone()).await?,
+        }
+        tracing::info!(%subject, "an operator takes back what was said");
+        Ok(before)
+    }
+
+    async fn clear_queue(&self, queue: &QueueName) -> Result<(), CommandError> {
+        let store = &self.platform.store;
+        let change = QueueChange { clear_all: true, ..QueueChange::default() };
+        store.override_queue(queue.clone(), change, String::new()).await?;
+        let paused = store.paused_scopes().await?.into_iter().filter(|paused| paused.queue == *queue);
+        for paused in paused {
+            store.pause_scope(paused.queue, paused.scope, false, String::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn resume(&self, name: ScheduleName) -> Result<(), CommandError> {
+        let gone = || CommandError::new(ErrorCode::NoAnswer, "the schedules node is not up");
+        let (reply, answer) = Reply::channel();
+        let ask = ScheduleMsg::Asked(ScheduleCommand::Resume { name, reply });
+        self.schedules.send(ask).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone())).map(drop)
+    }
+}
+
+fn said(subject: OverrideSubject, says: impl Into<String>) -> Override {
+    Override { subject, says: says.into(), reason: String::new(), by: String::new(), since: None }
+}
+
+fn limits(OverriddenQueue { queue, says, reason, since }: OverriddenQueue) -> Override {
+    let mut words = Vec::new();
+    if says.every_lane != LimitOverride::default() {
+        words.push("limits of every lane".to_owned());
+    }
+    if let Some(fair) = says.fair {
+        words.push(format!("fair = {fair}"));
+    }
+    match says.lanes.len() {
+        0 => {}
+        1 => words.push("limits of 1 lane".to_owned()),
+        several => words.push(format!("limits of {several} lanes")),
+    }
+    Override { reason, since: Some(since), ..said(OverrideSubject::Queue(queue), words.join(", ")) }
+}

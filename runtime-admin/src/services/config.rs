@@ -1,0 +1,74 @@
+//! ConfigService.
+
+use async_trait::async_trait;
+use runtime_core::control::{Command, OverrideCommand};
+use runtime_proto::v1;
+use runtime_proto::v1::config_service_server::ConfigService;
+use tonic::{Request, Response, Status};
+
+use crate::convert;
+use crate::door::Door;
+use crate::status::{Resource, refusal};
+
+/// The configuration of the instance.
+pub(crate) struct Config(pub(crate) Door);
+
+#[async_trait]
+impl ConfigService for Config {
+    async fn get_config(
+        &self,
+        request: Request<v1::GetConfigRequest>,
+    ) -> Result<Response<v1::GetConfigResponse>, Status> {
+        let door = self.0.for_call(request.metadata());
+        let ask = |reply| Command::Overrides(OverrideCommand::List { reply });
+        let overrides = door.ask(&Resource::system(), ask).await?;
+        // A process without a configuration has overrides all the same.
+        let settings = door.instance().map(|instance| instance.settings());
+        Ok(Response::new(v1::GetConfigResponse {
+            settings: settings.unwrap_or_default().into_iter().map(convert::setting).collect(),
+            overrides: overrides.into_iter().map(convert::overridden).collect(),
+        }))
+    }
+
+    async fn get_schema(
+        &self,
+        _request: Request<v1::GetSchemaRequest>,
+    ) -> Result<Response<v1::GetSchemaResponse>, Status> {
+        Ok(Response::new(v1::GetSchemaResponse { schema: self.0.instance()?.schema() }))
+    }
+
+    async fn validate_config(
+        &self,
+        request: Request<v1::ValidateConfigRequest>,
+    ) -> Result<Response<v1::ValidateConfigResponse>, Status> {
+        let problems = self.0.instance()?.validate(request.into_inner().document);
+        let problems = problems.into_iter().map(convert::problem).collect();
+        Ok(Response::new(v1::ValidateConfigResponse { problems }))
+    }
+
+    async fn reload_config(
+        &self,
+        request: Request<v1::ReloadConfigRequest>,
+    ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
+        let about = Resource::system();
+        let reload = self.0.instance()?;
+        let reload = reload.reload(self.0.control(), request.get_ref().validate_only).await;
+        let changes = reload.map_err(|error| refusal(&error, &about))?;
+        Ok(Response::new(v1::ReloadConfigResponse {
+            changes: changes.into_iter().map(convert::change).collect(),
+        }))
+    }
+
+    async fn clear_override(
+        &self,
+        request: Request<v1::ClearOverrideRequest>,
+    ) -> Result<Response<v1::ClearOverrideResponse>, Status> {
+        let (subject, about) = convert::subject_from_wire(&request.get_ref().name)?;
+        let door = self.0.for_call(request.metadata());
+        let ask = |reply| Command::Overrides(OverrideCommand::Clear { subject, reply });
+        let cleared = door.ask(&about, ask).await?;
+        Ok(Response::new(v1::ClearOverrideResponse {
+            cleared: cleared.into_iter().map(convert::overridden).collect(),
+        }))
+    }
+}

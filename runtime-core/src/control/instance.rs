@@ -1,0 +1,102 @@
+//! The port to the process round the tree: its log filter and its configuration. Implemented where the process is assembled; a tree that
+//! somebody made without a configuration has none.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{CommandError, Control};
+
+/// Which log lines are written, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilterView {
+    /// The directives in force.
+    pub in_force: String,
+    /// Those that the configuration says.
+    pub configured: String,
+    /// How long until the configured ones come back; nothing when they are in force.
+    pub comes_back_in: Option<Duration>,
+}
+
+/// One key of the configuration. A secret shows as the reference to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingView {
+    /// The key.
+    pub key: String,
+    /// The value in force, as TOML writes it; nothing when it has none.
+    pub value: Option<String>,
+    /// Where that comes from.
+    pub origin: String,
+    /// Whether a reload puts another value in force; else a restart does.
+    pub live: bool,
+    /// The value that a reload has read and that waits for a restart.
+    pub waits: Option<PendingValue>,
+}
+
+/// A value that is configured and not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingValue {
+    /// As TOML writes it; nothing when the key will have none.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub origin: String,
+}
+
+/// One thing that is wrong with a configuration. It never carries a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblemView {
+    /// The key; empty when a source as a whole is meant.
+    pub key: String,
+    /// Where it stands.
+    pub origin: String,
+    /// What is wrong, in words, with what was found and what was expected.
+    pub text: String,
+}
+
+/// One key whose configured value is another than the one in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// The key.
+    pub key: String,
+    /// The value in force before.
+    pub before: Option<String>,
+    /// The configured value.
+    pub after: Option<String>,
+    /// Where it comes from.
+    pub origin: String,
+    /// Whether it takes a restart.
+    pub needs_restart: bool,
+}
+
+/// The process round a tree.
+#[async_trait]
+pub trait InstanceControl: Send + Sync {
+    /// The log filter.
+    fn log_filter(&self) -> LogFilterView;
+
+    /// Puts another log filter in force for a while, after which the configured one comes back by itself; at once when `wish` is absent.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorCode::InvalidArgument`] when the directives cannot be read.
+    fn set_log_filter(&self, wish: Option<(String, Duration)>) -> Result<LogFilterView, CommandError>;
+
+    /// Every key of the configuration, in order.
+    fn settings(&self) -> Vec<SettingView>;
+
+    /// The JSON schema of the configuration.
+    fn schema(&self) -> String;
+
+    /// What is wrong with the configuration as its sources are now, or with this TOML document in place of the file. Changes nothing.
+    fn validate(&self, document: Option<String>) -> Vec<ConfigProblemView>;
+
+    /// Reads the sources again and puts in force what can change without a restart: all of it, or nothing. Says every key that changed.
+    /// With `validate_only` it only says so.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorCode::InvalidConfig`] with every problem; what the tree said.
+    async fn reload(
+        &self,
+        tree: &dyn Control,
+        validate_only: bool,
+    ) -> Result<Vec<ConfigChange>, CommandError>;
+}

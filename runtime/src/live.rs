@@ -1,0 +1,230 @@
+//! The configuration of a running instance: shown with its origins, checked again, and reloaded.
+//!
+//! ```text
+//! sources ─▶ load ─▶ problems? nothing changes
+//!              └─▶ what is live ─▶ assemble ─▶ the tree ─▶ log filter ─▶ in force
+//!              └─▶ the rest: listed, and waits for a restart
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use runtime_core::control::{
+    Command, CommandError, ConfigChange, ConfigProblemView, Control, InstanceControl, LogFilterView,
+    PendingValue, SettingView, ask,
+};
+use runtime_core::error::ErrorCode;
+
+use crate::app::{App, AppConfig};
+use crate::command_line::LoadError;
+use crate::config::{
+    ConfigProblem, ConfigSources, KeyPath, Loaded, LogFilter, RuntimeConfig, Setting, config_schema,
+};
+use crate::telemetry::{LogControl, LogFilterStatus};
+
+/// The configuration that an instance runs with, and where it came from.
+pub(crate) struct LiveConfig<A> {
+    app: App<A>,
+    sources: ConfigSources,
+    log: LogControl,
+    state: Mutex<State<A>>,
+    /// Held while a reload is under way: one at a time.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+struct State<A> {
+    in_force: RuntimeConfig<A>,
+    /// Of what is in force, by key.
+    settings: BTreeMap<KeyPath, Setting>,
+    /// Read by a reload, and waiting for a restart.
+    pending: BTreeMap<KeyPath, PendingValue>,
+}
+
+impl<A: AppConfig> LiveConfig<A> {
+    /// Of an instance that starts with this, read from there.
+    pub(crate) fn new(
+        app: App<A>,
+        sources: ConfigSources,
+        loaded: Loaded<RuntimeConfig<A>>,
+        log: LogControl,
+    ) -> Arc<Self> {
+        let settings = by_key(&loaded);
+        let state = State { in_force: loaded.value, settings, pending: BTreeMap::new() };
+        Arc::new(Self { app, sources, log, state: Mutex::new(state), reloading: tokio::sync::Mutex::new(()) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<A>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl<A: AppConfig> InstanceControl for LiveConfig<A> {
+    fn log_filter(&self) -> LogFilterView {
+        view(self.log.status())
+    }
+
+    fn set_log_filter(&self, wish: Option<(String, Duration)>) -> Result<LogFilterView, CommandError> {
+        match wish {
+            None => self.log.reset(),
+            Some((directives, time_to_live)) => {
+                let filter: LogFilter = directives.parse().map_err(|error| {
+                    CommandError::new(ErrorCode::InvalidArgument, format!("not a log filter: {error}"))
+                })?;
+                self.log.set_for(filter, time_to_live);
+                tracing::info!(filter = directives, seconds = time_to_live.as_secs(), "log filter set");
+            }
+        }
+        Ok(self.log_filter())
+    }
+
+    fn settings(&self) -> Vec<SettingView> {
+        let state = self.state();
+        let waits = |key: &KeyPath| state.pending.get(key).cloned();
+        let mut views: Vec<SettingView> = state
+            .settings
+            .values()
+            .map(|Setting { key, value, origin }| SettingView {
+                key: key.to_string(),
+                value: value.clone(),
+                origin: origin.to_string(),
+                live: is_live(key),
+                waits: waits(key),
+            })
+            .collect();
+        // A key that only the next start will know.
+        views.extend(state.pending.keys().filter(|key| !state.settings.contains_key(key)).map(|key| {
+            SettingView {
+                key: key.to_string(),
+                value: None,
+                origin: "not set".to_owned(),
+                live: is_live(key),
+                waits: waits(key),
+            }
+        }));
+        views
+    }
+
+    fn schema(&self) -> String {
+        config_schema::<RuntimeConfig<A>>()
+    }
+
+    fn validate(&self, document: Option<String>) -> Vec<ConfigProblemView> {
+        let sources = ConfigSources { document, ..self.sources.clone() };
+        match self.app.load_from(&sources) {
+            Ok(_) => Vec::new(),
+            Err(LoadError::Problems(problems)) => problems.iter().map(problem).collect(),
+            Err(LoadError::Setup(error)) => vec![ConfigProblemView {
+                key: String::new(),
+                origin: "the app's modules".to_owned(),
+                text: error.to_string(),
+            }],
+        }
+    }
+
+    async fn reload(
+        &self,
+        tree: &dyn Control,
+        validate_only: bool,
+    ) -> Result<Vec<ConfigChange>, CommandError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let refused = |error: &dyn std::fmt::Display| {
+            CommandError::new(ErrorCode::InvalidConfig, format!("nothing was changed: {error}"))
+        };
+        let loaded = self.app.load_from(&self.sources).map_err(|error| refused(&error))?;
+        let configured = by_key(&loaded);
+        let (changes, mut live) = {
+            let state = self.state();
+            (changes(&state.settings, &configured), state.in_force.clone())
+        };
+        // What is live is taken over into what is in force; it must fit that too, not only what comes after a restart.
+        live.workers = loaded.value.workers.clone();
+        live.telemetry.log_filter = loaded.value.telemetry.log_filter.clone();
+        let assembled = self.app.assemble(&live).map_err(|error| refused(&error))?;
+        if validate_only {
+            return Ok(changes);
+        }
+        let workers = assembled.plan.workers.into_iter().map(|worker| worker.descriptor).collect();
+        ask(tree, |reply| Command::Reconfigure { workers, reply }).await?;
+        self.log.configure(live.telemetry.log_filter.clone());
+
+        let mut state = self.state();
+        state.in_force = live;
+        state.settings.retain(|key, _| !is_live(key));
+        state.settings.extend(configured.clone().into_iter().filter(|(key, _)| is_live(key)));
+        state.pending = waiting(&state.settings, &configured);
+        let restart = changes.iter().filter(|change| change.needs_restart).count();
+        let now = changes.len() - restart;
+        tracing::info!(now, after_a_restart = restart, "configuration reloaded");
+        Ok(changes)
+    }
+}
+
+/// Whether a key takes effect at a reload.
+fn is_live(key: &KeyPath) -> bool {
+    match key.parts() {
+        [section, _, ..] if section == "workers" => true,
+        [section, key] => section == "telemetry" && key == "log_filter",
+        _ => false,
+    }
+}
+
+fn by_key<T>(loaded: &Loaded<T>) -> BTreeMap<KeyPath, Setting> {
+    loaded.settings().iter().map(|setting| (setting.key.clone(), setting.clone())).collect()
+}
+
+/// Every key with another value than before, and every value in force that is no longer the configured one.
+fn changes(
+    in_force: &BTreeMap<KeyPath, Setting>,
+    configured: &BTreeMap<KeyPath, Setting>,
+) -> Vec<ConfigChange> {
+    let keys: BTreeSet<&KeyPath> = in_force.keys().chain(configured.keys()).collect();
+    let value = |settings: &BTreeMap<KeyPath, Setting>, key: &KeyPath| {
+        settings.get(key).and_then(|setting| setting.value.clone())
+    };
+    keys.into_iter()
+        .filter_map(|key| {
+            let (before, after) = (value(in_force, key), value(configured, key));
+            (before != after).then(|| ConfigChange {
+                key: key.to_string(),
+                before,
+                after,
+                origin: configured.get(key).map_or_else(|| "not set".to_owned(), |it| it.origin.to_string()),
+                needs_restart: !is_live(key),
+            })
+        })
+        .collect()
+}
+
+fn waiting(
+    in_force: &BTreeMap<KeyPath, Setting>,
+    configured: &BTreeMap<KeyPath, Setting>,
+) -> BTreeMap<KeyPath, PendingValue> {
+    let keys: BTreeSet<&KeyPath> = in_force.keys().chain(configured.keys()).collect();
+    keys.into_iter()
+        .filter_map(|key| {
+            let (now, then) = (in_force.get(key), configured.get(key));
+            let differs = now.and_then(|it| it.value.as_ref()) != then.and_then(|it| it.value.as_ref());
+            differs.then(|| {
+                let origin = then.map_or_else(|| "not set".to_owned(), |it| it.origin.to_string());
+                (key.clone(), PendingValue { value: then.and_then(|it| it.value.clone()), origin })
+            })
+        })
+        .collect()
+}
+
+fn view(status: LogFilterStatus) -> LogFilterView {
+    let LogFilterStatus { in_force, configured, comes_back_in } = status;
+    LogFilterView {
+        in_force: in_force.as_str().to_owned(),
+        configured: configured.as_str().to_owned(),
+        comes_back_in,
+    }
+}
+
+fn problem(problem: &ConfigProblem) -> ConfigProblemView {
+    let text = ConfigProblem { key: KeyPath::default(), ..problem.clone() }.to_string();
+    ConfigProblemView { key: problem.key.to_string(), origin: problem.origin.to_string(), text }
+}
