@@ -2,6 +2,7 @@
 
 mod operations;
 mod runs;
+mod settings;
 mod wishes;
 
 use std::sync::Arc;

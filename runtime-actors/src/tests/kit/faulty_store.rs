@@ -45,6 +45,7 @@ pub(crate) enum StoreCall {
     Unrelayed,
     Relayed,
     SetDesired,
+    SetQueuePolicy,
     Schedules,
     /// Before the decision is written.
     Fire,
@@ -259,6 +260,7 @@ impl TaskReader for FaultyStore {
 #[async_trait]
 impl QueueFlow for FaultyStore {
     async fn set_queue_policy(&self, queue: QueueName, policy: QueuePolicy) -> Result<(), StoreError> {
+        self.pass(StoreCall::SetQueuePolicy).await?;
         self.inner.set_queue_policy(queue, policy).await
     }
 
