@@ -70,7 +70,7 @@ where
                     // On its own: a caller who hangs up leaves no mutation without its outcome.
                     let changing = async move {
                         match AssertUnwindSafe(services.call(request)).catch_unwind().await {
-                            Ok(Ok(response)) if streams => told(response, mutation),
+                            Ok(Ok(response)) if streams => told(response, mutation).await,
                             Ok(Ok(response)) => settled(response, &mutation).await,
                             Err(panic) => {
                                 drop(mutation.end(&broken(), None).await);
@@ -102,25 +102,33 @@ async fn settled(response: Response<Body>, mutation: &Mutation) -> Response<Body
     let status = status_of(&parts.headers, trailers.as_ref());
     match mutation.end(&status, Some(answer.clone())).await {
         Err(unwritten) => unwritten.into_http(),
-        Ok(()) => {
-            let trailers = trailers.map(Ok);
-            Response::from_parts(parts, Body::new(Full::new(answer).with_trailers(async { trailers })))
-        }
+        Ok(()) => Response::from_parts(
+            parts,
+            match trailers {
+                // A refusal says all in its headers, and no frame may follow them.
+                None => Body::empty(),
+                Some(trailers) => {
+                    Body::new(Full::new(answer).with_trailers(async { Some(Ok::<_, Infallible>(trailers)) }))
+                }
+            },
+        ),
     }
 }
 
 /// Many messages, and their end once the outcome is written. A caller who hangs up is noticed by the service behind, and its outcome is
 /// that it was cancelled.
-fn told(response: Response<Body>, mutation: Mutation) -> Response<Body> {
+async fn told(response: Response<Body>, mutation: Mutation) -> Response<Body> {
     let (parts, body) = response.into_parts();
-    let early = Status::from_header_map(&parts.headers);
+    if let Some(refused) = Status::from_header_map(&parts.headers) {
+        return match mutation.end(&refused, None).await {
+            Err(unwritten) => unwritten.into_http(),
+            Ok(()) => Response::from_parts(parts, Body::empty()),
+        };
+    }
     let (tell, listen) = mpsc::channel::<Frame<Bytes>>(1);
     tokio::spawn(
         async move {
-            let (status, trailers) = match early {
-                Some(status) => (status, None),
-                None => hand_on(body, &tell).await,
-            };
+            let (status, trailers) = hand_on(body, &tell).await;
             let trailers = match mutation.end(&status, None).await {
                 Ok(()) => trailers,
                 Err(unwritten) => Some(trailers_of(&unwritten)),
