@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use runtime_core::access::TokenText;
 use runtime_core::clock::Clock;
 
 pub use exit::Exit;
@@ -108,7 +109,8 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
         Ok(args) => args,
         Err(error) => {
             let help = !error.use_stderr();
-            let text = error.render().to_string();
+            // Whoever typed a token by mistake need not have it in a log as well.
+            let text = TokenText::redacted(&error.render().to_string());
             let stream = if help { stdout } else { stderr };
             return match stream.write_all(text.as_bytes()) {
                 Ok(()) if help => Exit::Ok,

@@ -206,7 +206,7 @@ fn audit_table(entries: &[v1::AuditEntry], now: Timestamp) -> Table {
     let mut table = Table::new([
         Column::text("NAME").wide(),
         Column::text("PRINCIPAL"),
-        Column::text("METHOD").gives(),
+        Column::text("METHOD"),
         Column::text("RESOURCE").gives(),
         Column::text("OUTCOME").gives(),
         Column::text("TOKEN").wide(),
@@ -220,7 +220,7 @@ fn audit_table(entries: &[v1::AuditEntry], now: Timestamp) -> Table {
         table.row([
             or_none(&one.name).into(),
             or_none(short_name(&one.principal)).into(),
-            or_none(&one.method).into(),
+            or_none(one.method.rsplit('/').next().unwrap_or_default()).into(),
             or_none(&one.resource).into(),
             outcome(one),
             or_none(short_name(&one.token)).into(),

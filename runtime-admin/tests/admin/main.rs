@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod authority;
+mod canary;
 mod cli;
 mod control;
 mod guarded;

@@ -1,7 +1,7 @@
 //! Who may call is managed through the API; what is done stands in the audit log, and a request id is done once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,13 +11,16 @@ use runtime_admin::{Access, AdminClient, Authentication, ClientError, v1};
 use runtime_core::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use runtime_core::control::NodeCommand;
 use runtime_core::error::ErrorCode;
-use runtime_core::store::{AuditFilter, AuditLog, Begun, ContentHash, Remembered, StoreError};
+use runtime_core::limits::StoreLimits;
+use runtime_core::store::{AuditFilter, AuditLog, Begun, ContentHash, Remembered, Store, StoreError};
+use runtime_stores::MemoryStore;
 use tonic::{Code, Status};
 
-use crate::control::{InMemoryControl, path};
-use crate::guarded::{Guarded, reason};
+use crate::cli::transcript;
+use crate::control::{InMemoryControl, NOW, path};
+use crate::guarded::{Guarded, HandClock, reason};
 use crate::raw::call;
-use crate::world::{config, open_access, serve};
+use crate::world::{access_to, config, open_access, serve};
 
 const CREATE: &str = "/runtime.admin.v1.PrincipalService/CreatePrincipal";
 
@@ -286,4 +289,36 @@ async fn entries_are_listed_in_pages_by_filter() {
     );
     assert_eq!(refusal(root.audit("kind=theft", 1).await.unwrap_err()).0, Code::InvalidArgument);
     assert_eq!(world.audit().await.iter().filter(|entry| entry.subject.kind == AuditKind::Denial).count(), 1);
+}
+
+#[tokio::test]
+async fn runtimectl_manages_who_may_call() {
+    let clock = Arc::new(HandClock(AtomicI64::new(NOW)));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), StoreLimits::default()));
+    let served = serve(config(), InMemoryControl::new(), access_to(store, clock, Authentication::Off)).await;
+    let deploy =
+        ["principal", "create", "deploy", "--service", "--grant", "viewer", "--grant", "operator:apps/shop"];
+    let mut text = transcript(
+        &served,
+        &[
+            &deploy,
+            &deploy,
+            &["principal", "create", "alice", "--grant", "root"],
+            &["principal", "update", "deploy", "--disable", "--read-payloads", "--reason", "on leave"],
+            &["principal", "update", "nobody", "--enable"],
+            &["principal", "list"],
+            &["token", "create", "deploy", "--name", "ci", "--expires-days", "30"],
+            &["token", "list"],
+            &["token", "revoke", "0123456789abcdef", "--reason", "lost"],
+            &["principal", "delete", "deploy", "--reason", "left"],
+            &["principal", "delete", "deploy", "--reason", "left", "--yes"],
+            &["audit", "list"],
+            &["audit", "list", "--filter", "kind:mut"],
+        ],
+    )
+    .await;
+    let start = text.find("rt_").expect("a token");
+    let token = text[start..start + 84].to_owned();
+    text = text.replace(&token, "rt_ID_SECRET").replace(&token[3..19], "0000000000000000");
+    insta::assert_snapshot!(text);
 }

@@ -103,6 +103,24 @@ impl TokenText {
         Self { text: format!("{}{id}_{}", Self::PREFIX, hex(secret)).into(), id }
     }
 
+    /// A text in which every token keeps its id and loses its secret: for what repeats what somebody typed.
+    pub fn redacted(text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(Self::PREFIX) {
+            let (before, from) = rest.split_at(at);
+            shown.push_str(before);
+            let token = from.get(..Self::LENGTH).and_then(|token| token.parse::<Self>().ok());
+            let (said, taken) = match &token {
+                Some(token) => (format!("{token:?}"), Self::LENGTH),
+                None => (Self::PREFIX.to_owned(), Self::PREFIX.len()),
+            };
+            shown.push_str(&said);
+            rest = &from[taken..];
+        }
+        shown + rest
+    }
+
     /// What it is found by.
     pub fn id(&self) -> &TokenId {
         &self.id
@@ -248,6 +266,15 @@ mod tests {
         }
         let back: Token = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
         assert_eq!(back, kept);
+    }
+
+    #[test]
+    fn a_text_loses_the_secrets_of_its_tokens_and_nothing_else() {
+        let token = TokenText::of_chance([0xab; TokenText::CHANCE]);
+        let text = format!("rt_ 'rt_x' {0}, {0}ü rt_", token.expose());
+        let shown = format!("rt_ 'rt_x' {0}, {0}ü rt_", format_args!("rt_{}_…", token.id()));
+        assert_eq!(TokenText::redacted(&text), shown);
+        assert_eq!(TokenText::redacted("no token"), "no token");
     }
 
     #[test]

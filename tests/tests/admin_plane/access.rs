@@ -1,0 +1,167 @@
+//! Who is let in, by a process that asks: the first token, what a token may do, and that its secret is nowhere.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use runtime_tests::ground::Ground;
+use serde_json::Value;
+
+const REQUIRED: [&str; 2] = ["--set", "admin.authentication=required"];
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        self.stdout
+    }
+}
+
+async fn ran(mut command: Command) -> Ran {
+    let ended = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+    let Output { status, stdout, stderr } = ended.expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Ran { code: status.code().expect("an exit code"), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// A sub-command of the app.
+async fn app(ground: &Ground, args: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proving_ground"));
+    command.args(args).args(REQUIRED).args(ground.settings()).current_dir(ground.path());
+    command.envs(variables.iter().copied());
+    ran(command).await
+}
+
+/// An operator, whose token is in a file.
+async fn operator(endpoint: &str, token: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runtimectl_under_test"));
+    command.args(args).env("RUNTIMECTL_ENDPOINT", endpoint).env("RUNTIMECTL_TOKEN_FILE", token);
+    ran(command).await
+}
+
+fn written(ground: &Ground, name: &str, token: &str) -> std::path::PathBuf {
+    let file = ground.path().join(name);
+    fs::write(&file, token).expect("a file");
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_token_is_made_beside_the_store_and_no_secret_is_written_down() {
+    let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
+    let made = app(&ground, &["admin", "token", "create", "root", "--name", "first"], &[]).await;
+    assert!(made.stderr.contains("shown this once"), "{}", made.stderr);
+    let root_token = made.ok().trim().to_owned();
+    assert!(root_token.starts_with("rt_") && root_token.len() == 84, "one token and nothing else");
+    let root = written(&ground, "root.token", &root_token);
+
+    let verbose = ["telemetry.log_filter=trace,h2=off"];
+    let args = [&["--set", verbose[0]], &REQUIRED[..]].concat();
+    let mut process = ground.start_with(&args, &[]);
+    drop(process.client().await);
+    let endpoint = process.endpoint().expect("it listens");
+
+    let nobody = written(&ground, "nobody.token", "");
+    let refused = operator(&endpoint, &nobody, &["info"]).await;
+    assert_eq!(refused.code, 5, "{}", refused.stderr);
+    assert!(refused.stderr.contains("RT0040"), "{}", refused.stderr);
+    operator(&endpoint, &root, &["info"]).await.ok();
+    let second = app(&ground, &["admin", "token", "create", "root", "--name", "second"], &[]).await;
+    assert_eq!(second.code, 4, "while it runs, it is asked and not its store: {}", second.stderr);
+
+    let grants = ["--grant", "viewer", "--grant", "operator:queues/follow"];
+    let create = [&["principal", "create", "alice"], &grants[..]].concat();
+    operator(&endpoint, &root, &create).await.ok();
+    let token = operator(&endpoint, &root, &["token", "create", "alice", "--name", "laptop"]).await.ok();
+    let alice_token = token.trim().to_owned();
+    let alice = written(&ground, "alice.token", &alice_token);
+    operator(&endpoint, &alice, &["queue", "pause", "follow", "--reason", "canaries"]).await.ok();
+    let denied = operator(&endpoint, &alice, &["queue", "pause", "job"]).await;
+    assert_eq!(denied.code, 5, "{}", denied.stderr);
+    assert!(denied.stderr.contains("RT0041"), "{}", denied.stderr);
+    let careless = operator(&endpoint, &alice, &["token", "revoke", &alice_token, "--reason", "x"]).await;
+    assert_eq!(careless.code, 2);
+
+    let audit = operator(&endpoint, &root, &["audit", "list", "-o", "json"]).await.ok();
+    let entries: Value = serde_json::from_str(&audit).expect("JSON");
+    let shown: Vec<_> = entries["entries"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .map(|entry| {
+            ["principal", "method", "outcome"].map(|field| entry[field].as_str().unwrap_or_default())
+        })
+        .collect();
+    let (pause, create) = ("QueueService/PauseQueue", "PrincipalService/CreateToken");
+    assert_eq!(
+        shown,
+        [
+            ["principals/alice", pause, "PERMISSION_DENIED"],
+            ["principals/alice", pause, "OK"],
+            ["principals/root", create, "OK"],
+            ["principals/root", "PrincipalService/CreatePrincipal", "OK"],
+            ["", "SystemService/GetInfo", "UNAUTHENTICATED"],
+            ["principals/local", create, "OK"],
+        ]
+    );
+    let tokens = operator(&endpoint, &root, &["token", "list", "-o", "json"]).await.ok();
+    assert_eq!(process.stop().await, 0);
+
+    // The tree that a sub-command brings up for itself lets its own command in, and nobody else.
+    let list = app(&ground, &["worker", "list"], &[]).await.ok();
+    assert!(list.contains("job"), "{list}");
+
+    let config = app(&ground, &["config", "show", "--origins"], &[]).await.ok();
+    let mut everywhere = vec![
+        ("log", ground.log()),
+        ("audit", audit),
+        ("tokens", tokens),
+        ("careless", format!("{}{}", careless.stdout, careless.stderr)),
+        ("config", config),
+    ];
+    for name in ["runtime.db", "runtime.db-wal"] {
+        if let Ok(bytes) = fs::read(ground.data_dir().join(name)) {
+            everywhere.push((name, String::from_utf8_lossy(&bytes).into_owned()));
+        }
+    }
+    for secret in [&root_token, &alice_token] {
+        let (id, secret) = (&secret[3..19], &secret[20..]);
+        for (place, text) in &everywhere {
+            assert!(!text.contains(secret), "a secret is in {place}");
+        }
+        assert!(
+            everywhere.iter().any(|(place, text)| *place == "runtime.db" && text.contains(id)),
+            "ids are kept"
+        );
+    }
+    assert!(ground.log().contains("admin API listens"), "the log was looked at");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_configuration_names_lets_in_and_a_short_one_does_not_start() {
+    let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
+    let short = written(&ground, "short", "hunter2");
+    let refused =
+        app(&ground, &["run", "--set", &format!("admin.bootstrap_token=file:{}", short.display())], &[])
+            .await;
+    assert_eq!(refused.code, 4);
+    assert!(
+        refused.stderr.contains("too short") && !refused.stderr.contains("hunter2"),
+        "{}",
+        refused.stderr
+    );
+
+    let secret = "a secret of thirty-two bytes or more";
+    let long = written(&ground, "long", secret);
+    let named = format!("admin.bootstrap_token=file:{}", long.display());
+    let mut process = ground.start_with(&[&["--set", &named], &REQUIRED[..]].concat(), &[]);
+    drop(process.client().await);
+    let endpoint = process.endpoint().expect("it listens");
+    operator(&endpoint, &long, &["principal", "list"]).await.ok();
+    assert_eq!(process.stop().await, 0);
+    assert!(!ground.log().contains(secret));
+}
