@@ -1,5 +1,6 @@
 //! The ledger of effects, the outbox, and what operators want of nodes.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use runtime_core::event::NewEvent;
@@ -141,7 +142,7 @@ pub(super) async fn chosen_slots_are_kept_until_they_are_taken_back(w: World) {
     w.store.set_slots(path("/engine/apps/a"), slots(3)).await.unwrap();
     w.store.set_slots(path("/engine/apps/b"), slots(7)).await.unwrap();
     let first = w.store.resized().await.unwrap();
-    w.clock.advance(Duration::from_secs(60));
+    w.advance(Duration::from_secs(60));
     w.store.set_slots(path("/engine/apps/a"), slots(5)).await.unwrap();
     w.store.set_slots(path("/engine/apps/b"), None).await.unwrap();
     w.store.set_slots(path("/engine/apps/c"), None).await.unwrap();
