@@ -4,6 +4,7 @@ mod chaos;
 mod ends;
 mod failpoints;
 mod full_disk;
+mod operations;
 mod poison;
 mod world;
 mod zombies;
