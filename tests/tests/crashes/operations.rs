@@ -60,7 +60,7 @@ async fn lay(ground: &Ground, tasks: usize) {
     for first in (0..tasks).step_by(BATCH) {
         let batch: Vec<NewTask> = (first..tasks.min(first + BATCH)).map(job).collect();
         let (up_to, queue) = (batch.len(), route.queue.clone());
-        store.enqueue(batch).await.expect("taken").into_iter().for_each(|taken| drop(taken.expect("taken")));
+        assert!(store.enqueue(batch).await.expect("the store answers").iter().all(Result::is_ok), "taken");
         let lease_for = Duration::from_secs(600);
         let ask = LeaseAsk { queue, instance: instance.clone(), up_to, lease_for, task: None };
         let settlements = store.lease(ask).await.expect("leases").into_iter().map(|leased| Settlement {
