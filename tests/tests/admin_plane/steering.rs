@@ -247,8 +247,8 @@ async fn work_goes_on_after_a_restart_of_any_node_of_the_platform() {
     }
     world.until_idle().await;
     let rows = world.rows().await;
-    assert_eq!(times_done(&rows, "job"), (0..11).map(|n| (n, 1)).collect());
-    assert_eq!(times_done(&rows, "follow"), (0..11).map(|n| (n, 1)).collect());
+    assert_eq!(times_done(&rows, "job"), (0..12).map(|n| (n, 1)).collect());
+    assert_eq!(times_done(&rows, "follow"), (0..12).map(|n| (n, 1)).collect());
     world.stop().await;
 }
 
