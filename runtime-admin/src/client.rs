@@ -143,22 +143,46 @@ impl AdminClient {
         let (name, mut nodes) = (node_name(path), self.nodes());
         let node = match command {
             NodeCommand::Start => {
-                nodes.start_node(self.request(v1::StartNodeRequest { name })).await?.into_inner().node
+                nodes
+                    .start_node(self.request(v1::StartNodeRequest { name, ..Default::default() }))
+                    .await?
+                    .into_inner()
+                    .node
             }
             NodeCommand::Stop => {
-                nodes.stop_node(self.request(v1::StopNodeRequest { name })).await?.into_inner().node
+                nodes
+                    .stop_node(self.request(v1::StopNodeRequest { name, ..Default::default() }))
+                    .await?
+                    .into_inner()
+                    .node
             }
             NodeCommand::Restart => {
-                nodes.restart_node(self.request(v1::RestartNodeRequest { name })).await?.into_inner().node
+                nodes
+                    .restart_node(self.request(v1::RestartNodeRequest { name, ..Default::default() }))
+                    .await?
+                    .into_inner()
+                    .node
             }
             NodeCommand::Pause => {
-                nodes.pause_node(self.request(v1::PauseNodeRequest { name })).await?.into_inner().node
+                nodes
+                    .pause_node(self.request(v1::PauseNodeRequest { name, ..Default::default() }))
+                    .await?
+                    .into_inner()
+                    .node
             }
             NodeCommand::Resume => {
-                nodes.resume_node(self.request(v1::ResumeNodeRequest { name })).await?.into_inner().node
+                nodes
+                    .resume_node(self.request(v1::ResumeNodeRequest { name, ..Default::default() }))
+                    .await?
+                    .into_inner()
+                    .node
             }
             NodeCommand::Drain => {
-                nodes.drain_node(self.request(v1::DrainNodeRequest { name })).await?.into_inner().node
+                nodes
+                    .drain_node(self.request(v1::DrainNodeRequest { name, ..Default::default() }))
+                    .await?
+                    .into_inner()
+                    .node
             }
             NodeCommand::AsConfigured => {
                 self.clear_override(&name).await?;
@@ -167,7 +191,7 @@ impl AdminClient {
             NodeCommand::Resize { slots } => {
                 let slots = u32::try_from(slots.get()).unwrap_or(u32::MAX);
                 nodes
-                    .resize_node(self.request(v1::ResizeNodeRequest { name, slots }))
+                    .resize_node(self.request(v1::ResizeNodeRequest { name, slots, ..Default::default() }))
                     .await?
                     .into_inner()
                     .node
@@ -203,8 +227,12 @@ impl AdminClient {
         scope: Option<&Scope>,
         reason: &str,
     ) -> Result<v1::QueueDetail, ClientError> {
-        let request =
-            v1::PauseQueueRequest { name: queue_name(queue), scope: text(scope), reason: reason.to_owned() };
+        let request = v1::PauseQueueRequest {
+            name: queue_name(queue),
+            scope: text(scope),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
         present(self.queue_service().pause_queue(self.request(request)).await?.into_inner().queue, "queue")
     }
 
@@ -214,7 +242,8 @@ impl AdminClient {
         queue: &QueueName,
         scope: Option<&Scope>,
     ) -> Result<v1::QueueDetail, ClientError> {
-        let request = v1::ResumeQueueRequest { name: queue_name(queue), scope: text(scope) };
+        let request =
+            v1::ResumeQueueRequest { name: queue_name(queue), scope: text(scope), ..Default::default() };
         present(self.queue_service().resume_queue(self.request(request)).await?.into_inner().queue, "queue")
     }
 
@@ -279,13 +308,19 @@ impl AdminClient {
     pub async fn steer_task(&self, id: TaskId, command: TaskCommand) -> Result<v1::TaskState, ClientError> {
         let (name, mut tasks) = (task_name(id), self.task_service());
         let state = match command {
-            TaskCommand::Retry => {
-                tasks.retry_task(self.request(v1::RetryTaskRequest { name })).await?.into_inner().state()
-            }
+            TaskCommand::Retry => tasks
+                .retry_task(self.request(v1::RetryTaskRequest { name, ..Default::default() }))
+                .await?
+                .into_inner()
+                .state(),
             TaskCommand::Approve => {
                 let decision = v1::Decision::Approve.into();
                 tasks
-                    .resolve_task(self.request(v1::ResolveTaskRequest { name, decision }))
+                    .resolve_task(self.request(v1::ResolveTaskRequest {
+                        name,
+                        decision,
+                        ..Default::default()
+                    }))
                     .await?
                     .into_inner()
                     .state()
@@ -293,28 +328,36 @@ impl AdminClient {
             TaskCommand::Reject => {
                 let decision = v1::Decision::Reject.into();
                 tasks
-                    .resolve_task(self.request(v1::ResolveTaskRequest { name, decision }))
+                    .resolve_task(self.request(v1::ResolveTaskRequest {
+                        name,
+                        decision,
+                        ..Default::default()
+                    }))
                     .await?
                     .into_inner()
                     .state()
             }
-            TaskCommand::Cancel => {
-                tasks.cancel_task(self.request(v1::CancelTaskRequest { name })).await?.into_inner().state()
-            }
+            TaskCommand::Cancel => tasks
+                .cancel_task(self.request(v1::CancelTaskRequest { name, ..Default::default() }))
+                .await?
+                .into_inner()
+                .state(),
             TaskCommand::Replay { at, payload } => {
-                let request = v1::ReplayTaskRequest { name, at: at.map(timestamp), payload };
+                let request =
+                    v1::ReplayTaskRequest { name, at: at.map(timestamp), payload, ..Default::default() };
                 tasks.replay_task(self.request(request)).await?.into_inner().state()
             }
             TaskCommand::Discard { reason } => {
-                let request = v1::DiscardTaskRequest { name, reason };
+                let request = v1::DiscardTaskRequest { name, reason, ..Default::default() };
                 tasks.discard_task(self.request(request)).await?.into_inner().state()
             }
             TaskCommand::Reschedule { at } => {
-                let request = v1::RescheduleTaskRequest { name, at: Some(timestamp(at)) };
+                let request =
+                    v1::RescheduleTaskRequest { name, at: Some(timestamp(at)), ..Default::default() };
                 tasks.reschedule_task(self.request(request)).await?.into_inner().state()
             }
             TaskCommand::Delete { reason } => {
-                let request = v1::DeleteTaskRequest { name, reason };
+                let request = v1::DeleteTaskRequest { name, reason, ..Default::default() };
                 tasks.delete_task(self.request(request)).await?.into_inner().state()
             }
         };

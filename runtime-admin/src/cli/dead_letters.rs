@@ -57,6 +57,7 @@ async fn replay(
         rate: target.rate.map_or(0, Into::into),
         validate_only: true,
         reason,
+        ..Default::default()
     };
     let found = client.replay_dead_letters(request.clone(), |_| ()).await?;
     if !agreed("replay", "dead task", sure, (found.matched, &found.sample), output)? {
@@ -85,6 +86,7 @@ async fn discard(
         reason,
         validate_only: true,
         rate: target.rate.map_or(0, Into::into),
+        ..Default::default()
     };
     let found = client.discard_dead_letters(request.clone(), |_| ()).await?;
     if !agreed("discard", "dead task", sure, (found.matched, &found.sample), output)? {

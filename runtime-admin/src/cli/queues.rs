@@ -82,6 +82,7 @@ async fn purge(asked: QueuePurge, client: &AdminClient, output: &mut Output<'_>)
         rate: asked.rate.map_or(0, Into::into),
         reason: asked.reason,
         force: false,
+        ..Default::default()
     };
     let found = client.purge_queue(request.clone()).await?;
     look("forget", "task", asked.dry_run, (found.matched, &found.sample), output)?;
@@ -134,6 +135,7 @@ fn change(update: QueueUpdate) -> v1::UpdateQueueRequest {
         fairness: fairness.into(),
         reason: update.reason,
         validate_only: update.dry_run,
+        ..Default::default()
     }
 }
 

@@ -150,6 +150,7 @@ pub(super) async fn retry(
         rate: many.rate.map_or(0, Into::into),
         reason: many.reason.clone(),
         validate_only: true,
+        ..Default::default()
     };
     let found = client.retry_tasks(request.clone()).await?;
     let sure = (many.dry_run, many.yes);
@@ -169,6 +170,7 @@ async fn cancel(target: TaskOrMany, client: &AdminClient, output: &mut Output<'_
         rate: many.rate.map_or(0, Into::into),
         reason: many.reason,
         validate_only: true,
+        ..Default::default()
     };
     let found = client.cancel_tasks(request.clone()).await?;
     let sure = (many.dry_run, many.yes);
@@ -240,6 +242,7 @@ async fn enqueue(args: EnqueueArgs, client: &AdminClient, output: &mut Output<'_
             unique_for,
             on_conflict: on_conflict.into(),
             debounce_at_most: args.debounce_at_most.map(wire_duration),
+            ..Default::default()
         })
         .await?;
     output.one(&answer, &answer.name, |now, _| {

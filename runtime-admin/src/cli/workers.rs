@@ -86,6 +86,7 @@ impl WorkerRun {
             once: self.once,
             rebuild: self.rebuild,
             validate_only: self.dry_run,
+            ..Default::default()
         }
     }
 }

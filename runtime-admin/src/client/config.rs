@@ -34,13 +34,13 @@ impl AdminClient {
 
     /// Puts in force what can change without a restart, all of it or nothing; with `validate_only` only says what would change.
     pub async fn reload_config(&self, validate_only: bool) -> Result<v1::ReloadConfigResponse, ClientError> {
-        let request = self.request(v1::ReloadConfigRequest { validate_only });
+        let request = self.request(v1::ReloadConfigRequest { validate_only, ..Default::default() });
         Ok(self.config_service().reload_config(request).await?.into_inner())
     }
 
     /// Takes back what operators said of a node, a queue or a schedule, by its resource name.
     pub async fn clear_override(&self, name: &str) -> Result<v1::ClearOverrideResponse, ClientError> {
-        let request = self.request(v1::ClearOverrideRequest { name: name.to_owned() });
+        let request = self.request(v1::ClearOverrideRequest { name: name.to_owned(), ..Default::default() });
         Ok(self.config_service().clear_override(request).await?.into_inner())
     }
 
@@ -57,7 +57,11 @@ impl AdminClient {
         time_to_live: Option<Duration>,
     ) -> Result<v1::LogFilter, ClientError> {
         let time_to_live = time_to_live.map(convert::duration);
-        let request = self.request(v1::SetLogFilterRequest { filter: filter.to_owned(), time_to_live });
+        let request = self.request(v1::SetLogFilterRequest {
+            filter: filter.to_owned(),
+            time_to_live,
+            ..Default::default()
+        });
         present(self.diagnostics().set_log_filter(request).await?.into_inner().log_filter, "log filter")
     }
 

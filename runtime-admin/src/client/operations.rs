@@ -40,7 +40,11 @@ impl AdminClient {
         id: OperationId,
         reason: &str,
     ) -> Result<v1::Operation, ClientError> {
-        let request = v1::CancelOperationRequest { name: operation_name(id), reason: reason.to_owned() };
+        let request = v1::CancelOperationRequest {
+            name: operation_name(id),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
         let answer = self.operation_service().cancel_operation(self.request(request)).await?.into_inner();
         present(answer.operation, "operation")
     }
@@ -99,8 +103,12 @@ impl AdminClient {
         reason: &str,
         progress: impl FnMut(&v1::DrainQueueResponse),
     ) -> Result<v1::DrainQueueResponse, ClientError> {
-        let request =
-            v1::DrainQueueRequest { name: queue_name(queue), scope: text(scope), reason: reason.to_owned() };
+        let request = v1::DrainQueueRequest {
+            name: queue_name(queue),
+            scope: text(scope),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
         let drain = self.queue_service().drain_queue(request).await?.into_inner();
         let last = to_the_end(drain, |message| message.finished, progress).await?;
         last.ok_or(ClientError::Incomplete("end of the drain"))

@@ -48,14 +48,19 @@ impl AdminClient {
         name: &ScheduleName,
         reason: &str,
     ) -> Result<v1::Schedule, ClientError> {
-        let request = v1::PauseScheduleRequest { name: schedule_name(name), reason: reason.to_owned() };
+        let request = v1::PauseScheduleRequest {
+            name: schedule_name(name),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
         let answer = self.schedule_service().pause_schedule(self.request(request)).await?;
         present(answer.into_inner().schedule, "schedule")
     }
 
     /// It goes on with its next tick.
     pub async fn resume_schedule(&self, name: &ScheduleName) -> Result<v1::Schedule, ClientError> {
-        let request = self.request(v1::ResumeScheduleRequest { name: schedule_name(name) });
+        let request =
+            self.request(v1::ResumeScheduleRequest { name: schedule_name(name), ..Default::default() });
         present(self.schedule_service().resume_schedule(request).await?.into_inner().schedule, "schedule")
     }
 
@@ -64,7 +69,8 @@ impl AdminClient {
         &self,
         name: &ScheduleName,
     ) -> Result<v1::TriggerScheduleResponse, ClientError> {
-        let request = self.request(v1::TriggerScheduleRequest { name: schedule_name(name) });
+        let request =
+            self.request(v1::TriggerScheduleRequest { name: schedule_name(name), ..Default::default() });
         Ok(self.schedule_service().trigger_schedule(request).await?.into_inner())
     }
 
@@ -76,7 +82,12 @@ impl AdminClient {
         until: Timestamp,
     ) -> Result<v1::BackfillScheduleResponse, ClientError> {
         let (from, until) = (Some(timestamp(from)), Some(timestamp(until)));
-        let request = self.request(v1::BackfillScheduleRequest { name: schedule_name(name), from, until });
+        let request = self.request(v1::BackfillScheduleRequest {
+            name: schedule_name(name),
+            from,
+            until,
+            ..Default::default()
+        });
         Ok(self.schedule_service().backfill_schedule(request).await?.into_inner())
     }
 
@@ -86,7 +97,11 @@ impl AdminClient {
         name: &ScheduleName,
         spec: v1::ScheduleSpec,
     ) -> Result<v1::Schedule, ClientError> {
-        let request = v1::CreateScheduleRequest { schedule_id: name.to_string(), spec: Some(spec) };
+        let request = v1::CreateScheduleRequest {
+            schedule_id: name.to_string(),
+            spec: Some(spec),
+            ..Default::default()
+        };
         let answer = self.schedule_service().create_schedule(self.request(request)).await?;
         present(answer.into_inner().schedule, "schedule")
     }
@@ -99,14 +114,16 @@ impl AdminClient {
         etag: &str,
     ) -> Result<v1::Schedule, ClientError> {
         let (name, etag) = (schedule_name(name), etag.to_owned());
-        let request = self.request(v1::UpdateScheduleRequest { name, spec: Some(spec), etag });
+        let request =
+            self.request(v1::UpdateScheduleRequest { name, spec: Some(spec), etag, ..Default::default() });
         let answer = self.schedule_service().update_schedule(request).await?;
         present(answer.into_inner().schedule, "schedule")
     }
 
     /// Forgets one that was made at run time, or is orphaned.
     pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<(), ClientError> {
-        let request = self.request(v1::DeleteScheduleRequest { name: schedule_name(name) });
+        let request =
+            self.request(v1::DeleteScheduleRequest { name: schedule_name(name), ..Default::default() });
         self.schedule_service().delete_schedule(request).await?;
         Ok(())
     }

@@ -83,7 +83,7 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<Self::ReplayDeadLettersStream>, Status> {
         let by = who(&request)?;
         let (metadata, _, request) = request.into_parts();
-        let v1::ReplayDeadLettersRequest { filter: asked, all, rate, validate_only, reason } = request;
+        let v1::ReplayDeadLettersRequest { filter: asked, all, rate, validate_only, reason, .. } = request;
         let kind = OperationKind::Replay;
         let filter = TaskFilter::default();
         let bulk = Bulk { kind, filter, asked, rate, reason: &reason, by, validate_only };
@@ -112,7 +112,7 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<Self::DiscardDeadLettersStream>, Status> {
         let by = who(&request)?;
         let (metadata, _, request) = request.into_parts();
-        let v1::DiscardDeadLettersRequest { filter: asked, all, reason, validate_only, rate } = request;
+        let v1::DiscardDeadLettersRequest { filter: asked, all, reason, validate_only, rate, .. } = request;
         let kind = OperationKind::Discard;
         let filter = TaskFilter::default();
         let bulk = Bulk { kind, filter, asked, rate, reason: &reason, by, validate_only };

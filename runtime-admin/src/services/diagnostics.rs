@@ -35,7 +35,7 @@ impl DiagnosticsService for Diagnostics {
         &self,
         request: Request<v1::SetLogFilterRequest>,
     ) -> Result<Response<v1::SetLogFilterResponse>, Status> {
-        let v1::SetLogFilterRequest { filter, time_to_live } = request.into_inner();
+        let v1::SetLogFilterRequest { filter, time_to_live, .. } = request.into_inner();
         let lives = match time_to_live {
             None => FOR_A_WHILE,
             some => convert::length("time_to_live", some)?,

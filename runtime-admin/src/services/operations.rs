@@ -64,7 +64,7 @@ impl OperationService for Operations {
         &self,
         request: Request<v1::CancelOperationRequest>,
     ) -> Result<Response<v1::CancelOperationResponse>, Status> {
-        let v1::CancelOperationRequest { name, reason } = request.get_ref();
+        let v1::CancelOperationRequest { name, reason, .. } = request.get_ref();
         let (id, about) = convert::operation_from_wire(name)?;
         check_reason(reason)?;
         let (by, reason) = (who(&request)?, reason.clone());

@@ -87,7 +87,7 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::PauseQueueRequest>,
     ) -> Result<Response<v1::PauseQueueResponse>, Status> {
-        let v1::PauseQueueRequest { name, scope, reason } = request.get_ref();
+        let v1::PauseQueueRequest { name, scope, reason, .. } = request.get_ref();
         let queue = self.pause(request.metadata(), name, scope, true, reason).await?;
         Ok(Response::new(v1::PauseQueueResponse { queue: Some(queue) }))
     }
@@ -96,7 +96,7 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::ResumeQueueRequest>,
     ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
-        let v1::ResumeQueueRequest { name, scope } = request.get_ref();
+        let v1::ResumeQueueRequest { name, scope, .. } = request.get_ref();
         let queue = self.pause(request.metadata(), name, scope, false, "").await?;
         Ok(Response::new(v1::ResumeQueueResponse { queue: Some(queue) }))
     }
@@ -136,7 +136,7 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::DrainQueueRequest>,
     ) -> Result<Response<Self::DrainQueueStream>, Status> {
-        let v1::DrainQueueRequest { name, scope, reason } = request.into_inner();
+        let v1::DrainQueueRequest { name, scope, reason, .. } = request.into_inner();
         let (queue, about) = convert::queue_from_wire(&name)?;
         let scope = convert::optional("scope", &scope)?;
         check_reason(&reason)?;
@@ -154,7 +154,8 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::PurgeQueueRequest>,
     ) -> Result<Response<v1::PurgeQueueResponse>, Status> {
-        let v1::PurgeQueueRequest { name, filter, include_waiting, rate, reason, force } = request.get_ref();
+        let v1::PurgeQueueRequest { name, filter, include_waiting, rate, reason, force, .. } =
+            request.get_ref();
         let (queue, _) = convert::queue_from_wire(name)?;
         let asked =
             if filter.is_empty() { format!("queue={queue}") } else { format!("queue={queue} AND {filter}") };

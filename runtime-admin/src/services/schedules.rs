@@ -83,7 +83,7 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::PauseScheduleRequest>,
     ) -> Result<Response<v1::PauseScheduleResponse>, Status> {
-        let v1::PauseScheduleRequest { name, reason } = request.get_ref().clone();
+        let v1::PauseScheduleRequest { name, reason, .. } = request.get_ref().clone();
         let (name, about) = convert::schedule_from_wire(&name)?;
         if reason.trim().is_empty() {
             return Err(invalid("reason", "is required: whoever finds the schedule paused will ask"));
@@ -119,7 +119,7 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::BackfillScheduleRequest>,
     ) -> Result<Response<v1::BackfillScheduleResponse>, Status> {
-        let v1::BackfillScheduleRequest { name, from, until } = request.get_ref();
+        let v1::BackfillScheduleRequest { name, from, until, .. } = request.get_ref();
         let (name, about) = convert::schedule_from_wire(name)?;
         let (from, until) = (moment("from", from.as_ref())?, moment("until", until.as_ref())?);
         let make = |reply| ScheduleCommand::Backfill { name, from, until, reply };
@@ -135,7 +135,7 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::CreateScheduleRequest>,
     ) -> Result<Response<v1::CreateScheduleResponse>, Status> {
-        let v1::CreateScheduleRequest { schedule_id, spec } = request.get_ref();
+        let v1::CreateScheduleRequest { schedule_id, spec, .. } = request.get_ref();
         let spec = spec.as_ref().ok_or_else(|| invalid("spec", "is required"))?;
         let name = convert::parsed("schedule_id", schedule_id)?;
         let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);
@@ -149,7 +149,7 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::UpdateScheduleRequest>,
     ) -> Result<Response<v1::UpdateScheduleResponse>, Status> {
-        let v1::UpdateScheduleRequest { name, spec, etag } = request.get_ref();
+        let v1::UpdateScheduleRequest { name, spec, etag, .. } = request.get_ref();
         let (name, about) = convert::schedule_from_wire(name)?;
         let spec = spec.as_ref().ok_or_else(|| invalid("spec", "is required"))?;
         let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);

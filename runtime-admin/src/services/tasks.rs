@@ -117,7 +117,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::DeleteTaskRequest>,
     ) -> Result<Response<v1::DeleteTaskResponse>, Status> {
-        let v1::DeleteTaskRequest { name, reason: why } = request.get_ref();
+        let v1::DeleteTaskRequest { name, reason: why, .. } = request.get_ref();
         let command = TaskCommand::Delete { reason: reason(why.clone())? };
         tracing::info!(task = name, reason = why, "an operator deletes a task");
         let state = self.steer(request.metadata(), name, command).await?;
@@ -153,7 +153,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::RetryTasksRequest>,
     ) -> Result<Response<v1::RetryTasksResponse>, Status> {
-        let v1::RetryTasksRequest { filter, all, rate, reason, validate_only } = request.get_ref();
+        let v1::RetryTasksRequest { filter, all, rate, reason, validate_only, .. } = request.get_ref();
         let kind = OperationKind::Retry;
         let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
         let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };
@@ -166,7 +166,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::CancelTasksRequest>,
     ) -> Result<Response<v1::CancelTasksResponse>, Status> {
-        let v1::CancelTasksRequest { filter, all, rate, reason, validate_only } = request.get_ref();
+        let v1::CancelTasksRequest { filter, all, rate, reason, validate_only, .. } = request.get_ref();
         let kind = OperationKind::Cancel;
         let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
         let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };

@@ -110,7 +110,7 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::ResizeNodeRequest>,
     ) -> Result<Response<v1::ResizeNodeResponse>, Status> {
-        let v1::ResizeNodeRequest { name, slots } = request.get_ref();
+        let v1::ResizeNodeRequest { name, slots, .. } = request.get_ref();
         let slots = usize::try_from(*slots).ok().and_then(NonZeroUsize::new);
         let slots = slots.ok_or_else(|| invalid("slots", "a worker has at least 1"))?;
         let node = self.steer(request.metadata(), name, NodeCommand::Resize { slots }).await?;

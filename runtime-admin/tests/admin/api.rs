@@ -259,10 +259,15 @@ async fn what_does_not_fit_is_an_invalid_argument_with_its_field() {
     let mut nodes = v1::tree_service_client::TreeServiceClient::new(channel.clone());
     let node = nodes.get_node(v1::GetNodeRequest { name: "nodes/a//b".into() }).await.unwrap_err();
     assert_eq!(refused(node.into()), bad("name"));
-    let request = v1::ResizeNodeRequest { name: "nodes/engine/apps/shop/workers/fetch".into(), slots: 0 };
+    let request = v1::ResizeNodeRequest {
+        name: "nodes/engine/apps/shop/workers/fetch".into(),
+        slots: 0,
+        ..Default::default()
+    };
     assert_eq!(refused(nodes.resize_node(request).await.unwrap_err().into()), bad("slots"));
     let mut tasks = v1::task_service_client::TaskServiceClient::new(channel.clone());
-    let request = v1::ResolveTaskRequest { name: format!("tasks/{}", id(7)), decision: 17 };
+    let request =
+        v1::ResolveTaskRequest { name: format!("tasks/{}", id(7)), decision: 17, ..Default::default() };
     assert_eq!(refused(tasks.resolve_task(request).await.unwrap_err().into()), bad("decision"));
     let mut workers = v1::worker_service_client::WorkerServiceClient::new(channel);
     let request = v1::RunWorkerRequest { name: "workers/fetch".into(), ..Default::default() };
