@@ -4,6 +4,7 @@ mod access;
 mod config;
 mod dead_letters;
 mod health;
+mod operations;
 mod queues;
 mod runtimectl;
 mod schedules;

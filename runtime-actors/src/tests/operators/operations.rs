@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
-use runtime_core::control::{CommandError, OperationAsk, OperationCommand, OperationPreview, Reply};
+use runtime_core::control::{
+    CommandError, OperationAsk, OperationCommand, OperationPreview, QueueCommand, Reply,
+};
 use runtime_core::handler::NotDone;
 use runtime_core::operation::{Operation, OperationCounts, OperationId, OperationKind, OperationState};
 use runtime_core::store::{StoreError, TaskFilter};
@@ -301,5 +303,59 @@ async fn what_waits_for_its_time_goes_now_by_scope() {
         world.until_task(id, TaskState::Done).await;
     }
     assert_eq!(world.count(TaskState::Scheduled).await, 2);
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_scope_holds_what_comes_and_answers_when_nothing_of_it_is_under_way() {
+    let go = Arc::new(Notify::new());
+    let gate = go.clone();
+    let handler = from_fn(move |_| {
+        let gate = gate.clone();
+        async move {
+            gate.notified().await;
+            done()
+        }
+    });
+    let mut patient = worker("greet", 4, handler);
+    Arc::get_mut(&mut patient.descriptor).unwrap().timeout = Duration::from_hours(1);
+    let world = Worlds::new().worker(patient).start().await;
+    let in_scope = |scope: &str| {
+        let scope = scope.parse().ok();
+        move |task| runtime_core::task::NewTask { scope: scope.clone(), ..task }
+    };
+    let running = world.enqueue_with("greet", 2, in_scope("store=1")).await;
+    world.enqueue_with("greet", 1, in_scope("store=2")).await;
+    world.until(GREET, |view| view.slots == Some((3, 4))).await;
+
+    let drain = |scope: Option<&str>| {
+        let (leased, listens) = watch::channel(0);
+        let (reply, end) = Reply::channel();
+        let (queue, scope) = ("greet".parse().unwrap(), scope.map(|scope| scope.parse().unwrap()));
+        let command = QueueCommand::Drain { queue, scope, reason: "stocktaking".into(), leased, reply };
+        world.control.send_command(Command::Queues(command)).unwrap();
+        (listens, end)
+    };
+    let (mut listens, mut end) = drain(Some("store=1"));
+    assert_eq!(*listens.wait_for(|leased| *leased > 0).await.unwrap(), 2, "of its scope alone");
+    let held = world.enqueue_with("greet", 1, in_scope("store=1")).await;
+    go.notify_one();
+    assert_eq!(*listens.wait_for(|leased| *leased < 2).await.unwrap(), 1);
+    assert!(end.try_recv().is_err(), "one is under way");
+    go.notify_one();
+    assert_eq!(end.await.unwrap(), Ok(0));
+    for id in &running {
+        assert_eq!(world.task(*id).await.state, TaskState::Done);
+    }
+    assert!(world.task(held[0]).await.held.is_some_and(|held| held.scope_paused));
+    assert_eq!(world.count(TaskState::Leased).await, 1, "the other scope goes on");
+
+    // The queue as a whole; whoever leaves waits no longer, and what is held stays so.
+    let (mut listens, end) = drain(None);
+    assert_eq!(*listens.wait_for(|leased| *leased > 0).await.unwrap(), 1);
+    drop(listens);
+    assert_eq!(end.await.unwrap(), Ok(1));
+    assert_eq!(world.entry(GREET).desired(), DesiredState::Paused);
+    go.notify_one();
     assert_eq!(world.stop().await, StopReport::Clean);
 }
