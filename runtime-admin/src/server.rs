@@ -113,7 +113,7 @@ impl AdminServerConfig {
             idle_timeout: Duration::from_mins(5),
             max_connection_age: Duration::from_hours(1),
             max_calls: 1024,
-            max_request_bytes: 64 * 1024 * 1024,
+            max_request_bytes: 32 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             health_interval: Duration::from_secs(1),
             stop_grace: Duration::from_secs(3),

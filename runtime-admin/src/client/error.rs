@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use runtime_core::error::ErrorCode;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::status::ERROR_DOMAIN;
@@ -87,10 +87,16 @@ impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
         match (status.code(), &info) {
-            // The client's own timer reports CANCELLED. What the server has to say about a late answer is kept.
-            (Code::DeadlineExceeded | Code::Cancelled, None) => Self::DeadlineExceeded,
-            // Every refusal of the server carries its reason: these two without one come from the transport.
-            (Code::Unavailable | Code::Unknown, None) => Self::ConnectionLost(status.message().to_owned()),
+            // What the server has to say about a late answer is kept.
+            (Code::DeadlineExceeded, None) => Self::DeadlineExceeded,
+            // The client's own timer reports CANCELLED, as a connection does that ends before its answer.
+            (Code::Cancelled, None) if status.message() == TimeoutExpired(()).to_string() => {
+                Self::DeadlineExceeded
+            }
+            // Every refusal of the server carries its reason: these without one come from the transport.
+            (Code::Unavailable | Code::Unknown | Code::Cancelled, None) => {
+                Self::ConnectionLost(status.message().to_owned())
+            }
             (canonical, _) => Self::Refused(Refusal {
                 canonical,
                 code: info.and_then(|info| info.reason.parse().ok()),
@@ -104,5 +110,20 @@ impl From<Status> for ClientError {
                     .collect(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_without_an_answer_is_told_from_an_answer_that_is_late() {
+        let of = ClientError::from;
+        assert!(matches!(of(Status::cancelled("Timeout expired")), ClientError::DeadlineExceeded));
+        assert!(matches!(of(Status::deadline_exceeded("")), ClientError::DeadlineExceeded));
+        assert!(matches!(of(Status::cancelled("operation was canceled")), ClientError::ConnectionLost(_)));
+        assert!(matches!(of(Status::unavailable("broken pipe")), ClientError::ConnectionLost(_)));
+        assert!(matches!(of(Status::not_found("no node")), ClientError::Refused(_)));
     }
 }

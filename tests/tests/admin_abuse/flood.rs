@@ -20,6 +20,9 @@ const RECOVERY: Duration = Duration::from_secs(10);
 /// Descriptors that may come and go by themselves.
 const FEW: usize = 8;
 
+/// Most times that the connections of a flood come back.
+const WAVES: usize = 200;
+
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -103,19 +106,26 @@ impl fmt::Display for Figures {
     }
 }
 
-/// The same over many connections at once.
+/// The same over many connections at once, wave after wave for as long as floods go on.
 pub(crate) struct Flood<'f> {
     pub(crate) connections: usize,
     pub(crate) frames: &'f Frames,
 }
 
 impl Flood<'_> {
+    /// Whoever is sent away comes back at once. No connection may outlive its frames.
     pub(crate) async fn ends_them_all(&self, port: &Port) {
-        let ended = join_all((0..self.connections).map(async |_| {
-            let stream = port.tls().await.expect("a connection");
-            self.frames.end(stream).await
-        }))
-        .await;
-        assert!(ended.iter().all(|ended| *ended), "{}: some connections go on", self.frames.name);
+        let began = Instant::now();
+        for _ in 0..WAVES {
+            let ended = join_all((0..self.connections).map(async |_| {
+                let stream = port.tls().await.expect("a connection");
+                self.frames.end(stream).await
+            }))
+            .await;
+            assert!(ended.iter().all(|ended| *ended), "{}: some connections go on", self.frames.name);
+            if began.elapsed() >= port.flood_for() {
+                break;
+            }
+        }
     }
 }
