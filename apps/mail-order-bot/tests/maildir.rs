@@ -324,10 +324,11 @@ async fn a_call_that_is_dropped_at_any_moment_loses_nothing() {
     let delivery = tokio::task::spawn_blocking(move || {
         (0..MAILS).map(|n| maildir.deliver(format!("mail {n}").as_bytes()).expect("deliver")).collect()
     });
-    let (mut all, mut dropped) = (Vec::new(), 0_u64);
+    let (mut all, mut calls, mut dropped) = (Vec::new(), 0_u64, 0_u64);
     while all.len() < MAILS {
-        // From not polled at all to long enough for a look at the folder.
-        let moment = Duration::from_micros(dropped * 7_919 % 3_000);
+        // Every other call is polled once alone, the rest up to long enough for a look at the folder.
+        let moment = Duration::from_micros(calls % 2 * (calls * 7_919 % 3_000));
+        calls += 1;
         match tokio::time::timeout(moment, source.next(3)).await {
             Ok(found) => all.extend(found.expect("mails")),
             Err(_) => dropped += 1,
