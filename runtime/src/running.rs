@@ -168,9 +168,22 @@ impl<A: AppConfig> App<A> {
             Err(error) => return refused(&error),
         };
         let live = LiveConfig::new(self.clone(), sources, loaded, telemetry.log().clone());
-        let exit = match self.start_tree(&config, &telemetry, Some(live), None).await {
-            Ok(running) => running.until_signal().await,
-            Err(error) => refused(&error),
+        // From before anybody can see that it is up: who asks it to end then is not answered by the system's own way.
+        let exit = match Signals::listen() {
+            Ok(mut signals) => {
+                let started = tokio::select! {
+                    started = self.start_tree(&config, &telemetry, Some(live), None) => Some(started),
+                    () = killed(&mut signals) => None,
+                };
+                match started {
+                    Some(Ok(running)) => running.until_signal(signals).await,
+                    Some(Err(error)) => refused(&error),
+                    None => Exit::Killed,
+                }
+            }
+            Err(source) => {
+                refused(&StartError::System { what: "signals cannot be listened to".to_owned(), source })
+            }
         };
         if let Err(error) = telemetry.shutdown(Duration::from_secs(config.runtime.flush_secs.get())).await {
             eprintln!("{error}");
@@ -222,32 +235,19 @@ impl Running {
         self.certificates.as_ref()
     }
 
-    /// Serves until a signal, then stops. A second signal ends the process at once.
-    pub async fn until_signal(self) -> Exit {
-        let mut signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(source) => {
-                let what = "signals cannot be listened to".to_owned();
-                self.stop().await;
-                return refused(&StartError::System { what, source });
-            }
-        };
+    /// Serves until a signal, also one that came while it started, then stops. A second signal ends the process at once.
+    async fn until_signal(self, mut signals: Signals) -> Exit {
         let mut broken = self.core.broken();
-        loop {
+        while !signals.asked() {
             tokio::select! {
-                signal = signals.next() => match signal {
-                    Signal::Reload => self.reload().await,
-                    Signal::Graceful | Signal::Kill => {
-                        tracing::info!("stopping; a second signal kills");
-                        break;
-                    }
-                },
+                signal = signals.next() => if signal == Signal::Reload { self.reload().await },
                 _ = broken.wait_for(Option::is_some) => {
                     tracing::error!("the tree has ended by itself");
                     break;
                 }
             }
         }
+        tracing::info!("stopping; a second signal kills");
         tokio::select! {
             exit = self.stop() => exit,
             () = killed(&mut signals) => Exit::Killed,

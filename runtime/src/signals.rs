@@ -40,6 +40,11 @@ impl Signals {
         })
     }
 
+    /// Whether the process was asked to end.
+    pub fn asked(&self) -> bool {
+        self.asked
+    }
+
     /// The next signal: [`Signal::Graceful`] once, then [`Signal::Kill`] for each that follows, and [`Signal::Reload`] in between.
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Signal {

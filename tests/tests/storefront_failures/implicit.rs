@@ -60,12 +60,12 @@ fn shop() -> App<StorefrontConfig> {
 
 #[test]
 fn a_worker_whose_input_says_nothing_is_refused_at_registration() {
-    assert_eq!(assembled(&shop()).expect("the shop's own workers have their duties"), 6);
+    assert_eq!(assembled(&shop()).expect("the shop's own workers have their duties"), 7);
     let refused = assembled(&shop().module(OneMore::<Everything>(std::marker::PhantomData)));
     let Err(SetupError::MissingDuty { missing }) = refused else { panic!("{refused:?}") };
     assert_eq!(missing.len(), 1, "{missing:?}");
     assert!(format!("{missing:?}").contains("settle-all"), "{missing:?}");
     // Control: it is the input that is refused, and nothing else of it.
     let taken = assembled(&shop().module(OneMore::<OfStore>(std::marker::PhantomData)));
-    assert_eq!(taken.expect("an input that says which store"), 7);
+    assert_eq!(taken.expect("an input that says which store"), 8);
 }
