@@ -102,7 +102,7 @@ impl Port {
     pub(crate) async fn close(mut self) {
         assert_eq!(self.process.stop().await, 0, "{}", self.ground.log());
         let log = self.ground.log();
-        assert!(!log.contains("panicked") && !log.contains("RT0048"), "{log}");
+        assert!(!log.contains("panicked") && !log.contains("RT0046"), "{log}");
     }
 }
 

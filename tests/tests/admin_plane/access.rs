@@ -68,7 +68,7 @@ async fn the_first_token_is_made_beside_the_store_and_no_secret_is_written_down(
     let nobody = written(&ground, "nobody.token", "");
     let refused = operator(&endpoint, &nobody, &["info"]).await;
     assert_eq!(refused.code, 5, "{}", refused.stderr);
-    assert!(refused.stderr.contains("RT0040"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("RT0038"), "{}", refused.stderr);
     operator(&endpoint, &root, &["info"]).await.ok();
     let second = app(&ground, &["admin", "token", "create", "root", "--name", "second"], &[]).await;
     assert_eq!(second.code, 4, "while it runs, it is asked and not its store: {}", second.stderr);
@@ -82,7 +82,7 @@ async fn the_first_token_is_made_beside_the_store_and_no_secret_is_written_down(
     operator(&endpoint, &alice, &["queue", "pause", "follow", "--reason", "canaries"]).await.ok();
     let denied = operator(&endpoint, &alice, &["queue", "pause", "job"]).await;
     assert_eq!(denied.code, 5, "{}", denied.stderr);
-    assert!(denied.stderr.contains("RT0041"), "{}", denied.stderr);
+    assert!(denied.stderr.contains("RT0039"), "{}", denied.stderr);
     let careless = operator(&endpoint, &alice, &["token", "revoke", &alice_token, "--reason", "x"]).await;
     assert_eq!(careless.code, 2);
 
