@@ -79,7 +79,8 @@ pub struct Running {
     core: RuntimeCore,
     store: Arc<dyn Store>,
     admin: AdminListens,
-    certificates: Option<Certificates>,
+    /// Whether the admin API speaks TLS.
+    tls: bool,
     admin_file: PathBuf,
 }
 
@@ -138,7 +139,7 @@ impl<A: AppConfig> App<A> {
         let threads = config.work.threads.unwrap_or_else(default_work_threads);
         let admin = Arc::new(OnceLock::new());
         let admin_file = admin_file(&data_dir);
-        let certificates = admin_config.as_ref().and_then(|admin| admin.certificates.clone());
+        let tls = admin_config.as_ref().is_some_and(|admin| admin.certificates.is_some());
         let access = config.admin.access(authentication, &store, &clock);
         let serve = admin_config.map(|config| serve_admin(config, access, admin.clone(), admin_file.clone()));
         let core = RuntimeCore::new(RuntimeParts {
@@ -157,7 +158,7 @@ impl<A: AppConfig> App<A> {
         })
         .await
         .map_err(StartError::Tree)?;
-        Ok(Running { core, store, admin, certificates, admin_file })
+        Ok(Running { core, store, admin, tls, admin_file })
     }
 
     /// Starts telemetry and the app, serves until a signal, and stops in order.
@@ -168,27 +169,27 @@ impl<A: AppConfig> App<A> {
             Err(error) => return refused(&error),
         };
         let live = LiveConfig::new(self.clone(), sources, loaded, telemetry.log().clone());
-        // From before anybody can see that it is up: who asks it to end then is not answered by the system's own way.
-        let exit = match Signals::listen() {
-            Ok(mut signals) => {
-                let started = tokio::select! {
-                    started = self.start_tree(&config, &telemetry, Some(live), None) => Some(started),
-                    () = killed(&mut signals) => None,
-                };
-                match started {
-                    Some(Ok(running)) => running.until_signal(signals).await,
-                    Some(Err(error)) => refused(&error),
-                    None => Exit::Killed,
-                }
-            }
-            Err(source) => {
-                refused(&StartError::System { what: "signals cannot be listened to".to_owned(), source })
-            }
-        };
+        let exit = self.until_asked(&config, &telemetry, live).await.unwrap_or_else(|error| refused(&error));
         if let Err(error) = telemetry.shutdown(Duration::from_secs(config.runtime.flush_secs.get())).await {
             eprintln!("{error}");
         }
         exit
+    }
+
+    /// Starts the app and serves until a signal. Signals are listened to from before anybody can see that the app is up: who asks it to
+    /// end then is not answered by the system's own way.
+    async fn until_asked(
+        &self,
+        config: &RuntimeConfig<A>,
+        telemetry: &TelemetryGuard,
+        live: Arc<dyn InstanceControl>,
+    ) -> Result<Exit, StartError> {
+        let mut signals = Signals::listen().map_err(system("signals cannot be listened to".to_owned()))?;
+        let running = tokio::select! {
+            started = self.start_tree(config, telemetry, Some(live), None) => started?,
+            () = killed(&mut signals) => return Ok(Exit::Killed),
+        };
+        Ok(running.until_signal(signals).await)
     }
 
     /// Sets up logs and traces for the process.
@@ -227,12 +228,7 @@ impl Running {
 
     /// What a client of the admin API connects to, when it listens.
     pub fn admin_endpoint(&self) -> Option<String> {
-        self.admin.get().map(|address| address.endpoint(self.certificates.is_some()))
-    }
-
-    /// The certificates of the admin API: to be read again when their files have changed.
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.certificates.as_ref()
+        self.admin.get().map(|address| address.endpoint(self.tls))
     }
 
     /// Serves until a signal, also one that came while it started, then stops. A second signal ends the process at once.
