@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runtime_core::access::Token;
+use runtime_core::access::{Principal, Token};
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
 use runtime_core::name::PrincipalName;
-use runtime_core::store::{PutPrincipal, PutToken, StoreError, StoredPrincipal};
+use runtime_core::store::{PutPrincipal, PutToken, Revision, StoreError, StoredPrincipal};
 use runtime_proto::v1;
 use runtime_proto::v1::principal_service_server::PrincipalService;
 use tonic::{Request, Response, Status};
@@ -16,6 +16,8 @@ use crate::auth::{Access, Directory, is_reserved, new_token};
 use crate::convert;
 use crate::page::page_of;
 use crate::status::{Resource, invalid, refusal};
+
+const CHANGED_MEANWHILE: &str = "the principal was changed since it was read";
 
 /// Who may call, and by which tokens.
 pub(crate) struct Principals {
@@ -31,6 +33,24 @@ impl Principals {
     async fn find(&self, name: &PrincipalName, about: &Resource) -> Result<StoredPrincipal, Status> {
         let known = self.all().await?.into_iter().find(|stored| stored.principal.name == *name);
         known.ok_or_else(|| missing(name, about))
+    }
+
+    /// Writes a principal over the revision that is expected, none for one that is new. `conflict` is what is wrong when there is another.
+    async fn put(
+        &self,
+        principal: Principal,
+        expected: Option<Revision>,
+        conflict: &str,
+        about: &Resource,
+    ) -> Result<v1::Principal, Status> {
+        let put = self.access.principals.put_principal(principal.clone(), expected).await;
+        match put.map_err(|error| failed(error, about))? {
+            PutPrincipal::Conflict => Err(refused(conflict, about)),
+            PutPrincipal::Written(revision) => {
+                self.changed(about).await?;
+                Ok(convert::principal(&StoredPrincipal { principal, revision }))
+            }
+        }
     }
 
     /// What was changed holds from here on.
@@ -86,15 +106,8 @@ impl PrincipalService for Principals {
         let about = Resource::new("principal", convert::principal_name(&name));
         let wire = is_required("principal", principal)?;
         let principal = convert::new_principal(name, &wire, self.access.clock.now())?;
-        let put = self.access.principals.put_principal(principal.clone(), None).await;
-        match put.map_err(|error| failed(error, &about))? {
-            PutPrincipal::Conflict => Err(refused("there is a principal of this name", &about)),
-            PutPrincipal::Written(revision) => {
-                self.changed(&about).await?;
-                let made = convert::principal(&StoredPrincipal { principal, revision });
-                Ok(Response::new(v1::CreatePrincipalResponse { principal: Some(made) }))
-            }
-        }
+        let made = self.put(principal, None, "there is a principal of this name", &about).await?;
+        Ok(Response::new(v1::CreatePrincipalResponse { principal: Some(made) }))
     }
 
     async fn update_principal(
@@ -106,15 +119,8 @@ impl PrincipalService for Principals {
         let known = self.find(&name, &about).await?;
         let expected = convert::principal_revision("principal.etag", &wire.etag)?.unwrap_or(known.revision);
         let principal = convert::new_principal(name, &wire, known.principal.created_at)?;
-        let put = self.access.principals.put_principal(principal.clone(), Some(expected)).await;
-        match put.map_err(|error| failed(error, &about))? {
-            PutPrincipal::Conflict => Err(refused("the principal was changed since it was read", &about)),
-            PutPrincipal::Written(revision) => {
-                self.changed(&about).await?;
-                let now = convert::principal(&StoredPrincipal { principal, revision });
-                Ok(Response::new(v1::UpdatePrincipalResponse { principal: Some(now) }))
-            }
-        }
+        let now = self.put(principal, Some(expected), CHANGED_MEANWHILE, &about).await?;
+        Ok(Response::new(v1::UpdatePrincipalResponse { principal: Some(now) }))
     }
 
     async fn delete_principal(
@@ -127,7 +133,7 @@ impl PrincipalService for Principals {
         let expected = convert::principal_revision("etag", etag)?.unwrap_or(known.revision);
         let deleted = self.access.principals.delete_principal(name, expected).await;
         if !deleted.map_err(|error| failed(error, &about))? {
-            return Err(refused("the principal was changed since it was read", &about));
+            return Err(refused(CHANGED_MEANWHILE, &about));
         }
         self.changed(&about).await?;
         Ok(Response::new(v1::DeletePrincipalResponse {}))
