@@ -1,5 +1,6 @@
 //! The command line as a value.
 
+use crate::bench::BENCHES;
 use crate::coverage::CRATES;
 use crate::failure::Failure;
 
@@ -9,7 +10,8 @@ usage: cargo xtask <task>
   test [--without-servers] [-- ARGS]  find or install the servers, then run every test; ARGS go to `cargo test`
   servers                             find or install the servers and print where each is, as shell exports
   data                                find or fetch the public data that tests read, and print where it is
-  bench [--quick]                     the table of throughput and latency, in release mode
+  bench [table] [--quick]             the table of throughput and latency, in release mode
+  bench control [--quick]             calls of the admin API beside an empty call, in release mode
   coverage [CRATE …]                  line coverage of core, stores and actors by their tests
   ci                                  formatting, lints, documents, doc tests, then `test`
   nightly [-- ARGS]                   the long runs, in release mode
@@ -25,7 +27,7 @@ pub(crate) enum Task {
     Data,
     Test { with_servers: bool, cargo_args: Vec<String> },
     Nightly { cargo_args: Vec<String> },
-    Bench { bench_args: Vec<String> },
+    Bench { bench: &'static str, bench_args: Vec<String> },
     Coverage { crates: Vec<String> },
     Ci,
 }
@@ -47,6 +49,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Fail
         },
         "nightly" => Task::Nightly { cargo_args: handed_on.clone() },
         "bench" => Task::Bench {
+            bench: BENCHES.into_iter().find(|bench| take_flag(&mut flags, bench)).unwrap_or(BENCHES[0]),
             bench_args: take_flag(&mut flags, "--quick").then(|| "--quick".to_owned()).into_iter().collect(),
         },
         "coverage" if flags.iter().all(|name| CRATES.contains(&name.as_str())) => {
@@ -102,8 +105,9 @@ mod tests {
             ("nightly -- kill", Task::Nightly { cargo_args: strings(&["kill"]) }),
             ("coverage runtime-core", Task::Coverage { crates: strings(&["runtime-core"]) }),
             ("coverage", Task::Coverage { crates: strings(&CRATES) }),
-            ("bench", Task::Bench { bench_args: vec![] }),
-            ("bench --quick", Task::Bench { bench_args: strings(&["--quick"]) }),
+            ("bench", Task::Bench { bench: "table", bench_args: vec![] }),
+            ("bench --quick", Task::Bench { bench: "table", bench_args: strings(&["--quick"]) }),
+            ("bench control --quick", Task::Bench { bench: "control", bench_args: strings(&["--quick"]) }),
         ] {
             assert_eq!(parsed(line).ok(), Some(task), "{line}");
         }
@@ -115,6 +119,7 @@ mod tests {
             ("tset", "tset"),
             ("test --without-server", "--without-server"),
             ("bench quick", "quick"),
+            ("bench table control", "control"),
             ("coverage xtask", "runtime-core"),
             ("ci -- --workspace", "--"),
         ] {

@@ -43,7 +43,7 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Servers => servers::print_places(&workspace),
         Task::Test { with_servers, cargo_args } => test::run(&workspace, with_servers, cargo_args),
         Task::Nightly { cargo_args } => test::run_nightly(&workspace, cargo_args),
-        Task::Bench { bench_args } => bench::run(&workspace, bench_args),
+        Task::Bench { bench, bench_args } => bench::run(&workspace, bench, bench_args),
         Task::Coverage { crates } => coverage::run(&workspace, crates),
         Task::Ci => ci::run(&workspace),
     }

@@ -6,6 +6,7 @@
 
 #[path = "../../../runtime-stores/benches/bare.rs"]
 mod bare;
+#[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
 
 use std::collections::BTreeMap;

@@ -128,6 +128,19 @@ impl Module for Bench {
     }
 }
 
+/// The defaults, in this folder.
+pub(crate) fn config(folder: &Path) -> RuntimeConfig<NoAppConfig> {
+    let mut config = RuntimeConfig::default();
+    config.runtime.data_dir = folder.to_owned();
+    config.admin.listen = ([127, 0, 0, 1], 0).into();
+    config
+}
+
+/// The app, not yet running.
+pub(crate) fn app(seen: &Arc<Seen>) -> App {
+    App::named("bench").module(Bench(seen.clone()))
+}
+
 /// A running app with one worker that does nothing.
 pub(crate) struct Product {
     running: Running,
@@ -139,12 +152,17 @@ pub(crate) struct Product {
 impl Product {
     /// Starts it in this folder, with tasks for the worker that does this.
     pub(crate) async fn start(folder: &Path, telemetry: &TelemetryGuard, work: Work) -> Self {
+        Self::configured(&config(folder), telemetry, work).await
+    }
+
+    /// The same, as this configuration says.
+    pub(crate) async fn configured(
+        config: &RuntimeConfig<NoAppConfig>,
+        telemetry: &TelemetryGuard,
+        work: Work,
+    ) -> Self {
         let seen = Arc::new(Seen::default());
-        let app = App::named("bench").module(Bench(seen.clone()));
-        let mut config = RuntimeConfig::<NoAppConfig>::default();
-        config.runtime.data_dir = folder.to_owned();
-        config.admin.listen = ([127, 0, 0, 1], 0).into();
-        let running = app.start(&config, telemetry).await.expect("the bench app starts");
+        let running = app(&seen).start(config, telemetry).await.expect("the bench app starts");
         let route = Setup::route_of("bench", work.worker()).expect("valid names");
         let worker = format!("/engine/apps/bench/workers/{}", work.worker()).parse().expect("a path");
         Self { running, seen, route, worker }
@@ -204,12 +222,27 @@ impl Product {
         rate(total, began.elapsed())
     }
 
-    /// Resumes the worker and measures `count` handler runs; then waits until all is settled, when `to_the_end`.
-    pub(crate) async fn work_off(&self, count: u64, to_the_end: bool) -> f64 {
+    /// What a client of its admin API connects to.
+    pub(crate) fn admin_endpoint(&self) -> String {
+        self.running.admin_endpoint().expect("it listens")
+    }
+
+    /// Resumes the worker, and does not wait for its `count` handler runs.
+    pub(crate) async fn begin_work_off(&self, count: u64) {
         self.seen.count.store(0, Ordering::Relaxed);
         self.seen.goal.store(count, Ordering::Relaxed);
-        let began = Instant::now();
         self.steer(NodeCommand::Resume).await;
+    }
+
+    /// Whether handlers have still to run.
+    pub(crate) fn works(&self) -> bool {
+        self.seen.count.load(Ordering::Relaxed) < self.seen.goal.load(Ordering::Relaxed)
+    }
+
+    /// Resumes the worker and measures `count` handler runs; then waits until all is settled, when `to_the_end`.
+    pub(crate) async fn work_off(&self, count: u64, to_the_end: bool) -> f64 {
+        let began = Instant::now();
+        self.begin_work_off(count).await;
         self.seen.reached.notified().await;
         if to_the_end {
             ask(&*self.running.control(), |reply| Command::AwaitIdle { reply }).await.expect("idle");
