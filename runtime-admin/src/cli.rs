@@ -180,6 +180,10 @@ async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Resu
         None => client,
     };
     let client = client.with_timeout(Duration::from_secs(args.timeout_secs.get().into()));
+    let client = match args.noun.change() {
+        Some(change) => change.sign(client),
+        None => client,
+    };
     match args.noun {
         Noun::Tree { path } => tree::show(&path, &client, output).await?,
         Noun::Node { verb } => nodes::run(verb, &client, output).await?,

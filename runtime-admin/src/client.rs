@@ -5,6 +5,7 @@ mod bearer;
 mod config;
 mod dead_letters;
 mod error;
+mod mutation;
 mod operations;
 mod schedules;
 mod tls;
@@ -33,6 +34,7 @@ pub use error::{ClientError, Refusal};
 pub use tls::ClientTls;
 
 pub(crate) use bearer::{Bearer, Channel};
+use mutation::Signature;
 
 use crate::convert::{node_name, queue_name, task_name, timestamp, worker_name};
 use crate::server::MAX_MESSAGE_BYTES;
@@ -60,6 +62,7 @@ pub struct AdminClient {
     channel: Channel,
     plain: tonic::transport::Channel,
     timeout: Duration,
+    signature: Signature,
 }
 
 impl AdminClient {
@@ -96,6 +99,7 @@ impl AdminClient {
             channel: Channel::new(channel.clone(), Bearer::default()),
             plain: channel,
             timeout: DEFAULT_TIMEOUT,
+            signature: Signature::default(),
         })
     }
 
@@ -140,49 +144,23 @@ impl AdminClient {
 
     /// Changes a node, and waits until the change has happened.
     pub async fn steer_node(&self, path: &NodePath, command: NodeCommand) -> Result<v1::Node, ClientError> {
-        let (name, mut nodes) = (node_name(path), self.nodes());
+        let name = node_name(path);
         let node = match command {
             NodeCommand::Start => {
-                nodes
-                    .start_node(self.request(v1::StartNodeRequest { name, ..Default::default() }))
-                    .await?
-                    .into_inner()
-                    .node
+                self.change(v1::StartNodeRequest { name, ..Default::default() }).await?.node
             }
-            NodeCommand::Stop => {
-                nodes
-                    .stop_node(self.request(v1::StopNodeRequest { name, ..Default::default() }))
-                    .await?
-                    .into_inner()
-                    .node
-            }
+            NodeCommand::Stop => self.change(v1::StopNodeRequest { name, ..Default::default() }).await?.node,
             NodeCommand::Restart => {
-                nodes
-                    .restart_node(self.request(v1::RestartNodeRequest { name, ..Default::default() }))
-                    .await?
-                    .into_inner()
-                    .node
+                self.change(v1::RestartNodeRequest { name, ..Default::default() }).await?.node
             }
             NodeCommand::Pause => {
-                nodes
-                    .pause_node(self.request(v1::PauseNodeRequest { name, ..Default::default() }))
-                    .await?
-                    .into_inner()
-                    .node
+                self.change(v1::PauseNodeRequest { name, ..Default::default() }).await?.node
             }
             NodeCommand::Resume => {
-                nodes
-                    .resume_node(self.request(v1::ResumeNodeRequest { name, ..Default::default() }))
-                    .await?
-                    .into_inner()
-                    .node
+                self.change(v1::ResumeNodeRequest { name, ..Default::default() }).await?.node
             }
             NodeCommand::Drain => {
-                nodes
-                    .drain_node(self.request(v1::DrainNodeRequest { name, ..Default::default() }))
-                    .await?
-                    .into_inner()
-                    .node
+                self.change(v1::DrainNodeRequest { name, ..Default::default() }).await?.node
             }
             NodeCommand::AsConfigured => {
                 self.clear_override(&name).await?;
@@ -190,11 +168,8 @@ impl AdminClient {
             }
             NodeCommand::Resize { slots } => {
                 let slots = u32::try_from(slots.get()).unwrap_or(u32::MAX);
-                nodes
-                    .resize_node(self.request(v1::ResizeNodeRequest { name, slots, ..Default::default() }))
-                    .await?
-                    .into_inner()
-                    .node
+                let request = v1::ResizeNodeRequest { name, slots, ..Default::default() };
+                self.change(request).await?.node
             }
         };
         present(node, "node")
@@ -233,7 +208,7 @@ impl AdminClient {
             reason: reason.to_owned(),
             ..Default::default()
         };
-        present(self.queue_service().pause_queue(self.request(request)).await?.into_inner().queue, "queue")
+        present(self.change(request).await?.queue, "queue")
     }
 
     /// Lets the tasks of a queue, or of one of its scopes, go again.
@@ -244,13 +219,12 @@ impl AdminClient {
     ) -> Result<v1::QueueDetail, ClientError> {
         let request =
             v1::ResumeQueueRequest { name: queue_name(queue), scope: text(scope), ..Default::default() };
-        present(self.queue_service().resume_queue(self.request(request)).await?.into_inner().queue, "queue")
+        present(self.change(request).await?.queue, "queue")
     }
 
     /// Changes what operators say of the limits of a queue, and says how it is then; with `validate_only`, how it would be.
     pub async fn update_queue(&self, change: v1::UpdateQueueRequest) -> Result<v1::QueueDetail, ClientError> {
-        let answer = self.queue_service().update_queue(self.request(change)).await?;
-        present(answer.into_inner().queue, "queue")
+        present(self.change(change).await?.queue, "queue")
     }
 
     /// The figures of one queue.
@@ -301,67 +275,44 @@ impl AdminClient {
         &self,
         task: v1::EnqueueTaskRequest,
     ) -> Result<v1::EnqueueTaskResponse, ClientError> {
-        Ok(self.task_service().enqueue_task(self.request(task)).await?.into_inner())
+        self.change(task).await
     }
 
     /// Changes a task, and says where it stands afterwards.
     pub async fn steer_task(&self, id: TaskId, command: TaskCommand) -> Result<v1::TaskState, ClientError> {
-        let (name, mut tasks) = (task_name(id), self.task_service());
+        let name = task_name(id);
         let state = match command {
-            TaskCommand::Retry => tasks
-                .retry_task(self.request(v1::RetryTaskRequest { name, ..Default::default() }))
-                .await?
-                .into_inner()
-                .state(),
-            TaskCommand::Approve => {
-                let decision = v1::Decision::Approve.into();
-                tasks
-                    .resolve_task(self.request(v1::ResolveTaskRequest {
-                        name,
-                        decision,
-                        ..Default::default()
-                    }))
-                    .await?
-                    .into_inner()
-                    .state()
+            TaskCommand::Approve => self.resolve_task(name, v1::Decision::Approve).await?,
+            TaskCommand::Reject => self.resolve_task(name, v1::Decision::Reject).await?,
+            TaskCommand::Retry => {
+                self.change(v1::RetryTaskRequest { name, ..Default::default() }).await?.state()
             }
-            TaskCommand::Reject => {
-                let decision = v1::Decision::Reject.into();
-                tasks
-                    .resolve_task(self.request(v1::ResolveTaskRequest {
-                        name,
-                        decision,
-                        ..Default::default()
-                    }))
-                    .await?
-                    .into_inner()
-                    .state()
+            TaskCommand::Cancel => {
+                self.change(v1::CancelTaskRequest { name, ..Default::default() }).await?.state()
             }
-            TaskCommand::Cancel => tasks
-                .cancel_task(self.request(v1::CancelTaskRequest { name, ..Default::default() }))
-                .await?
-                .into_inner()
-                .state(),
             TaskCommand::Replay { at, payload } => {
                 let request =
                     v1::ReplayTaskRequest { name, at: at.map(timestamp), payload, ..Default::default() };
-                tasks.replay_task(self.request(request)).await?.into_inner().state()
+                self.change(request).await?.state()
             }
             TaskCommand::Discard { reason } => {
-                let request = v1::DiscardTaskRequest { name, reason, ..Default::default() };
-                tasks.discard_task(self.request(request)).await?.into_inner().state()
+                self.change(v1::DiscardTaskRequest { name, reason, ..Default::default() }).await?.state()
             }
             TaskCommand::Reschedule { at } => {
                 let request =
                     v1::RescheduleTaskRequest { name, at: Some(timestamp(at)), ..Default::default() };
-                tasks.reschedule_task(self.request(request)).await?.into_inner().state()
+                self.change(request).await?.state()
             }
             TaskCommand::Delete { reason } => {
-                let request = v1::DeleteTaskRequest { name, reason, ..Default::default() };
-                tasks.delete_task(self.request(request)).await?.into_inner().state()
+                self.change(v1::DeleteTaskRequest { name, reason, ..Default::default() }).await?.state()
             }
         };
         Ok(state)
+    }
+
+    async fn resolve_task(&self, name: String, decision: v1::Decision) -> Result<v1::TaskState, ClientError> {
+        let request = v1::ResolveTaskRequest { name, decision: decision.into(), ..Default::default() };
+        Ok(self.change(request).await?.state())
     }
 
     /// Every worker, by name.
@@ -394,7 +345,7 @@ impl AdminClient {
         request: v1::RunWorkerRequest,
         progress: impl FnMut(&v1::RunWorkerResponse),
     ) -> Result<v1::RunWorkerResponse, ClientError> {
-        let run = self.worker_service().run_worker(request).await?.into_inner();
+        let run = self.begin(request).await?;
         to_the_end(run, |message| message.finished, progress)
             .await?
             .ok_or(ClientError::Incomplete("end of the run"))

@@ -24,7 +24,7 @@ pub(super) async fn principals(
             output.list(&whole, &whole.principals, |one| &one.name, |now| table(&whole.principals, now))?;
         }
         PrincipalVerb::Get { principal } => show(&find(&principal, client).await?, output)?,
-        PrincipalVerb::Create { principal, service, may } => {
+        PrincipalVerb::Create { principal, service, may, .. } => {
             announce("create", &principal, output)?;
             let kind = if service { v1::PrincipalKind::Service } else { v1::PrincipalKind::Person };
             let wanted = v1::Principal {
@@ -36,7 +36,7 @@ pub(super) async fn principals(
             };
             show(&client.create_principal(&principal, wanted).await?, output)?;
         }
-        PrincipalVerb::Update { principal, may, no_read_payloads, disable, enable, reason } => {
+        PrincipalVerb::Update { principal, may, no_read_payloads, disable, enable, change } => {
             announce("update", &principal, output)?;
             let mut wanted = find(&principal, client).await?;
             if !may.grants.is_empty() {
@@ -47,13 +47,13 @@ pub(super) async fn principals(
             }
             wanted.read_payloads = (wanted.read_payloads || may.read_payloads) && !no_read_payloads;
             wanted.disabled = (wanted.disabled || disable) && !enable;
-            show(&client.update_principal(wanted, &reason).await?, output)?;
+            show(&client.update_principal(wanted, &change.reason).await?, output)?;
         }
-        PrincipalVerb::Delete { principal, reason, yes } => {
+        PrincipalVerb::Delete { principal, change, yes } => {
             let tokens = client.tokens(Some(&principal)).await?.len();
             output.confirm(&format!("Delete principal {principal} with {tokens} tokens?"), yes)?;
             announce("delete", &principal, output)?;
-            client.delete_principal(&principal, &reason).await?;
+            client.delete_principal(&principal, &change.reason).await?;
         }
     }
     Ok(())
@@ -70,7 +70,7 @@ pub(super) async fn tokens(
             let whole = v1::ListTokensResponse { tokens, next_page_token: String::new() };
             output.list(&whole, &whole.tokens, |one| &one.name, |now| token_table(&whole.tokens, now))?;
         }
-        TokenVerb::Create { principal, name, expires_days, never_expires } => {
+        TokenVerb::Create { principal, name, expires_days, never_expires, .. } => {
             output.announce("create", &format!("token {name} of principal {principal}"))?;
             let days = SignedDuration::from_hours(24 * i64::from(expires_days.get()));
             let end = output.now.checked_add(days).unwrap_or(Timestamp::MAX);
@@ -79,9 +79,9 @@ pub(super) async fn tokens(
             // The text alone, so that it can go into a file: what it is was said on the other stream.
             output.one(&made, &text, |_, _| format!("{text}\n"))?;
         }
-        TokenVerb::Revoke { id, reason } => {
+        TokenVerb::Revoke { id, change } => {
             output.announce("revoke", &format!("token {id}"))?;
-            let token = client.revoke_token(&id, &reason).await?;
+            let token = client.revoke_token(&id, &change.reason).await?;
             output.sheet(&token, &token.name, |now| token_sheet(&token, now))?;
         }
     }

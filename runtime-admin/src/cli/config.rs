@@ -36,7 +36,7 @@ pub(super) async fn run(
             output.list(&found, &found.problems, |problem| &problem.key, |_| problems(&found.problems))?;
             return Ok(if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed });
         }
-        ConfigVerb::Reload { dry_run } => {
+        ConfigVerb::Reload { dry_run, .. } => {
             if !dry_run {
                 output.announce("reload", "the configuration")?;
             }
@@ -53,7 +53,7 @@ pub(super) async fn run(
             let table = |now| overrides(&config.overrides, now);
             output.list(&config, &config.overrides, |known| &known.name, table)?;
         }
-        ConfigVerb::Clear { name } => {
+        ConfigVerb::Clear { name, .. } => {
             output.announce("clear what is said of", &name)?;
             let cleared = client.clear_override(&name).await?;
             let table = |now| overrides(&cleared.cleared, now);
@@ -70,11 +70,11 @@ pub(super) async fn log_filter(
 ) -> Result<(), Failure> {
     let filter = match verb {
         LogFilterVerb::Get => client.log_filter().await?,
-        LogFilterVerb::Set { filter, seconds } => {
+        LogFilterVerb::Set { filter, seconds, .. } => {
             output.announce("set the log filter", &filter)?;
             client.set_log_filter(&filter, Some(Duration::from_secs(seconds.get().into()))).await?
         }
-        LogFilterVerb::Reset => {
+        LogFilterVerb::Reset { .. } => {
             output.announce("reset", "the log filter")?;
             client.set_log_filter("", None).await?
         }

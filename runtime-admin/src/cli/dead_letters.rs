@@ -24,8 +24,8 @@ pub(super) async fn run(
             output.list(&whole, &whole.groups, |group| &group.example, |now| groups(&whole.groups, now))?;
             Ok(())
         }
-        DeadLetterVerb::Replay { target, reason } => replay(target, reason, client, output).await,
-        DeadLetterVerb::Discard { target, reason } => discard(target, reason, client, output).await,
+        DeadLetterVerb::Replay(target) => replay(target, client, output).await,
+        DeadLetterVerb::Discard(target) => discard(target, client, output).await,
     }
 }
 
@@ -46,17 +46,15 @@ async fn list(
 
 async fn replay(
     target: DeadLetterTarget,
-    reason: String,
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let sure = (target.dry_run, target.yes);
+    let sure = (target.many.dry_run, target.many.yes);
     let mut request = v1::ReplayDeadLettersRequest {
         filter: target.filter.unwrap_or_default(),
         all: target.all,
-        rate: target.rate.map_or(0, Into::into),
+        rate: target.many.rate.map_or(0, Into::into),
         validate_only: true,
-        reason,
         ..Default::default()
     };
     let found = client.replay_dead_letters(request.clone(), |_| ()).await?;
@@ -75,17 +73,15 @@ async fn replay(
 
 async fn discard(
     target: DeadLetterTarget,
-    reason: String,
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let sure = (target.dry_run, target.yes);
+    let sure = (target.many.dry_run, target.many.yes);
     let mut request = v1::DiscardDeadLettersRequest {
         filter: target.filter.unwrap_or_default(),
         all: target.all,
-        reason,
         validate_only: true,
-        rate: target.rate.map_or(0, Into::into),
+        rate: target.many.rate.map_or(0, Into::into),
         ..Default::default()
     };
     let found = client.discard_dead_letters(request.clone(), |_| ()).await?;

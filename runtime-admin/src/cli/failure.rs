@@ -86,6 +86,9 @@ impl Failure {
                     "hint: what was asked may have happened all the same; look before you ask again"
                 )
             }
+            (Self::Client(ClientError::Refused(refusal)), _) if refusal.is_about("reason") => {
+                writeln!(stderr, "hint: --reason TEXT says why")
+            }
             (_, Some(code)) => writeln!(stderr, "hint: docs/errors/{code}.md"),
             _ => Ok(()),
         }

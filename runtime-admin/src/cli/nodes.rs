@@ -28,8 +28,9 @@ pub(super) async fn run(
         NodeVerb::Drain(target) => (target, "drain", NodeCommand::Drain),
         NodeVerb::Resize { target, slots } => (target, "resize", NodeCommand::Resize { slots }),
     };
-    output.announce(word, &format!("node {}", target.path))?;
-    let node = client.steer_node(&target.path, command).await?;
+    let path = &target.node.path;
+    output.announce(word, &format!("node {path}"))?;
+    let node = client.steer_node(path, command).await?;
     let colours = output.colours;
     output
         .one(&node, &node.name, |now, wide| table(std::slice::from_ref(&node), now).render(wide, colours))?;

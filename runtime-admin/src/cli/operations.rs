@@ -32,9 +32,9 @@ pub(super) async fn run(
             )?;
         }
         OperationVerb::Get(target) => show(&client.operation(target.id).await?, output)?,
-        OperationVerb::Cancel { target, reason } => {
+        OperationVerb::Cancel { target, change } => {
             output.announce("cancel", &format!("operation {}", target.id))?;
-            show(&client.cancel_operation(target.id, &reason).await?, output)?;
+            show(&client.cancel_operation(target.id, &change.reason).await?, output)?;
         }
         OperationVerb::Watch(target) => return watch(&operation_name(target.id), client, output).await,
     }

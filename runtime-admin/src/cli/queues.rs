@@ -28,11 +28,11 @@ pub(super) async fn run(
             output.list(&whole, &whole.queues, |queue| &queue.name, |now| table(&whole.queues, now))?;
         }
         QueueVerb::Get { queue } => show(&client.queue(&queue).await?, output)?,
-        QueueVerb::Pause { queue, scope, reason } => {
+        QueueVerb::Pause { queue, scope, change } => {
             output.announce("pause", &target(&queue, scope.as_ref()))?;
-            show(&client.pause_queue(&queue, scope.as_ref(), &reason).await?, output)?;
+            show(&client.pause_queue(&queue, scope.as_ref(), &change.reason).await?, output)?;
         }
-        QueueVerb::Resume { queue, scope } => {
+        QueueVerb::Resume { queue, scope, .. } => {
             output.announce("resume", &target(&queue, scope.as_ref()))?;
             show(&client.resume_queue(&queue, scope.as_ref()).await?, output)?;
         }
@@ -43,8 +43,8 @@ pub(super) async fn run(
             }
             show(&client.update_queue(change(*update)).await?, output)?;
         }
-        QueueVerb::Drain { queue, scope, reason } => {
-            drain(&queue, scope.as_ref(), &reason, client, output).await?;
+        QueueVerb::Drain { queue, scope, change } => {
+            drain(&queue, scope.as_ref(), &change.reason, client, output).await?;
         }
         QueueVerb::Purge(asked) => return purge(*asked, client, output).await,
         QueueVerb::Stats { queue } => {
@@ -80,7 +80,6 @@ async fn purge(asked: QueuePurge, client: &AdminClient, output: &mut Output<'_>)
         filter: asked.filter,
         include_waiting: asked.include_waiting,
         rate: asked.rate.map_or(0, Into::into),
-        reason: asked.reason,
         force: false,
         ..Default::default()
     };
@@ -133,7 +132,6 @@ fn change(update: QueueUpdate) -> v1::UpdateQueueRequest {
         concurrency: concurrency.map(|change| v1::ConcurrencyChange { change: Some(change) }),
         rate: rate.map(|change| v1::RateChange { change: Some(change) }),
         fairness: fairness.into(),
-        reason: update.reason,
         validate_only: update.dry_run,
         ..Default::default()
     }

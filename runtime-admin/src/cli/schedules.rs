@@ -33,15 +33,15 @@ pub(super) async fn run(
                 ticks(&preview, now).render(wide, false)
             })?;
         }
-        ScheduleVerb::Pause { schedule, reason } => {
+        ScheduleVerb::Pause { schedule, change } => {
             announce("pause", &schedule, output)?;
-            show(&client.pause_schedule(&schedule, &reason).await?, output)?;
+            show(&client.pause_schedule(&schedule, &change.reason).await?, output)?;
         }
-        ScheduleVerb::Resume { schedule } => {
+        ScheduleVerb::Resume { schedule, .. } => {
             announce("resume", &schedule, output)?;
             show(&client.resume_schedule(&schedule).await?, output)?;
         }
-        ScheduleVerb::Trigger { schedule } => {
+        ScheduleVerb::Trigger { schedule, .. } => {
             announce("trigger", &schedule, output)?;
             let made = client.trigger_schedule(&schedule).await?;
             output.sheet(&made, &made.task, |_| {
@@ -51,7 +51,7 @@ pub(super) async fn run(
                 sheet
             })?;
         }
-        ScheduleVerb::Backfill { schedule, from, until } => {
+        ScheduleVerb::Backfill { schedule, from, until, .. } => {
             announce("backfill", &schedule, output)?;
             let done = client.backfill_schedule(&schedule, from, until).await?;
             output.sheet(&done, &schedule_name(&schedule), |now| backfilled(&done, now))?;
@@ -78,7 +78,7 @@ pub(super) async fn run(
             put(&mut spec, update.parts);
             show(&client.update_schedule(&update.schedule, spec, &known.etag).await?, output)?;
         }
-        ScheduleVerb::Delete { schedule } => {
+        ScheduleVerb::Delete { schedule, .. } => {
             announce("delete", &schedule, output)?;
             client.delete_schedule(&schedule).await?;
         }

@@ -32,7 +32,7 @@ pub(super) async fn run(
             Some(id) => steer(id, "retry", TaskCommand::Retry, client, output).await,
             None => retry(target.filter.unwrap_or_default(), target.all, &target.many, client, output).await,
         },
-        TaskVerb::Reschedule { target, at } => {
+        TaskVerb::Reschedule { target, at, .. } => {
             steer(target.id, "reschedule", TaskCommand::Reschedule { at }, client, output).await
         }
         TaskVerb::Resolve { target, approve, .. } => {
@@ -44,12 +44,15 @@ pub(super) async fn run(
             Some(id) => steer(id, "cancel", TaskCommand::Cancel, client, output).await,
             None => cancel(target, client, output).await,
         },
-        TaskVerb::Delete { target, reason, yes } => delete(target.id, reason, yes, client, output).await,
-        TaskVerb::Replay { target, payload, at } => {
+        TaskVerb::Delete { target, change, yes } => {
+            delete(target.id, change.reason, yes, client, output).await
+        }
+        TaskVerb::Replay { target, payload, at, .. } => {
             let payload = payload.as_deref().map(read).transpose()?;
             steer(target.id, "replay", TaskCommand::Replay { at, payload }, client, output).await
         }
-        TaskVerb::Discard { target, reason } => {
+        TaskVerb::Discard { target, change } => {
+            let reason = change.reason;
             steer(target.id, "discard", TaskCommand::Discard { reason }, client, output).await
         }
     }
@@ -148,7 +151,6 @@ pub(super) async fn retry(
         filter,
         all,
         rate: many.rate.map_or(0, Into::into),
-        reason: many.reason.clone(),
         validate_only: true,
         ..Default::default()
     };
@@ -168,7 +170,6 @@ async fn cancel(target: TaskOrMany, client: &AdminClient, output: &mut Output<'_
         filter: target.filter.unwrap_or_default(),
         all: target.all,
         rate: many.rate.map_or(0, Into::into),
-        reason: many.reason,
         validate_only: true,
         ..Default::default()
     };

@@ -32,10 +32,10 @@ pub(super) async fn run(
             let worker = client.worker(&worker).await?;
             output.sheet(&worker, &worker.name, |now| sheet(&worker, now))?;
         }
-        WorkerVerb::Drain { worker, scope, reason } => {
+        WorkerVerb::Drain { worker, scope, change } => {
             let queue = client.worker(&worker).await?.queue;
             let queue = short_name(&queue).parse().map_err(|_| Failure::NoWorker(worker.to_string()))?;
-            queues::drain(&queue, scope.as_ref(), &reason, client, output).await?;
+            queues::drain(&queue, scope.as_ref(), &change.reason, client, output).await?;
         }
         WorkerVerb::Retry { worker, scope, many } => {
             let filter = filter_of(&client.worker(&worker).await?, scope.as_ref());

@@ -37,8 +37,7 @@ impl AdminClient {
             principal: Some(principal),
             ..Default::default()
         };
-        let answer = self.principal_service().create_principal(self.request(request)).await?;
-        present(answer.into_inner().principal, "principal")
+        present(self.change(request).await?.principal, "principal")
     }
 
     /// Changes a principal to this; with its etag, only when nobody else has changed it since.
@@ -52,8 +51,7 @@ impl AdminClient {
             reason: reason.to_owned(),
             ..Default::default()
         };
-        let answer = self.principal_service().update_principal(self.request(request)).await?;
-        present(answer.into_inner().principal, "principal")
+        present(self.change(request).await?.principal, "principal")
     }
 
     /// Forgets a principal and all its tokens.
@@ -63,7 +61,7 @@ impl AdminClient {
             reason: reason.to_owned(),
             ..Default::default()
         };
-        self.principal_service().delete_principal(self.request(request)).await?;
+        self.change(request).await?;
         Ok(())
     }
 
@@ -80,7 +78,7 @@ impl AdminClient {
             expires_at: expires_at.map(timestamp),
             ..Default::default()
         };
-        Ok(self.principal_service().create_token(self.request(request)).await?.into_inner())
+        self.change(request).await
     }
 
     /// Tokens without their secrets, oldest first; of one principal, or of all.
@@ -102,8 +100,7 @@ impl AdminClient {
     pub async fn revoke_token(&self, id: &TokenId, reason: &str) -> Result<v1::Token, ClientError> {
         let request =
             v1::RevokeTokenRequest { name: token_name(id), reason: reason.to_owned(), ..Default::default() };
-        let answer = self.principal_service().revoke_token(self.request(request)).await?;
-        present(answer.into_inner().token, "token")
+        present(self.change(request).await?.token, "token")
     }
 
     /// The newest entries of the audit log that fit `filter`, at most `limit`, over as many pages as that takes.

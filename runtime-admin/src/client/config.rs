@@ -34,14 +34,14 @@ impl AdminClient {
 
     /// Puts in force what can change without a restart, all of it or nothing; with `validate_only` only says what would change.
     pub async fn reload_config(&self, validate_only: bool) -> Result<v1::ReloadConfigResponse, ClientError> {
-        let request = self.request(v1::ReloadConfigRequest { validate_only, ..Default::default() });
-        Ok(self.config_service().reload_config(request).await?.into_inner())
+        let request = v1::ReloadConfigRequest { validate_only, ..Default::default() };
+        self.change(request).await
     }
 
     /// Takes back what operators said of a node, a queue or a schedule, by its resource name.
     pub async fn clear_override(&self, name: &str) -> Result<v1::ClearOverrideResponse, ClientError> {
-        let request = self.request(v1::ClearOverrideRequest { name: name.to_owned(), ..Default::default() });
-        Ok(self.config_service().clear_override(request).await?.into_inner())
+        let request = v1::ClearOverrideRequest { name: name.to_owned(), ..Default::default() };
+        self.change(request).await
     }
 
     /// Which log lines are written.
@@ -57,12 +57,9 @@ impl AdminClient {
         time_to_live: Option<Duration>,
     ) -> Result<v1::LogFilter, ClientError> {
         let time_to_live = time_to_live.map(convert::duration);
-        let request = self.request(v1::SetLogFilterRequest {
-            filter: filter.to_owned(),
-            time_to_live,
-            ..Default::default()
-        });
-        present(self.diagnostics().set_log_filter(request).await?.into_inner().log_filter, "log filter")
+        let filter = filter.to_owned();
+        let request = v1::SetLogFilterRequest { filter, time_to_live, ..Default::default() };
+        present(self.change(request).await?.log_filter, "log filter")
     }
 
     /// All that can be known of the tree at this moment, as a JSON document.

@@ -44,7 +44,7 @@ impl AdminClient {
         request: v1::ReplayDeadLettersRequest,
         progress: impl FnMut(&v1::ReplayDeadLettersResponse),
     ) -> Result<v1::ReplayDeadLettersResponse, ClientError> {
-        let replay = self.dead_letter_service().replay_dead_letters(request).await?.into_inner();
+        let replay = self.begin(request).await?;
         let last = to_the_end(replay, |message| message.finished, progress).await?;
         last.ok_or(ClientError::Incomplete("end of the replay"))
     }
@@ -58,7 +58,7 @@ impl AdminClient {
         request: v1::DiscardDeadLettersRequest,
         progress: impl FnMut(&v1::DiscardDeadLettersResponse),
     ) -> Result<v1::DiscardDeadLettersResponse, ClientError> {
-        let discard = self.dead_letter_service().discard_dead_letters(request).await?.into_inner();
+        let discard = self.begin(request).await?;
         let last = to_the_end(discard, |message| message.finished, progress).await?;
         last.ok_or(ClientError::Incomplete("end of the discarding"))
     }

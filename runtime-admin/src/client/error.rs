@@ -69,6 +69,13 @@ pub struct Refusal {
     pub fields: Vec<(String, String)>,
 }
 
+impl Refusal {
+    /// Whether it is about this field of the request.
+    pub fn is_about(&self, field: &str) -> bool {
+        self.fields.iter().any(|(known, _)| known == field)
+    }
+}
+
 impl ClientError {
     /// The code of the closed list, where the error has one.
     pub fn code(&self) -> Option<ErrorCode> {

@@ -45,8 +45,7 @@ impl AdminClient {
             reason: reason.to_owned(),
             ..Default::default()
         };
-        let answer = self.operation_service().cancel_operation(self.request(request)).await?.into_inner();
-        present(answer.operation, "operation")
+        present(self.change(request).await?.operation, "operation")
     }
 
     /// Tells how an operation goes, and returns it at its end. Without a time limit of its own: dropping the future changes nothing.
@@ -72,7 +71,7 @@ impl AdminClient {
         &self,
         request: v1::RetryTasksRequest,
     ) -> Result<v1::RetryTasksResponse, ClientError> {
-        Ok(self.task_service().retry_tasks(self.request(request)).await?.into_inner())
+        self.change(request).await
     }
 
     /// Cancels tasks that are not finished: begins an operation, or only looks.
@@ -80,15 +79,19 @@ impl AdminClient {
         &self,
         request: v1::CancelTasksRequest,
     ) -> Result<v1::CancelTasksResponse, ClientError> {
-        Ok(self.task_service().cancel_tasks(self.request(request)).await?.into_inner())
+        self.change(request).await
     }
 
-    /// Forgets tasks of a queue: begins an operation, or only looks.
+    /// Forgets tasks of a queue: begins an operation, or without `force` only looks.
     pub async fn purge_queue(
         &self,
         request: v1::PurgeQueueRequest,
     ) -> Result<v1::PurgeQueueResponse, ClientError> {
-        Ok(self.queue_service().purge_queue(self.request(request)).await?.into_inner())
+        if !request.force {
+            // A look needs no id: whoever gave one means what follows it.
+            return Ok(self.queue_service().purge_queue(self.request(request)).await?.into_inner());
+        }
+        self.change(request).await
     }
 
     /// Holds the tasks of a queue, or of one of its scopes, and waits until none is under way. Without a time limit of its own: dropping
@@ -109,7 +112,7 @@ impl AdminClient {
             reason: reason.to_owned(),
             ..Default::default()
         };
-        let drain = self.queue_service().drain_queue(request).await?.into_inner();
+        let drain = self.begin(request).await?;
         let last = to_the_end(drain, |message| message.finished, progress).await?;
         last.ok_or(ClientError::Incomplete("end of the drain"))
     }

@@ -53,15 +53,13 @@ impl AdminClient {
             reason: reason.to_owned(),
             ..Default::default()
         };
-        let answer = self.schedule_service().pause_schedule(self.request(request)).await?;
-        present(answer.into_inner().schedule, "schedule")
+        present(self.change(request).await?.schedule, "schedule")
     }
 
     /// It goes on with its next tick.
     pub async fn resume_schedule(&self, name: &ScheduleName) -> Result<v1::Schedule, ClientError> {
-        let request =
-            self.request(v1::ResumeScheduleRequest { name: schedule_name(name), ..Default::default() });
-        present(self.schedule_service().resume_schedule(request).await?.into_inner().schedule, "schedule")
+        let request = v1::ResumeScheduleRequest { name: schedule_name(name), ..Default::default() };
+        present(self.change(request).await?.schedule, "schedule")
     }
 
     /// Makes a task now, besides the ticks.
@@ -69,9 +67,8 @@ impl AdminClient {
         &self,
         name: &ScheduleName,
     ) -> Result<v1::TriggerScheduleResponse, ClientError> {
-        let request =
-            self.request(v1::TriggerScheduleRequest { name: schedule_name(name), ..Default::default() });
-        Ok(self.schedule_service().trigger_schedule(request).await?.into_inner())
+        let request = v1::TriggerScheduleRequest { name: schedule_name(name), ..Default::default() };
+        self.change(request).await
     }
 
     /// Makes the tasks of a past period's ticks: at most 500 of them, and says where the next call goes on.
@@ -82,13 +79,9 @@ impl AdminClient {
         until: Timestamp,
     ) -> Result<v1::BackfillScheduleResponse, ClientError> {
         let (from, until) = (Some(timestamp(from)), Some(timestamp(until)));
-        let request = self.request(v1::BackfillScheduleRequest {
-            name: schedule_name(name),
-            from,
-            until,
-            ..Default::default()
-        });
-        Ok(self.schedule_service().backfill_schedule(request).await?.into_inner())
+        let name = schedule_name(name);
+        let request = v1::BackfillScheduleRequest { name, from, until, ..Default::default() };
+        self.change(request).await
     }
 
     /// Makes one at run time.
@@ -102,8 +95,7 @@ impl AdminClient {
             spec: Some(spec),
             ..Default::default()
         };
-        let answer = self.schedule_service().create_schedule(self.request(request)).await?;
-        present(answer.into_inner().schedule, "schedule")
+        present(self.change(request).await?.schedule, "schedule")
     }
 
     /// Changes one that was made at run time, unless it was changed since the schedule with this etag was read.
@@ -114,17 +106,15 @@ impl AdminClient {
         etag: &str,
     ) -> Result<v1::Schedule, ClientError> {
         let (name, etag) = (schedule_name(name), etag.to_owned());
-        let request =
-            self.request(v1::UpdateScheduleRequest { name, spec: Some(spec), etag, ..Default::default() });
+        let request = v1::UpdateScheduleRequest { name, spec: Some(spec), etag, ..Default::default() };
         let answer = self.schedule_service().update_schedule(request).await?;
         present(answer.into_inner().schedule, "schedule")
     }
 
     /// Forgets one that was made at run time, or is orphaned.
     pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<(), ClientError> {
-        let request =
-            self.request(v1::DeleteScheduleRequest { name: schedule_name(name), ..Default::default() });
-        self.schedule_service().delete_schedule(request).await?;
+        let request = v1::DeleteScheduleRequest { name: schedule_name(name), ..Default::default() };
+        self.change(request).await?;
         Ok(())
     }
 

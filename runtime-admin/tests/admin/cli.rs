@@ -302,6 +302,21 @@ async fn many_tasks_are_changed_and_operations_looked_at() {
 }
 
 #[tokio::test]
+async fn a_change_says_why_and_is_done_once_under_its_id() {
+    let served = setup().await;
+    let enqueue =
+        ["task", "enqueue", "fetch", "--payload", "{}", "--reason", "a test", "--request-id", "mine"];
+    let (one, again) = (run(&served, &enqueue).await, run(&served, &enqueue).await);
+    assert_eq!((one.exit, one.stdout.as_str()), (Exit::Ok, again.stdout.as_str()), "{}", one.stderr);
+    served.control.change(|world| assert_eq!(world.enqueued.len(), 1));
+    let log = run(&served, &["audit", "list", "-o", "json"]).await.stdout;
+    assert!(log.contains(r#""reason": "a test""#) && log.contains(r#""request_id": "mine""#), "{log}");
+    let vague = run(&served, &["principal", "delete", "bootstrap", "--reason", " ", "--yes"]).await;
+    assert_eq!(vague.exit, Exit::Usage);
+    assert!(vague.stderr.ends_with("hint: --reason TEXT says why\n"), "{}", vague.stderr);
+}
+
+#[tokio::test]
 async fn many_are_changed_only_when_that_was_confirmed() {
     let served = setup().await;
     let endpoint = served.endpoint();

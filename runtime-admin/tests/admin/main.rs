@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod authority;
+mod broken_line;
 mod canary;
 mod cli;
 mod control;

@@ -33,6 +33,7 @@ fn create(name: &str, grants: &[&str], request_id: &str) -> v1::CreatePrincipalR
         principal_id: name.into(),
         principal: Some(person(grants)),
         request_id: request_id.into(),
+        reason: String::new(),
     }
 }
 

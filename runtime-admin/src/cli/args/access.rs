@@ -6,6 +6,8 @@ use clap::Subcommand;
 use runtime_core::access::{Grant, TokenId};
 use runtime_core::name::{PrincipalName, TokenName};
 
+use super::change::{Change, needed};
+
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum PrincipalVerb {
     /// List who may call
@@ -26,6 +28,8 @@ pub(in crate::cli) enum PrincipalVerb {
         service: bool,
         #[command(flatten)]
         may: May,
+        #[command(flatten)]
+        change: Change,
     },
     /// Change what somebody may do; what is not named stays
     Update {
@@ -43,18 +47,17 @@ pub(in crate::cli) enum PrincipalVerb {
         /// Let it in again
         #[arg(long, conflicts_with = "disable")]
         enable: bool,
-        /// Why
-        #[arg(long, default_value = "", hide_default_value = true)]
-        reason: String,
+        #[command(flatten)]
+        change: Change,
     },
     /// Forget somebody, with all tokens
+    #[command(mut_arg("reason", needed))]
     Delete {
         /// The principal
         #[arg(value_parser = principal)]
         principal: PrincipalName,
-        /// Why
-        #[arg(long)]
-        reason: String,
+        #[command(flatten)]
+        change: Change,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -97,15 +100,17 @@ pub(in crate::cli) enum TokenVerb {
         /// It is good for ever
         #[arg(long, conflicts_with = "expires_days")]
         never_expires: bool,
+        #[command(flatten)]
+        change: Change,
     },
     /// Take a token back: it opens nothing any more
+    #[command(mut_arg("reason", needed))]
     Revoke {
         /// The token, by the id that lists and the audit log show
         #[arg(value_parser = token)]
         id: TokenId,
-        /// Why
-        #[arg(long)]
-        reason: String,
+        #[command(flatten)]
+        change: Change,
     },
 }
 

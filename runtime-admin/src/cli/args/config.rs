@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::Change;
+
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ConfigVerb {
     /// Show the configuration in force
@@ -25,6 +27,8 @@ pub(in crate::cli) enum ConfigVerb {
         /// Only say what would change
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        change: Change,
     },
     /// List what operators said in place of the configuration
     Overrides,
@@ -32,6 +36,8 @@ pub(in crate::cli) enum ConfigVerb {
     Clear {
         /// Its resource name, such as nodes/engine/apps/shop/workers/settle
         name: String,
+        #[command(flatten)]
+        change: Change,
     },
 }
 
@@ -46,7 +52,12 @@ pub(in crate::cli) enum LogFilterVerb {
         /// For how long
         #[arg(long = "for", value_name = "SECONDS", default_value = "600")]
         seconds: NonZeroU32,
+        #[command(flatten)]
+        change: Change,
     },
     /// Bring the configured filter back at once
-    Reset,
+    Reset {
+        #[command(flatten)]
+        change: Change,
+    },
 }

@@ -1,10 +1,12 @@
 //! `runtimectl dead-letter …`.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 
 use clap::Subcommand;
 
-use super::FILTER_HELP;
+use super::Many;
+use super::change::needed;
+use super::names::FILTER_HELP;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadLetterVerb {
@@ -27,22 +29,11 @@ pub(in crate::cli) enum DeadLetterVerb {
     },
     /// Run dead tasks again, each once
     #[command(after_help = FILTER_HELP)]
-    Replay {
-        #[command(flatten)]
-        target: DeadLetterTarget,
-        /// Why
-        #[arg(long, default_value = "", hide_default_value = true)]
-        reason: String,
-    },
+    Replay(DeadLetterTarget),
     /// Cancel dead tasks: they shall not be replayed
     #[command(after_help = FILTER_HELP)]
-    Discard {
-        #[command(flatten)]
-        target: DeadLetterTarget,
-        /// Why; it becomes part of each task's error
-        #[arg(long)]
-        reason: String,
-    },
+    #[command(mut_arg("reason", needed))]
+    Discard(DeadLetterTarget),
 }
 
 /// Which dead tasks to change, and how sure one is.
@@ -55,13 +46,6 @@ pub(in crate::cli) struct DeadLetterTarget {
     /// All that are dead
     #[arg(long, group = "which")]
     pub(in crate::cli) all: bool,
-    /// At most so many in any second
-    #[arg(long, value_name = "COUNT")]
-    pub(in crate::cli) rate: Option<NonZeroU32>,
-    /// Only say how many there are, and show some
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
-    /// Do not ask
-    #[arg(long)]
-    pub(in crate::cli) yes: bool,
+    #[command(flatten)]
+    pub(in crate::cli) many: Many,
 }

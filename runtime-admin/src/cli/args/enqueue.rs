@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use runtime_core::name::{CorrelationId, IdempotencyKey, Scope, Tenant, WorkerName};
 use runtime_core::task::UniqueWithin;
 
-use super::worker;
+use super::Change;
+use super::names::worker;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("input").required(true))]
@@ -59,6 +60,8 @@ pub(in crate::cli) struct EnqueueArgs {
     /// What a chain of tasks has in common
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) correlation: Option<CorrelationId>,
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
 }
 
 /// What a task does whose key stands for another one.

@@ -6,7 +6,8 @@ use clap::Subcommand;
 use runtime_core::operation::OperationId;
 use runtime_core::task::TaskId;
 
-use super::task;
+use super::Change;
+use super::names::task;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum OperationVerb {
@@ -22,9 +23,8 @@ pub(in crate::cli) enum OperationVerb {
     Cancel {
         #[command(flatten)]
         target: OperationTarget,
-        /// Why
-        #[arg(long, default_value = "", hide_default_value = true)]
-        reason: String,
+        #[command(flatten)]
+        change: Change,
     },
     /// Wait for the end of an operation, and show how it goes
     Watch(OperationTarget),
@@ -60,9 +60,8 @@ pub(in crate::cli) struct Many {
     /// At most so many in any second
     #[arg(long, value_name = "COUNT")]
     pub(in crate::cli) rate: Option<NonZeroU32>,
-    /// Why
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(in crate::cli) reason: String,
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
     /// Only say how many there are, and show some
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,

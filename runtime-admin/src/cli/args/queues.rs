@@ -1,15 +1,72 @@
-//! `runtimectl queue update …` and `queue purge …`.
+//! `runtimectl queue …`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use runtime_core::flow::RateLimit;
-use runtime_core::name::{FlowKey, QueueName};
+use runtime_core::name::{FlowKey, QueueName, Scope};
 use runtime_core::store::Limit;
 
-use super::queue;
+use super::change::{Change, needed};
+use super::names::{FILTER_HELP, queue};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum QueueVerb {
+    /// List queues
+    List,
+    /// Show one queue: policy, limits, what is paused, what blocks
+    Get {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+    },
+    /// Hold the tasks of a queue; what runs, ends
+    Pause {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// Only this scope; without it its workers are paused
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Let the tasks of a queue go again
+    Resume {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// Only this scope; without it its workers are resumed
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Hold the tasks of a queue, and wait until none is under way
+    Drain {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+        /// Only this scope; without it its workers are paused
+        #[arg(long, value_name = "KEY=VALUE")]
+        scope: Option<Scope>,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Forget tasks of a queue: finished ones, or all but those under way
+    #[command(after_help = FILTER_HELP)]
+    Purge(Box<QueuePurge>),
+    /// Say other limits than the code declares, or take that back
+    Update(Box<QueueUpdate>),
+    /// Show the figures of one queue
+    Stats {
+        /// The queue
+        #[arg(value_parser = queue)]
+        queue: QueueName,
+    },
+}
 
 /// What to say of a queue's limits, and what no longer.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,9 +100,8 @@ pub(in crate::cli) struct QueueUpdate {
     /// Forget first all that was said, of the lane or of the whole queue
     #[arg(long, group = "change")]
     pub(in crate::cli) clear: bool,
-    /// Why
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(in crate::cli) reason: String,
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
     /// Only show how the queue would be
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
@@ -53,6 +109,7 @@ pub(in crate::cli) struct QueueUpdate {
 
 /// What to forget of a queue, and how sure one is.
 #[derive(Debug, Clone, clap::Args)]
+#[command(mut_arg("reason", needed))]
 pub(in crate::cli) struct QueuePurge {
     /// The queue
     #[arg(value_parser = queue)]
@@ -66,9 +123,8 @@ pub(in crate::cli) struct QueuePurge {
     /// At most so many in any second
     #[arg(long, value_name = "COUNT")]
     pub(in crate::cli) rate: Option<NonZeroU32>,
-    /// Why
-    #[arg(long)]
-    pub(in crate::cli) reason: String,
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
     /// Only say how many there are, and show some
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use runtime_core::name::{ScheduleName, Scope, Tenant, WorkerName};
 use runtime_proto::v1;
 
+use super::change::{Change, needed};
 use super::enqueue::time;
-use super::{schedule, worker};
+use super::names::{schedule, worker};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ScheduleVerb {
@@ -34,25 +35,29 @@ pub(in crate::cli) enum ScheduleVerb {
         count: NonZeroU32,
     },
     /// Make nothing until it is resumed
+    #[command(mut_arg("reason", needed))]
     Pause {
         /// The schedule
         #[arg(value_parser = schedule)]
         schedule: ScheduleName,
-        /// Why, for whoever finds it paused
-        #[arg(long)]
-        reason: String,
+        #[command(flatten)]
+        change: Change,
     },
     /// Go on with its next tick
     Resume {
         /// The schedule
         #[arg(value_parser = schedule)]
         schedule: ScheduleName,
+        #[command(flatten)]
+        change: Change,
     },
     /// Make a task now, besides its ticks
     Trigger {
         /// The schedule
         #[arg(value_parser = schedule)]
         schedule: ScheduleName,
+        #[command(flatten)]
+        change: Change,
     },
     /// Make the tasks of a past period's ticks, but those whose key is known
     Backfill {
@@ -65,6 +70,8 @@ pub(in crate::cli) enum ScheduleVerb {
         /// The first moment after it
         #[arg(long, value_name = "TIME")]
         until: Timestamp,
+        #[command(flatten)]
+        change: Change,
     },
     /// Make a schedule at run time
     Create(Box<ScheduleCreate>),
@@ -75,6 +82,8 @@ pub(in crate::cli) enum ScheduleVerb {
         /// The schedule
         #[arg(value_parser = schedule)]
         schedule: ScheduleName,
+        #[command(flatten)]
+        change: Change,
     },
 }
 
@@ -92,6 +101,8 @@ pub(in crate::cli) struct ScheduleCreate {
     pub(in crate::cli) payload: String,
     #[command(flatten)]
     pub(in crate::cli) parts: ScheduleParts,
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,6 +121,8 @@ pub(in crate::cli) struct ScheduleUpdate {
     pub(in crate::cli) clear: Vec<Part>,
     #[command(flatten)]
     pub(in crate::cli) parts: ScheduleParts,
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
 }
 
 /// What may be said of a schedule beside whose tasks it makes.

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use runtime_core::name::{CorrelationId, Scope, WorkerName};
 use runtime_core::task::TaskId;
 
-use super::{Many, task, worker};
+use super::names::{task, worker};
+use super::{Change, Many};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum WorkerVerb {
@@ -25,9 +26,8 @@ pub(in crate::cli) enum WorkerVerb {
         /// Only this scope; without it the worker is paused
         #[arg(long, value_name = "KEY=VALUE")]
         scope: Option<Scope>,
-        /// Why
-        #[arg(long, default_value = "", hide_default_value = true)]
-        reason: String,
+        #[command(flatten)]
+        change: Change,
     },
     /// Have a worker's tasks that wait for their time go now
     Retry {
@@ -75,4 +75,6 @@ pub(in crate::cli) struct WorkerRun {
     /// What the run is to be found under
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) correlation: Option<CorrelationId>,
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
 }

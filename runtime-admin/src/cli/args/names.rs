@@ -1,0 +1,62 @@
+//! Names on the command line: alone, or as the resource names that lists print.
+
+use runtime_core::name::{QueueName, ScheduleName, WorkerName};
+use runtime_core::node::NodePath;
+use runtime_core::task::TaskId;
+
+/// What a filter of tasks is.
+pub(super) const FILTER_HELP: &str = "\
+A filter joins comparisons by AND. field=value is equality, field:value a
+prefix; a value with spaces goes in double quotes. Fields: state, app, queue,
+handler, tenant, scope, code, class. The times created and finished are
+compared by <, <=, > and >=, such as: finished>=2030-01-31T08:00:00Z.";
+
+/// A path, a resource name, or short for a path under /engine/apps.
+pub(super) fn node_path(text: &str) -> Result<NodePath, String> {
+    let path = match text.strip_prefix("nodes/") {
+        Some(rest) => format!("/{rest}"),
+        None if text.starts_with('/') => text.to_owned(),
+        None => format!("/engine/apps/{text}"),
+    };
+    path.parse().map_err(|error: runtime_core::node::InvalidNodePath| error.to_string())
+}
+
+/// A queue, or its resource name.
+pub(super) fn queue(text: &str) -> Result<QueueName, String> {
+    QueueName::new(text.strip_prefix("queues/").unwrap_or(text)).map_err(|error| error.to_string())
+}
+
+/// A schedule, or its resource name.
+pub(super) fn schedule(text: &str) -> Result<ScheduleName, String> {
+    ScheduleName::new(text.strip_prefix("schedules/").unwrap_or(text)).map_err(|error| error.to_string())
+}
+
+/// A worker, or its resource name.
+pub(super) fn worker(text: &str) -> Result<WorkerName, String> {
+    WorkerName::new(text.strip_prefix("workers/").unwrap_or(text)).map_err(|error| error.to_string())
+}
+
+/// A task, or its resource name.
+pub(super) fn task(text: &str) -> Result<TaskId, String> {
+    let id = text.strip_prefix("tasks/").unwrap_or(text);
+    id.parse().map_err(|error: runtime_core::task::InvalidTaskId| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_goes_by_its_path_its_name_or_short() {
+        for text in [
+            "shop/workers/settle",
+            "/engine/apps/shop/workers/settle",
+            "nodes/engine/apps/shop/workers/settle",
+        ] {
+            assert_eq!(node_path(text).unwrap().as_str(), "/engine/apps/shop/workers/settle");
+        }
+        assert!(node_path("nodes/").unwrap().is_root());
+        assert!(node_path("a//b").is_err());
+        assert!(node_path("").is_err());
+    }
+}

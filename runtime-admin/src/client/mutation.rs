@@ -1,0 +1,194 @@
+//! A request that changes something goes under an id, so that the server does it once however often it comes.
+//!
+//! When the connection breaks before the answer, nobody here knows whether it was done. The same request under the same id is asked once
+//! more: what was done answers as before, what was not is done now, and what is still under way says so.
+
+use http::uri::PathAndQuery;
+use prost::Message;
+use runtime_core::name::RequestId;
+use runtime_proto::v1;
+use tonic::client::Grpc;
+use tonic::{Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+use uuid::Uuid;
+
+use super::{AdminClient, Channel, ClientError};
+use crate::server::MAX_MESSAGE_BYTES;
+
+/// A request that changes something: whom it goes to, why it is made, and under which id.
+pub(super) trait Mutation: Message + Clone + 'static {
+    /// What comes back: once, or many times.
+    type Answer: Message + Default + 'static;
+    /// Where it goes.
+    const PATH: &'static str;
+
+    /// The fields `reason` and `request_id`.
+    fn signature(&mut self) -> (&mut String, &mut String);
+}
+
+macro_rules! mutations {
+    ($($path:literal: $request:ident => $answer:ident,)*) => {
+        $(impl Mutation for v1::$request {
+            type Answer = v1::$answer;
+            const PATH: &'static str = $path;
+
+            fn signature(&mut self) -> (&mut String, &mut String) {
+                (&mut self.reason, &mut self.request_id)
+            }
+        })*
+
+        /// Path, request and answer of each.
+        #[cfg(test)]
+        const ROWS: &[(&str, &str, &str)] = &[$(($path, stringify!($request), stringify!($answer)),)*];
+    };
+}
+
+mutations! {
+    "/runtime.admin.v1.TreeService/StartNode": StartNodeRequest => StartNodeResponse,
+    "/runtime.admin.v1.TreeService/StopNode": StopNodeRequest => StopNodeResponse,
+    "/runtime.admin.v1.TreeService/RestartNode": RestartNodeRequest => RestartNodeResponse,
+    "/runtime.admin.v1.TreeService/PauseNode": PauseNodeRequest => PauseNodeResponse,
+    "/runtime.admin.v1.TreeService/ResumeNode": ResumeNodeRequest => ResumeNodeResponse,
+    "/runtime.admin.v1.TreeService/DrainNode": DrainNodeRequest => DrainNodeResponse,
+    "/runtime.admin.v1.TreeService/ResizeNode": ResizeNodeRequest => ResizeNodeResponse,
+    "/runtime.admin.v1.WorkerService/RunWorker": RunWorkerRequest => RunWorkerResponse,
+    "/runtime.admin.v1.QueueService/PauseQueue": PauseQueueRequest => PauseQueueResponse,
+    "/runtime.admin.v1.QueueService/ResumeQueue": ResumeQueueRequest => ResumeQueueResponse,
+    "/runtime.admin.v1.QueueService/UpdateQueue": UpdateQueueRequest => UpdateQueueResponse,
+    "/runtime.admin.v1.QueueService/DrainQueue": DrainQueueRequest => DrainQueueResponse,
+    "/runtime.admin.v1.QueueService/PurgeQueue": PurgeQueueRequest => PurgeQueueResponse,
+    "/runtime.admin.v1.TaskService/EnqueueTask": EnqueueTaskRequest => EnqueueTaskResponse,
+    "/runtime.admin.v1.TaskService/RetryTask": RetryTaskRequest => RetryTaskResponse,
+    "/runtime.admin.v1.TaskService/RetryTasks": RetryTasksRequest => RetryTasksResponse,
+    "/runtime.admin.v1.TaskService/ResolveTask": ResolveTaskRequest => ResolveTaskResponse,
+    "/runtime.admin.v1.TaskService/CancelTask": CancelTaskRequest => CancelTaskResponse,
+    "/runtime.admin.v1.TaskService/CancelTasks": CancelTasksRequest => CancelTasksResponse,
+    "/runtime.admin.v1.TaskService/ReplayTask": ReplayTaskRequest => ReplayTaskResponse,
+    "/runtime.admin.v1.TaskService/DiscardTask": DiscardTaskRequest => DiscardTaskResponse,
+    "/runtime.admin.v1.TaskService/RescheduleTask": RescheduleTaskRequest => RescheduleTaskResponse,
+    "/runtime.admin.v1.TaskService/DeleteTask": DeleteTaskRequest => DeleteTaskResponse,
+    "/runtime.admin.v1.DeadLetterService/ReplayDeadLetters": ReplayDeadLettersRequest => ReplayDeadLettersResponse,
+    "/runtime.admin.v1.DeadLetterService/DiscardDeadLetters": DiscardDeadLettersRequest => DiscardDeadLettersResponse,
+    "/runtime.admin.v1.OperationService/CancelOperation": CancelOperationRequest => CancelOperationResponse,
+    "/runtime.admin.v1.ScheduleService/PauseSchedule": PauseScheduleRequest => PauseScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/ResumeSchedule": ResumeScheduleRequest => ResumeScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/TriggerSchedule": TriggerScheduleRequest => TriggerScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/BackfillSchedule": BackfillScheduleRequest => BackfillScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/CreateSchedule": CreateScheduleRequest => CreateScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/UpdateSchedule": UpdateScheduleRequest => UpdateScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/DeleteSchedule": DeleteScheduleRequest => DeleteScheduleResponse,
+    "/runtime.admin.v1.PrincipalService/CreatePrincipal": CreatePrincipalRequest => CreatePrincipalResponse,
+    "/runtime.admin.v1.PrincipalService/UpdatePrincipal": UpdatePrincipalRequest => UpdatePrincipalResponse,
+    "/runtime.admin.v1.PrincipalService/DeletePrincipal": DeletePrincipalRequest => DeletePrincipalResponse,
+    "/runtime.admin.v1.PrincipalService/CreateToken": CreateTokenRequest => CreateTokenResponse,
+    "/runtime.admin.v1.PrincipalService/RevokeToken": RevokeTokenRequest => RevokeTokenResponse,
+    "/runtime.admin.v1.ConfigService/ReloadConfig": ReloadConfigRequest => ReloadConfigResponse,
+    "/runtime.admin.v1.ConfigService/ClearOverride": ClearOverrideRequest => ClearOverrideResponse,
+    "/runtime.admin.v1.DiagnosticsService/SetLogFilter": SetLogFilterRequest => SetLogFilterResponse,
+}
+
+/// What goes with each change of a client.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Signature {
+    reason: String,
+    request_id: Option<RequestId>,
+}
+
+impl AdminClient {
+    /// Why each change is made, from now on, where the call itself does not say.
+    #[must_use]
+    pub fn with_reason(mut self, reason: &str) -> Self {
+        reason.clone_into(&mut self.signature.reason);
+        self
+    }
+
+    /// The id of the next change, so that it is done once however often it is asked for within a day. It is good for one change: another
+    /// one under the same id is refused. Without it, and without one in the request, each change has an id of its own.
+    #[must_use]
+    pub fn with_request_id(mut self, id: RequestId) -> Self {
+        self.signature.request_id = Some(id);
+        self
+    }
+
+    /// Asks for a change, and waits for its answer for as long as a call may take.
+    pub(super) async fn change<M: Mutation>(&self, mut message: M) -> Result<M::Answer, ClientError> {
+        self.sign(&mut message);
+        let ask = || async {
+            let (mut grpc, path) = self.grpc(M::PATH).await?;
+            grpc.unary(self.request(message.clone()), path, ProstCodec::default()).await
+        };
+        let answer = match ask().await.map_err(ClientError::from) {
+            Err(ClientError::ConnectionLost(_)) => ask().await?,
+            first => first?,
+        };
+        Ok(answer.into_inner())
+    }
+
+    /// Asks for a change that tells how it goes, for as long as it takes.
+    pub(super) async fn begin<M: Mutation>(
+        &self,
+        mut message: M,
+    ) -> Result<Streaming<M::Answer>, ClientError> {
+        self.sign(&mut message);
+        let ask = || async {
+            let (mut grpc, path) = self.grpc(M::PATH).await?;
+            grpc.server_streaming(Request::new(message.clone()), path, ProstCodec::default()).await
+        };
+        let answers = match ask().await.map_err(ClientError::from) {
+            Err(ClientError::ConnectionLost(_)) => ask().await?,
+            first => first?,
+        };
+        Ok(answers.into_inner())
+    }
+
+    async fn grpc(&self, path: &'static str) -> Result<(Grpc<Channel>, PathAndQuery), Status> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok((grpc, PathAndQuery::from_static(path)))
+    }
+
+    fn sign(&self, message: &mut impl Mutation) {
+        let (reason, request_id) = message.signature();
+        if reason.is_empty() {
+            reason.clone_from(&self.signature.reason);
+        }
+        if request_id.is_empty() {
+            let given = self.signature.request_id.as_ref();
+            *request_id = given.map_or_else(|| Uuid::new_v4().to_string(), ToString::to_string);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost_reflect::DescriptorPool;
+
+    use super::ROWS;
+    use crate::auth::method_rules;
+
+    #[test]
+    fn every_change_of_the_api_is_asked_for_under_an_id() {
+        let changes = method_rules().iter().filter(|rule| rule.changes());
+        let changes: BTreeSet<_> =
+            changes.map(|rule| format!("/runtime.admin.v1.{}", rule.method())).collect();
+        assert_eq!(ROWS.iter().map(|(path, ..)| (*path).to_owned()).collect::<BTreeSet<_>>(), changes);
+    }
+
+    #[test]
+    fn what_is_asked_and_answered_is_what_the_method_says() {
+        let pool = DescriptorPool::decode(runtime_proto::FILE_DESCRIPTOR_SET).expect("descriptors");
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let known: Vec<_> = methods
+            .map(|method| {
+                let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+                (path, method.input().name().to_owned(), method.output().name().to_owned())
+            })
+            .collect();
+        for (path, request, answer) in ROWS {
+            let row = ((*path).to_owned(), (*request).to_owned(), (*answer).to_owned());
+            assert!(known.contains(&row), "{row:?}");
+        }
+    }
+}
