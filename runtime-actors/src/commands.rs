@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, TaskDetail};
+use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, ScheduleCommand, TaskDetail};
 use runtime_core::error::ErrorCode;
 use runtime_core::node::NodePath;
 use runtime_core::store::{Enqueued, QueueStats};
@@ -17,6 +17,7 @@ use crate::node::{NodeActor, NodeContext};
 use crate::operations::OperationMsg;
 use crate::platform::Platform;
 use crate::schedules::ScheduleMsg;
+use crate::services::drain;
 use crate::services::operator_run::{OperatorRun, RunTarget};
 use crate::services::overrides::OverrideService;
 use crate::services::queues::QueueService;
@@ -63,6 +64,19 @@ impl ActorCommandProcessor {
         hand_on(&self.doors.status, StatusMsg::GetWorkerStatus { root, deep, reply });
     }
 
+    /// An instance that drains takes no new work, from whomever: such a command is answered here.
+    fn let_in(&self, command: Command) -> Option<Command> {
+        let Err(refused) = self.platform.drain.lets_in() else { return Some(command) };
+        match command {
+            Command::EnqueueTasks { reply, .. } => reply.send(Err(refused)),
+            Command::RunWorker { reply, .. } => reply.send(Err(refused)),
+            Command::Schedules(ScheduleCommand::Trigger { reply, .. }) => reply.send(Err(refused)),
+            Command::Schedules(ScheduleCommand::Backfill { reply, .. }) => reply.send(Err(refused)),
+            command => return Some(command),
+        }
+        None
+    }
+
     fn run_worker(&self, ask: RunAsk, progress: watch::Sender<RunProgress>, reply: Reply<RunProgress>) {
         match self.doors.targets.iter().find(|target| target.descriptor.name == ask.worker) {
             None => reply.send(Err(CommandError::not_found(format!("no worker {}", ask.worker)))),
@@ -97,6 +111,7 @@ impl NodeActor for ActorCommandProcessor {
 
     async fn handle(&mut self, _node: &NodeContext<Command>, command: Command) -> Result<(), Fault> {
         let store = self.platform.store.clone();
+        let Some(command) = self.let_in(command) else { return Ok(()) };
         match command {
             Command::GetInfo { reply } => hand_on(&self.doors.status, StatusMsg::GetInfo { reply }),
             Command::GetOverview { reply } => hand_on(&self.doors.status, StatusMsg::HealthCheck { reply }),
@@ -137,6 +152,7 @@ impl NodeActor for ActorCommandProcessor {
             Command::CountDeadLetters { filter, reply } => {
                 answer(reply, async move { Ok(store.dead_groups(filter).await?) });
             }
+            Command::Drain(command) => drop(tokio::spawn(drain::carry_out(self.platform.clone(), command))),
             Command::Overrides(command) => drop(tokio::spawn(self.overrides.clone().carry_out(command))),
             Command::Reconfigure { workers, reply } => {
                 hand_on(&self.doors.templates, TemplatesMsg::Reconfigure { workers, reply });

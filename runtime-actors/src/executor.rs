@@ -221,6 +221,13 @@ impl TaskExecutorActor {
         }
     }
 
+    /// Whoever waits until nothing is left waits no longer: an operator wants something else of it.
+    fn call_off_drains(&mut self, node: &NodeContext<ExecutorMsg>, how: &str) {
+        for reply in self.drained.drain(..) {
+            reply.send(Err(CommandError::precondition(format!("{} was {how} meanwhile", node.path()))));
+        }
+    }
+
     /// Frees the slots of these leases; says how many were taken.
     fn settled(&mut self, node: &NodeContext<ExecutorMsg>, leases: Vec<(Lease, bool)>) -> u64 {
         let now = Instant::now();
@@ -269,6 +276,7 @@ impl TaskExecutorActor {
 
 /// Asks the store for leases; the answer comes back as a message. If the executor is gone by then, they are given back.
 async fn lease(run: Arc<WorkerRun>, myself: Myself<ExecutorMsg>, ask: LeaseAsk) {
+    let asking = run.platform.leases.asking();
     let message = match run.platform.store.lease(ask).await {
         Ok(leased) => {
             leased.iter().take(1).for_each(|_| runtime_core::failpoint!("lease_committed"));
@@ -276,6 +284,7 @@ async fn lease(run: Arc<WorkerRun>, myself: Myself<ExecutorMsg>, ask: LeaseAsk) 
         }
         Err(error) => ExecutorMsg::LeaseFailed { error },
     };
+    drop(asking);
     myself.tell(message);
 }
 
@@ -394,15 +403,14 @@ impl NodeActor for TaskExecutorActor {
     fn pause(&mut self, node: &NodeContext<ExecutorMsg>) {
         self.close(node, Takes::OperatorsOnly);
         self.paused.send_replace(true);
+        self.call_off_drains(node, "paused");
         self.show(node);
     }
 
     fn resume(&mut self, node: &NodeContext<ExecutorMsg>) {
         self.service.take(Takes::Everything);
         self.paused.send_replace(false);
-        for reply in self.drained.drain(..) {
-            reply.send(Err(CommandError::precondition(format!("{} was resumed meanwhile", node.path()))));
-        }
+        self.call_off_drains(node, "resumed");
         self.go_on(node);
     }
 
@@ -422,7 +430,7 @@ impl NodeActor for TaskExecutorActor {
         self.stopping = true;
         self.close(node, Takes::Nothing);
         self.service.running().for_each(|attempt| attempt.cancel());
-        node.myself().tell_after(self.run.platform.timing.grace, ExecutorMsg::GraceOver);
+        node.myself().tell_after(self.run.platform.grace(), ExecutorMsg::GraceOver);
         self.go_on(node);
         Ok(Progress::Underway)
     }

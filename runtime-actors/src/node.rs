@@ -36,6 +36,8 @@ pub(crate) enum ControlMsg {
     Pause(Reply<()>),
     /// Go on.
     Resume(Reply<()>),
+    /// Look again whether you shall take work.
+    Obey(Reply<()>),
     /// End in order.
     Stop,
     /// Finish what there is; answered when nothing is left.

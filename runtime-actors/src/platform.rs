@@ -2,8 +2,8 @@
 //! finds what the one before it had.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use runtime_core::clock::Clock;
@@ -18,6 +18,7 @@ use runtime_core::trace::TraceBridge;
 use crate::executor::ExecutorMsg;
 use crate::metrics::Instruments;
 use crate::services::completion::CompletionService;
+use crate::services::drain::DrainService;
 use crate::services::intake::Intake;
 use crate::services::templates::TemplateCache;
 use crate::table::{NodeAddress, NodeTable};
@@ -81,6 +82,10 @@ pub struct Platform {
     pub(crate) instruments: Option<Arc<Instruments>>,
     /// Set when the process stops: what is closed now is not opened again.
     pub stopping: AtomicBool,
+    /// How long running attempts may take to end when the process stops, where somebody wanted less than the usual time.
+    pub(crate) stop_grace: OnceLock<Duration>,
+    /// That the instance takes no new work.
+    pub(crate) drain: DrainService,
 }
 
 impl Platform {
@@ -117,6 +122,11 @@ impl Platform {
         tracing::info!(%task, "a running task is asked to end");
     }
 
+    /// How long running attempts may take to end when a worker stops.
+    pub(crate) fn grace(&self) -> Duration {
+        self.stop_grace.get().copied().unwrap_or(self.timing.grace)
+    }
+
     /// Whether the process stops.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
@@ -125,7 +135,20 @@ impl Platform {
 
 /// Every lease of this instance, so that one statement can extend them all.
 #[derive(Debug, Default)]
-pub struct LeaseBook(Mutex<HashMap<TaskId, Lease>>);
+pub struct LeaseBook {
+    held: Mutex<HashMap<TaskId, Lease>>,
+    /// Asks for leases that the store has not answered.
+    asks: AtomicUsize,
+}
+
+/// An ask for leases under way, until what was granted is noted.
+pub(crate) struct LeaseAsking<'a>(&'a LeaseBook);
+
+impl Drop for LeaseAsking<'_> {
+    fn drop(&mut self) {
+        self.0.asks.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 impl LeaseBook {
     /// Notes granted leases.
@@ -148,12 +171,25 @@ impl LeaseBook {
         self.held().contains_key(&task)
     }
 
+    /// Begins an ask for leases. To be kept until the answer is noted.
+    pub(crate) fn asking(&self) -> LeaseAsking<'_> {
+        self.asks.fetch_add(1, Ordering::AcqRel);
+        LeaseAsking(self)
+    }
+
+    /// How many there are, and whether more may be granted any moment.
+    pub(crate) fn count(&self) -> (usize, bool) {
+        // In this order: what is granted meanwhile shows in one of both.
+        let asked = self.asks.load(Ordering::Acquire) > 0;
+        (self.held().len(), asked)
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Lease> {
         self.held().values().copied().collect()
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<TaskId, Lease>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! The platform's public API: [`RuntimeCore::new`], [`RuntimeCore::send_command`], [`RuntimeCore::stop`].
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use opentelemetry::metrics::Meter;
@@ -21,6 +21,7 @@ use crate::platform::{LeaseBook, Platform, Timing};
 use crate::registry::{AppPlan, Registry};
 use crate::server::Serve;
 use crate::services::completion::CompletionService;
+use crate::services::drain::DrainService;
 use crate::services::intake::Intake;
 use crate::services::status::Identity;
 use crate::services::steering::SteeringService;
@@ -141,6 +142,8 @@ impl RuntimeCore {
             leases: LeaseBook::default(),
             instruments: meter.as_ref().map(|(meter, _)| Arc::new(Instruments::new(meter))),
             stopping: AtomicBool::new(false),
+            stop_grace: OnceLock::new(),
+            drain: DrainService::default(),
         });
         let control = NodePath::root().child("control");
         let identity = Identity {
@@ -202,8 +205,15 @@ impl RuntimeCore {
 
     /// Stops in order: commands are refused, sources stop, attempts finish within the grace, the rest is released, outcomes and
     /// facts are flushed, the store closes.
-    pub async fn stop(mut self) -> StopReport {
+    pub async fn stop(self) -> StopReport {
+        let grace = self.door.platform.timing.grace;
+        self.stop_with(grace).await
+    }
+
+    /// The same with this grace; not longer than the usual one, by which nodes that do not end are given up.
+    pub async fn stop_with(mut self, grace: Duration) -> StopReport {
         let platform = self.door.platform.clone();
+        platform.stop_grace.get_or_init(|| grace.min(platform.timing.grace));
         drop(self.sampler.take());
         platform.stopping.store(true, Ordering::Release);
         let ended = self.root.stop().await;

@@ -2,6 +2,7 @@
 
 pub mod breakers;
 pub mod completion;
+pub(crate) mod drain;
 pub(crate) mod dump;
 pub mod events;
 pub mod executor;

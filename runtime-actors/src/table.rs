@@ -36,6 +36,8 @@ pub struct NodeEntry {
     changed: Arc<Notify>,
     /// Its present run was killed because it did not start or stop in its time.
     overdue: AtomicBool,
+    /// Whether the instance takes no new work.
+    drains: Arc<AtomicBool>,
     /// Restarts by its supervisor.
     pub(crate) restarts: AtomicU64,
     /// Messages handled, or attempts settled.
@@ -73,7 +75,8 @@ struct Door {
 const NEVER: i64 = i64::MIN;
 
 impl NodeEntry {
-    fn new(path: NodePath, kind: NodeKind, clock: Arc<dyn Clock>, changed: Arc<Notify>) -> Self {
+    fn new(path: NodePath, kind: NodeKind, table: &NodeTable) -> Self {
+        let (clock, changed) = (table.clock.clone(), table.changed.clone());
         let since_ms = AtomicI64::new(clock.now().as_millisecond());
         Self {
             path,
@@ -90,6 +93,7 @@ impl NodeEntry {
             door: RwLock::new(None),
             changed,
             overdue: AtomicBool::new(false),
+            drains: table.drains.clone(),
             restarts: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -139,6 +143,11 @@ impl NodeEntry {
 
     pub(crate) fn set_desired(&self, desired: DesiredState) {
         self.desired.store(desired as u8, Ordering::Release);
+    }
+
+    /// Whether it shall take no new work, whatever is wanted of it alone: it takes work, and the instance takes none.
+    pub(crate) fn is_held(&self) -> bool {
+        takes_work(self.kind) && self.drains.load(Ordering::Acquire)
     }
 
     /// The number of slots that an operator chose.
@@ -290,6 +299,26 @@ impl NodeEntry {
     }
 }
 
+/// Whether nodes of this kind bring work in, or begin it.
+pub(crate) fn takes_work(kind: NodeKind) -> bool {
+    match kind {
+        NodeKind::Executor
+        | NodeKind::Source
+        | NodeKind::Endpoint
+        | NodeKind::Schedules
+        | NodeKind::Operations => true,
+        NodeKind::Supervisor
+        | NodeKind::Store
+        | NodeKind::Completion
+        | NodeKind::Templates
+        | NodeKind::Events
+        | NodeKind::Health
+        | NodeKind::Status
+        | NodeKind::Commands
+        | NodeKind::Admin => false,
+    }
+}
+
 fn number(state: NodeState) -> u8 {
     state as u8
 }
@@ -303,6 +332,7 @@ pub struct NodeTable {
     clock: Arc<dyn Clock>,
     rows: RwLock<Rows>,
     changed: Arc<Notify>,
+    drains: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -314,7 +344,7 @@ struct Rows {
 impl NodeTable {
     /// An empty table.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, rows: RwLock::default(), changed: Arc::default() }
+        Self { clock, rows: RwLock::default(), changed: Arc::default(), drains: Arc::default() }
     }
 
     /// The row of this path, made when it is new.
@@ -323,7 +353,7 @@ impl NodeTable {
         if let Some(entry) = rows.by_path.get(&path) {
             return entry.clone();
         }
-        let entry = Arc::new(NodeEntry::new(path.clone(), kind, self.clock.clone(), self.changed.clone()));
+        let entry = Arc::new(NodeEntry::new(path.clone(), kind, self));
         rows.in_order.push(entry.clone());
         rows.by_path.insert(path, entry.clone());
         entry
@@ -338,6 +368,11 @@ impl NodeTable {
     pub fn under(&self, root: &NodePath) -> Vec<Arc<NodeEntry>> {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         rows.in_order.iter().filter(|entry| entry.path.is_within(root)).cloned().collect()
+    }
+
+    /// Whether nodes that take work shall take none. Each has to be told to look: [`ControlMsg::Obey`].
+    pub(crate) fn set_draining(&self, drains: bool) {
+        self.drains.store(drains, Ordering::Release);
     }
 
     /// Notified when any node changes its state.

@@ -198,6 +198,7 @@ async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Resu
         Noun::Audit { verb } => access::audit(verb, &client, output).await?,
         Noun::Config { verb } => return config::run(verb, &client, output).await,
         Noun::LogFilter { verb } => config::log_filter(verb, &client, output).await?,
+        Noun::System { verb } => system::run(verb, &client, output).await?,
         Noun::Dump => config::dump(&client, output).await?,
         Noun::Info => system::info(&client, output).await?,
         Noun::Overview { check } => return system::overview(check, &client, output).await,

@@ -8,6 +8,7 @@ mod error;
 mod mutation;
 mod operations;
 mod schedules;
+mod system;
 mod tls;
 
 use std::time::Duration;

@@ -37,7 +37,7 @@ pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
 pub(crate) use schedule::{
     revision_from_wire, schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick,
 };
-pub(crate) use system::{overview, system_info};
+pub(crate) use system::{drain, method, overview, system_info};
 pub(crate) use task::{attempt, enqueued, new_task, replay, task, task_state};
 pub(crate) use worker::{dependency, worker};
 

@@ -2,7 +2,7 @@
 //! at all, and each app goes by its name. The protocol has no room for a reason: it stands in the log when a service changes, and in the
 //! overview.
 //!
-//! A runtime that is stopping lives but serves nothing. What the tree does not confirm does not read as serving: a runtime whose tree is silent is not healthy.
+//! A runtime that is stopping or draining lives but serves nothing. What the tree does not confirm does not read as serving: a runtime whose tree is silent is not healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl HealthWatcher {
 
     async fn report(&mut self, overview: &Overview) {
         self.say(LIVENESS, None).await;
-        let whole = why_not(&overview.health, overview.stopping);
+        let whole = why_not(&overview.health, overview);
         self.say("", whole).await;
         self.say(READINESS, whole).await;
         let apps: BTreeSet<String> = overview.apps.iter().map(|(app, _)| app.to_string()).collect();
@@ -95,7 +95,7 @@ impl HealthWatcher {
         }
         self.apps = apps;
         for (app, health) in &overview.apps {
-            self.say(app.as_str(), why_not(health, overview.stopping)).await;
+            self.say(app.as_str(), why_not(health, overview)).await;
         }
     }
 
@@ -122,10 +122,11 @@ impl HealthWatcher {
     }
 }
 
-/// A degraded part still does its work; one that stops does not.
-fn why_not(health: &Health, stopping: bool) -> Option<&str> {
+/// A degraded part still does its work; one that stops does not, and one that drains takes none.
+fn why_not<'a>(health: &'a Health, overview: &Overview) -> Option<&'a str> {
     match health {
         Health::Unhealthy(reason) => Some(reason),
-        Health::Healthy | Health::Degraded(_) => stopping.then_some("the runtime is stopping"),
+        Health::Healthy | Health::Degraded(_) if overview.stopping => Some("the runtime is stopping"),
+        Health::Healthy | Health::Degraded(_) => overview.drain.is_some().then_some("draining"),
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_core::control::Control;
+use runtime_proto::v1;
 use runtime_proto::v1::audit_service_server::AuditServiceServer;
 use runtime_proto::v1::config_service_server::ConfigServiceServer;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
@@ -221,12 +222,13 @@ impl BoundAdminServer {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), AdminError> {
         let Self { server: AdminServer { config, control, access }, directory, listener, local, .. } = self;
         let local = local.map(|(listener, _)| listener);
+        let features = config.features(&access);
         let door = Door::new(control, config.request_timeout);
         let principals = Principals { access: access.clone(), directory: Arc::clone(&directory) };
         let audit = Audit(Arc::clone(&access.audit));
         let gate = Gate::new(access, directory, RULES, door.clone(), config.request_timeout);
         let (reporter, health) = tonic_health::server::health_reporter();
-        let mut routes = services(&door)
+        let mut routes = services(&door, features)
             .add_service(sized!(PrincipalServiceServer, principals))
             .add_service(sized!(AuditServiceServer, audit))
             .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES));
@@ -268,8 +270,8 @@ impl BoundAdminServer {
 }
 
 /// The services of the API.
-fn services(door: &Door) -> Routes {
-    Routes::new(sized!(SystemServiceServer, System(door.clone())))
+fn services(door: &Door, features: Vec<v1::Feature>) -> Routes {
+    Routes::new(sized!(SystemServiceServer, System { door: door.clone(), features }))
         .add_service(sized!(TreeServiceServer, Tree(door.clone())))
         .add_service(sized!(QueueServiceServer, Queues(door.clone())))
         .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))
@@ -291,6 +293,16 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, AdminEr
 }
 
 impl AdminServerConfig {
+    fn features(&self, access: &Access) -> Vec<v1::Feature> {
+        let has = [
+            (self.certificates.is_some(), v1::Feature::Tls),
+            (access.authentication.is_required(), v1::Feature::Authentication),
+            (self.reflection, v1::Feature::Reflection),
+            (access.rate_per_principal.is_some(), v1::Feature::RateLimit),
+        ];
+        has.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect()
+    }
+
     fn places(&self) -> PlaceLimits {
         PlaceLimits { handshakes: self.max_handshakes, connections: self.max_connections }
     }

@@ -62,6 +62,7 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::CertificateUnusable, Code::FailedPrecondition),
     (ErrorCode::Internal, Code::Internal),
     (ErrorCode::Overloaded, Code::ResourceExhausted),
+    (ErrorCode::Draining, Code::Unavailable),
 ];
 
 /// How long a caller shall wait that was shed.

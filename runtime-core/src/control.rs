@@ -5,6 +5,7 @@
 //!                    ◀──────────────── Reply ◀──────────────────────┘
 //! ```
 
+mod drain;
 mod instance;
 mod operations;
 mod overrides;
@@ -19,8 +20,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+pub use drain::{DrainCommand, DrainView};
 pub use instance::{
-    ConfigChange, ConfigProblemView, InstanceControl, LogFilterView, PendingValue, SettingView,
+    ConfigChange, ConfigProblemView, InstanceControl, LogFilterView, PendingValue, SettingView, ShutdownAsk,
 };
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};
@@ -164,6 +166,8 @@ pub struct SystemInfo {
     pub capabilities: Vec<Capability>,
     /// Seconds since the tree was up.
     pub uptime_secs: u64,
+    /// That it takes no new work, when an operator wants it so.
+    pub drain: Option<DrainView>,
 }
 
 /// The whole at one glance.
@@ -183,6 +187,8 @@ pub struct Overview {
     pub queues: Vec<QueueStats>,
     /// What workers depend on, by app and name.
     pub dependencies: Vec<DependencyView>,
+    /// That the instance takes no new work, when an operator wants it so.
+    pub drain: Option<DrainView>,
 }
 
 /// Something outside that workers of an app depend on, and the breaker around it.
@@ -380,6 +386,8 @@ pub enum Command {
     Schedules(ScheduleCommand),
     /// Something about what operators said in place of the configuration.
     Overrides(OverrideCommand),
+    /// Something about the draining of the instance.
+    Drain(DrainCommand),
     /// Workers with other slots, timeouts, retries and queue policies than before. All of them, or none; attempts that run keep what they
     /// began with.
     Reconfigure {

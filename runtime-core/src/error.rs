@@ -165,6 +165,8 @@ error_codes! {
     Internal = "RT0046", "internal", Permanent;
     /// The admin server has as much to do as it can.
     Overloaded = "RT0047", "overloaded", Retryable;
+    /// An operator drains the instance: it takes no new work.
+    Draining = "RT0048", "draining", Retryable;
 }
 
 impl fmt::Display for ErrorCode {

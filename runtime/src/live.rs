@@ -1,4 +1,4 @@
-//! The configuration of a running instance: shown with its origins, checked again, and reloaded.
+//! The configuration of a running instance: shown with its origins, checked again, and reloaded. And the wish that the instance ends.
 //!
 //! ```text
 //! sources ─▶ load ─▶ problems? nothing changes
@@ -13,9 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runtime_core::control::{
     Command, CommandError, ConfigChange, ConfigProblemView, Control, InstanceControl, LogFilterView,
-    PendingValue, SettingView, ask,
+    PendingValue, SettingView, ShutdownAsk, ask,
 };
 use runtime_core::error::ErrorCode;
+use tokio::sync::watch;
 
 use crate::app::{App, AppConfig};
 use crate::command_line::LoadError;
@@ -32,6 +33,8 @@ pub(crate) struct LiveConfig<A> {
     state: Mutex<State<A>>,
     /// Held while a reload is under way: one at a time.
     reloading: tokio::sync::Mutex<()>,
+    /// That the process shall end, when an operator wants it so.
+    shutdown: watch::Sender<Option<ShutdownAsk>>,
 }
 
 struct State<A> {
@@ -52,7 +55,19 @@ impl<A: AppConfig> LiveConfig<A> {
     ) -> Arc<Self> {
         let settings = by_key(&loaded);
         let state = State { in_force: loaded.value, settings, pending: BTreeMap::new() };
-        Arc::new(Self { app, sources, log, state: Mutex::new(state), reloading: tokio::sync::Mutex::new(()) })
+        Arc::new(Self {
+            app,
+            sources,
+            log,
+            state: Mutex::new(state),
+            reloading: tokio::sync::Mutex::new(()),
+            shutdown: watch::Sender::new(None),
+        })
+    }
+
+    /// Where an operator's wish that the process ends arrives.
+    pub(crate) fn shutdowns(&self) -> watch::Receiver<Option<ShutdownAsk>> {
+        self.shutdown.subscribe()
     }
 
     fn state(&self) -> MutexGuard<'_, State<A>> {
@@ -62,6 +77,28 @@ impl<A: AppConfig> LiveConfig<A> {
 
 #[async_trait]
 impl<A: AppConfig> InstanceControl for LiveConfig<A> {
+    fn grace(&self, wish: Option<Duration>) -> Result<Duration, CommandError> {
+        let configured = Duration::from_secs(self.state().in_force.runtime.grace_secs);
+        match wish {
+            Some(wish) if wish > configured => Err(CommandError::new(
+                ErrorCode::InvalidArgument,
+                format!("at most the {} s of runtime.grace_secs", configured.as_secs()),
+            )),
+            wish => Ok(wish.unwrap_or(configured)),
+        }
+    }
+
+    fn shut_down(&self, ask: ShutdownAsk) {
+        // Whoever wants it first, says how.
+        self.shutdown.send_if_modified(|wanted| {
+            let first = wanted.is_none();
+            if first {
+                *wanted = Some(ask);
+            }
+            first
+        });
+    }
+
     fn log_filter(&self) -> LogFilterView {
         view(self.log.status())
     }

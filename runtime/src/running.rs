@@ -15,13 +15,15 @@ use runtime_admin::{
 };
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
-use runtime_core::control::{CommandError, Control, InstanceControl};
+use runtime_core::control::{CommandError, Control, InstanceControl, ShutdownAsk};
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::InstanceName;
 use runtime_core::store::{Capability, Store, StoreError};
 use runtime_stores::{
     MemoryStore, Retention, SqliteOptions, SqliteStore, Synchronous as SqliteSynchronous, SystemClock,
 };
+
+use tokio::sync::watch;
 
 use crate::app::{App, AppConfig, Assembled, SetupError};
 use crate::config::{
@@ -176,20 +178,21 @@ impl<A: AppConfig> App<A> {
         exit
     }
 
-    /// Starts the app and serves until a signal. Signals are listened to from before anybody can see that the app is up: who asks it to
-    /// end then is not answered by the system's own way.
+    /// Starts the app and serves until a signal, or until an operator has it end. Signals are listened to from before anybody can see that
+    /// the app is up: who asks it to end then is not answered by the system's own way.
     async fn until_asked(
         &self,
         config: &RuntimeConfig<A>,
         telemetry: &TelemetryGuard,
-        live: Arc<dyn InstanceControl>,
+        live: Arc<LiveConfig<A>>,
     ) -> Result<Exit, StartError> {
         let mut signals = Signals::listen().map_err(system("signals cannot be listened to".to_owned()))?;
+        let shutdowns = live.shutdowns();
         let running = tokio::select! {
             started = self.start_tree(config, telemetry, Some(live), None) => started?,
             () = killed(&mut signals) => return Ok(Exit::Killed),
         };
-        Ok(running.until_signal(signals).await)
+        Ok(running.until_asked(signals, shutdowns).await)
     }
 
     /// Sets up logs and traces for the process.
@@ -231,12 +234,24 @@ impl Running {
         self.admin.get().map(|address| address.endpoint(self.tls))
     }
 
-    /// Serves until a signal, also one that came while it started, then stops. A second signal ends the process at once.
-    async fn until_signal(self, mut signals: Signals) -> Exit {
+    /// Serves until a signal, also one that came while it started, or until an operator has it end; then stops. A second signal ends the
+    /// process at once.
+    async fn until_asked(
+        self,
+        mut signals: Signals,
+        mut shutdowns: watch::Receiver<Option<ShutdownAsk>>,
+    ) -> Exit {
         let mut broken = self.core.broken();
+        let mut grace = None;
         while !signals.asked() {
             tokio::select! {
                 signal = signals.next() => if signal == Signal::Reload { self.reload().await },
+                Ok(Some(ask)) = wanted(&mut shutdowns) => {
+                    let ShutdownAsk { by, reason, .. } = &ask;
+                    tracing::info!(by, reason, "an operator has the process end");
+                    grace = Some(ask.grace);
+                    break;
+                }
                 _ = broken.wait_for(Option::is_some) => {
                     tracing::error!("the tree has ended by itself");
                     break;
@@ -245,7 +260,7 @@ impl Running {
         }
         tracing::info!("stopping; a second signal kills");
         tokio::select! {
-            exit = self.stop() => exit,
+            exit = self.stop_with(grace) => exit,
             () = killed(&mut signals) => Exit::Killed,
         }
     }
@@ -263,9 +278,18 @@ impl Running {
 
     /// Stops in order and says how it went.
     pub async fn stop(self) -> Exit {
+        self.stop_with(None).await
+    }
+
+    /// The same with this grace, when there is one.
+    async fn stop_with(self, grace: Option<Duration>) -> Exit {
         // Whoever looks for a running instance must not find this one any more.
         drop(std::fs::remove_file(&self.admin_file));
-        match self.core.stop().await {
+        let stopped = match grace {
+            Some(grace) => self.core.stop_with(grace).await,
+            None => self.core.stop().await,
+        };
+        match stopped {
             StopReport::Clean => {
                 tracing::info!("stopped");
                 Exit::Clean
@@ -288,6 +312,13 @@ const LOCAL_SOCKET: &str = "admin.sock";
 /// The file in the data folder that says where the running instance can be reached.
 pub fn admin_file(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.addr")
+}
+
+/// An operator's wish that the process ends, once there is one.
+async fn wanted(
+    shutdowns: &mut watch::Receiver<Option<ShutdownAsk>>,
+) -> Result<Option<ShutdownAsk>, watch::error::RecvError> {
+    shutdowns.wait_for(Option::is_some).await.map(|wanted| wanted.clone())
 }
 
 async fn killed(signals: &mut Signals) {

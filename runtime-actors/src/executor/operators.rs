@@ -46,6 +46,7 @@ impl TaskExecutorActor {
         let AskedFor { task, correlation, reply } = asked;
         let (run, myself, ask) = (self.run.clone(), node.myself(), self.ask_of(1, Some(task)));
         tokio::spawn(async move {
+            let _asking = run.platform.leases.asking();
             let refusal = match run.platform.store.lease(ask).await {
                 Ok(leased) if leased.is_empty() => {
                     CommandError::precondition(format!("task {task} is not ready in this worker's queue"))

@@ -83,9 +83,10 @@ impl<A: NodeActor> NodeLife<A> {
         Ok(())
     }
 
-    /// Is paused, or not, as an operator wants.
+    /// Is paused, or not, as operators want of it and of the instance.
     fn obey(&mut self) {
-        let paused = self.context.entry.desired() == DesiredState::Paused;
+        let entry = &self.context.entry;
+        let paused = entry.desired() == DesiredState::Paused || entry.is_held();
         if paused != self.paused {
             self.pause(paused);
         }
@@ -96,12 +97,17 @@ impl<A: NodeActor> NodeLife<A> {
         if paused { self.logic.pause(&self.context) } else { self.logic.resume(&self.context) }
     }
 
+    fn show(&self) {
+        self.context.entry.set_state(if self.paused { NodeState::Paused } else { NodeState::Running });
+    }
+
     async fn control(&mut self, message: ControlMsg) -> Result<(), Fault> {
         match message {
             ControlMsg::Snapshot(reply) => reply.send(Ok(self.context.entry.view())),
             ControlMsg::Stop => return self.stop().await,
             ControlMsg::Pause(reply)
             | ControlMsg::Resume(reply)
+            | ControlMsg::Obey(reply)
             | ControlMsg::Drain(reply)
             | ControlMsg::Resize(_, reply)
                 if self.stopping =>
@@ -111,12 +117,21 @@ impl<A: NodeActor> NodeLife<A> {
             }
             ControlMsg::Pause(reply) => {
                 self.pause(true);
-                self.context.entry.set_state(NodeState::Paused);
+                self.show();
                 reply.send(Ok(()));
             }
             ControlMsg::Resume(reply) => {
-                self.pause(false);
-                self.context.entry.set_state(NodeState::Running);
+                // What the whole instance does not do, none of its nodes does.
+                self.pause(self.context.entry.is_held());
+                self.show();
+                reply.send(Ok(()));
+            }
+            ControlMsg::Obey(reply) => {
+                // One that drains takes nothing as it is, and does not come back by itself.
+                if self.context.entry.state() != NodeState::Draining {
+                    self.obey();
+                    self.show();
+                }
                 reply.send(Ok(()));
             }
             ControlMsg::Drain(reply) => {

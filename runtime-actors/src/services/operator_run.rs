@@ -85,7 +85,7 @@ impl OperatorRun {
                     down = Some(refusal).filter(|refusal| refusal.code == ErrorCode::DependencyDown).or(down);
                 }
             }
-            if once || self.progress.is_closed() {
+            if once || self.is_called_off() {
                 break;
             }
             self.count(&begun, &refused).await?;
@@ -99,6 +99,11 @@ impl OperatorRun {
             self.count(&begun, &refused).await?;
         }
         Ok(self.progress.borrow().clone())
+    }
+
+    /// Nobody listens any more, or the instance takes no new work: nothing more is begun.
+    fn is_called_off(&self) -> bool {
+        self.progress.is_closed() || self.platform.drain.lets_in().is_err()
     }
 
     /// Discards the projection and makes its tasks, in one transaction; only looks at a dry run. Returns the tasks.
@@ -233,7 +238,7 @@ impl OperatorRun {
             if runs.len() >= slots {
                 ended.extend(runs.join_next().await.and_then(Result::ok));
             }
-            if self.progress.is_closed() {
+            if self.is_called_off() {
                 break;
             }
             let (platform, executor) = (self.platform.clone(), executor.clone());

@@ -89,6 +89,7 @@ impl WorkerStatusService {
             store: self.identity.store.clone(),
             capabilities: self.platform.store.capabilities().to_vec(),
             uptime_secs: u64::try_from(uptime.as_secs()).unwrap_or(0),
+            drain: self.platform.drain.view(&self.platform),
         }
     }
 
@@ -146,6 +147,7 @@ impl WorkerStatusService {
             restarts: views.iter().map(|view| view.restarts).sum(),
             queues,
             dependencies: self.breakers.iter().flat_map(|breakers| breakers.views()).collect(),
+            drain: self.platform.drain.view(&self.platform),
         }
     }
 

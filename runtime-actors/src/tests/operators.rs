@@ -1,5 +1,6 @@
 //! What operators do to nodes by path, while work goes on.
 
+mod drain;
 mod operations;
 mod runs;
 mod settings;

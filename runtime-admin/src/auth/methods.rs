@@ -90,6 +90,11 @@ impl MethodRule {
         self.role
     }
 
+    /// Whether it is refused without a reason.
+    pub fn needs_reason(&self) -> bool {
+        self.needs_reason
+    }
+
     /// Whether it changes something.
     pub fn changes(&self) -> bool {
         self.changes
@@ -100,6 +105,10 @@ impl MethodRule {
 pub(crate) const RULES: &[MethodRule] = &[
     look(Viewer, "SystemService/GetInfo", Nothing),
     look(Viewer, "SystemService/GetOverview", Whole),
+    look(Viewer, "SystemService/GetCapabilities", Nothing),
+    with_reason(change(Operator, "SystemService/StartDrain", Whole)),
+    change(Operator, "SystemService/StopDrain", Whole),
+    with_reason(change(Admin, "SystemService/Shutdown", Whole)),
     look(Viewer, "TreeService/GetTree", NodeOrRoot("name")),
     look(Viewer, "TreeService/GetNode", Name("name")),
     change(Operator, "TreeService/StartNode", Name("name")),

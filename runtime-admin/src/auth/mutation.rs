@@ -69,6 +69,7 @@ fn nothing_was_done(status: &Status) -> bool {
             reason(status),
             Some(
                 ErrorCode::ShuttingDown
+                    | ErrorCode::Draining
                     | ErrorCode::StoreReadOnly
                     | ErrorCode::StoreOwned
                     | ErrorCode::StoreUnavailable

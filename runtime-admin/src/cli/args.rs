@@ -10,6 +10,7 @@ mod nodes;
 mod operations;
 mod queues;
 mod schedules;
+mod system;
 mod tasks;
 mod workers;
 
@@ -30,6 +31,7 @@ pub(super) use nodes::NodeVerb;
 pub(super) use operations::{Many, OperationVerb, TaskOrMany};
 pub(super) use queues::{Fairness, QueuePurge, QueueUpdate, QueueVerb, Said};
 pub(super) use schedules::{Part, ScheduleParts, ScheduleVerb};
+pub(super) use system::SystemVerb;
 pub(super) use tasks::TaskVerb;
 pub(super) use workers::{WorkerRun, WorkerVerb};
 
@@ -167,6 +169,11 @@ pub(super) enum Noun {
     LogFilter {
         #[command(subcommand)]
         verb: LogFilterVerb,
+    },
+    /// What the instance can do; drain it, and end it
+    System {
+        #[command(subcommand)]
+        verb: SystemVerb,
     },
     /// Print all that can be known of the tree, as JSON
     Dump,

@@ -1,10 +1,14 @@
-//! `runtimectl info` and `runtimectl overview`.
+//! `runtimectl info`, `runtimectl overview` and `runtimectl system …`.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_proto::v1;
 
+use super::args::SystemVerb;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::operations::{Progress, number};
 use super::output::Output;
 use super::queues;
 use super::table::{Cell, Column, Sheet, Table};
@@ -26,9 +30,152 @@ pub(super) async fn info(client: &AdminClient, output: &mut Output<'_>) -> Resul
         sheet.line("Store", clean(&info.store));
         sheet.line("Can", or_none(&info.store_capabilities().map(capability).collect::<Vec<_>>().join(", ")));
         sheet.line("Up for", span(info.uptime.map_or(0, |uptime| uptime.seconds)));
+        if let Some(drain) = &info.drain {
+            sheet.line("Draining", draining(drain));
+        }
         sheet
     })?;
     Ok(())
+}
+
+/// How often somebody who waits looks how far a draining is.
+const DRAIN_LOOK: Duration = Duration::from_millis(250);
+
+pub(super) async fn run(
+    verb: SystemVerb,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    match verb {
+        SystemVerb::Capabilities => capabilities(client, output).await?,
+        SystemVerb::Drain { change, wait, dry_run, yes } => {
+            let instance = client.info().await?.instance;
+            let would = client.start_drain(&change.reason, true).await?;
+            let doing = if dry_run { "would drain" } else { "drain" };
+            output.announce(doing, &format!("instance {instance}"))?;
+            if dry_run {
+                return show_drain(&would, &instance, output);
+            }
+            let under_way = number(would.leased, "task");
+            output.confirm(&format!("take no new work? {under_way} under way;"), yes)?;
+            let mut drain = client.start_drain(&change.reason, false).await?;
+            if wait {
+                drain = drained(drain, client, output).await?;
+            }
+            show_drain(&drain, &instance, output)?;
+        }
+        SystemVerb::Undrain { change } => {
+            let instance = client.info().await?.instance;
+            output.announce("undrain", &format!("instance {instance}"))?;
+            client.stop_drain(&change.reason).await?;
+            info(client, output).await?;
+        }
+        SystemVerb::Shutdown { change, grace_secs, dry_run, confirm } => {
+            let instance = client.info().await?.instance;
+            let grace = grace_secs.map(|secs| Duration::from_secs(secs.get().into()));
+            let grace = client.shut_down(&change.reason, grace, true).await?;
+            let doing = if dry_run { "would shut down" } else { "shut down" };
+            output.announce(doing, &format!("instance {instance}, what runs has {} s", grace.as_secs()))?;
+            if !dry_run {
+                output.confirm_by_name(
+                    "end the process? Its instance's name:",
+                    &instance,
+                    confirm.as_deref(),
+                )?;
+                client.shut_down(&change.reason, Some(grace).filter(|grace| !grace.is_zero()), false).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn capabilities(client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+    let able = client.capabilities().await?;
+    let colours = output.colours;
+    output.one(&able, "capabilities", |_, wide| {
+        let mut sheet = Sheet::default();
+        sheet.line("Version", clean(&able.version));
+        sheet.line("API", clean(&able.api));
+        let words: Vec<String> =
+            able.features().map(|feature| word(feature.as_str_name(), "FEATURE_")).collect();
+        sheet.line("Features", or_none(&words.join(", ")));
+        sheet.line("Store", clean(&able.store));
+        let words: Vec<String> =
+            able.store_capabilities().map(|able| word(able.as_str_name(), "STORE_CAPABILITY_")).collect();
+        sheet.line("Can", or_none(&words.join(", ")));
+        sheet.line("Methods", count(able.methods.len() as u64));
+        let mut text = sheet.render(colours);
+        if wide {
+            text.push('\n');
+            text.push_str(&methods(&able.methods).render(wide, colours));
+        }
+        text
+    })?;
+    Ok(())
+}
+
+fn methods(methods: &[v1::MethodCapability]) -> Table {
+    let mut table = Table::new([
+        Column::text("METHOD"),
+        Column::text("ROLE"),
+        Column::text("CHANGES"),
+        Column::text("REASON"),
+    ]);
+    let said = |said: bool, word: &str| if said { word.to_owned() } else { or_none("") };
+    for method in methods {
+        table.row([
+            clean(&method.method).into(),
+            clean(&method.role).into(),
+            said(method.changes, "yes").into(),
+            said(method.needs_reason, "required").into(),
+        ]);
+    }
+    table
+}
+
+/// Waits until nothing is under way any more, or somebody has the instance take work again.
+async fn drained(
+    mut drain: v1::Drain,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<v1::Drain, Failure> {
+    let mut progress = Progress::of(output);
+    while !drain.drained {
+        progress.line(&format!("{} under way", number(drain.leased, "task")));
+        tokio::time::sleep(DRAIN_LOOK).await;
+        match client.info().await?.drain {
+            Some(now) => drain = now,
+            None => {
+                progress.clear();
+                return Err(Failure::Partial(
+                    "the instance was told to take work again before it was drained",
+                ));
+            }
+        }
+    }
+    progress.clear();
+    Ok(drain)
+}
+
+fn show_drain(drain: &v1::Drain, instance: &str, output: &mut Output<'_>) -> Result<(), Failure> {
+    output.sheet(drain, instance, |now| {
+        let mut sheet = Sheet::default();
+        sheet.line("Instance", clean(instance));
+        sheet.line("Draining", draining(drain));
+        sheet.line("Since", moment(drain.since.as_ref(), now));
+        sheet.line("By", clean(&drain.by));
+        sheet.line("Reason", or_none(&drain.reason));
+        sheet
+    })?;
+    Ok(())
+}
+
+fn draining(drain: &v1::Drain) -> Cell {
+    if drain.drained {
+        Cell::warn("drained")
+    } else {
+        Cell::warn(format!("{} under way", number(drain.leased, "task")))
+    }
 }
 
 /// How is it? With `check`, an unhealthy whole is an exit code of its own.
@@ -46,6 +193,9 @@ pub(super) async fn overview(
             sheet.line("Reason", clean(&health.reason));
         }
         sheet.line("Stopping", if overview.stopping { Cell::warn("yes") } else { Cell::plain("no") });
+        if let Some(drain) = &overview.drain {
+            sheet.line("Draining", draining(drain));
+        }
         sheet.line("Nodes", count(overview.nodes));
         sheet.line("Restarts", count(overview.restarts));
         let events = overview.events.unwrap_or_default();

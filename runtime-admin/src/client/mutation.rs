@@ -44,6 +44,9 @@ macro_rules! mutations {
 }
 
 mutations! {
+    "/runtime.admin.v1.SystemService/StartDrain": StartDrainRequest => StartDrainResponse,
+    "/runtime.admin.v1.SystemService/StopDrain": StopDrainRequest => StopDrainResponse,
+    "/runtime.admin.v1.SystemService/Shutdown": ShutdownRequest => ShutdownResponse,
     "/runtime.admin.v1.TreeService/StartNode": StartNodeRequest => StartNodeResponse,
     "/runtime.admin.v1.TreeService/StopNode": StopNodeRequest => StopNodeResponse,
     "/runtime.admin.v1.TreeService/RestartNode": RestartNodeRequest => RestartNodeResponse,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use runtime_core::control::{EventStatus, Overview, SystemInfo};
+use runtime_core::control::{DrainView, EventStatus, Overview, SystemInfo};
 use runtime_core::store::Capability;
 use runtime_proto::v1;
 
-use super::{app_name, dependency, duration, health, queue};
+use super::{app_name, dependency, duration, health, queue, timestamp};
+use crate::auth::MethodRule;
 
 /// Who this is, for the wire.
 pub(crate) fn system_info(info: &SystemInfo) -> v1::SystemInfo {
@@ -17,6 +18,7 @@ pub(crate) fn system_info(info: &SystemInfo) -> v1::SystemInfo {
         store: info.store.clone(),
         store_capabilities: info.capabilities.iter().map(|able| capability(*able).into()).collect(),
         uptime: Some(duration(Duration::from_secs(info.uptime_secs))),
+        drain: info.drain.as_ref().map(drain),
     }
 }
 
@@ -33,6 +35,28 @@ pub(crate) fn overview(mut overview: Overview, events: &EventStatus) -> v1::Over
         queues: overview.queues.iter().map(queue).collect(),
         events: Some(v1::EventStatus { integrated: events.integrated, relayed: events.relayed }),
         dependencies: overview.dependencies.iter().map(dependency).collect(),
+        drain: overview.drain.as_ref().map(drain),
+    }
+}
+
+/// How far a draining is, for the wire.
+pub(crate) fn drain(view: &DrainView) -> v1::Drain {
+    v1::Drain {
+        since: Some(timestamp(view.since)),
+        by: view.by.clone(),
+        reason: view.reason.clone(),
+        leased: view.leased,
+        drained: view.drained,
+    }
+}
+
+/// A method and what it needs, for the wire.
+pub(crate) fn method(rule: &MethodRule) -> v1::MethodCapability {
+    v1::MethodCapability {
+        method: rule.method().to_owned(),
+        role: rule.role().to_string(),
+        changes: rule.changes(),
+        needs_reason: rule.needs_reason(),
     }
 }
 

@@ -104,6 +104,9 @@ async fn help_names_every_noun_and_verb() {
         &["worker", "--help"],
         &["worker", "run", "--help"],
         &["overview", "--help"],
+        &["system", "--help"],
+        &["system", "drain", "--help"],
+        &["system", "shutdown", "--help"],
         &["schedule", "--help"],
         &["schedule", "create", "--help"],
         &["schedule", "update", "--help"],
@@ -368,6 +371,26 @@ async fn one_task_is_replayed_with_another_payload_or_discarded() {
 async fn the_whole_is_shown() {
     let served = setup().await;
     insta::assert_snapshot!(transcript(&served, &[&["info"], &["overview"]]).await);
+}
+
+#[tokio::test]
+async fn the_instance_is_drained_and_asked_what_it_can() {
+    let served = setup().await;
+    let text = transcript(
+        &served,
+        &[
+            &["system", "capabilities"],
+            &["system", "drain", "--reason", "new machine", "--dry-run"],
+            &["system", "drain", "--reason", "new machine"],
+            &["system", "drain", "--reason", "new machine", "--yes"],
+            &["info"],
+            &["overview"],
+            &["system", "undrain"],
+            &["system", "shutdown", "--reason", "new machine"],
+        ],
+    )
+    .await;
+    insta::assert_snapshot!(text);
 }
 
 #[tokio::test]

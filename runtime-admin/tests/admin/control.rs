@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::{
-    Command, CommandError, Control, EventStatus, NodeCommand, OperationAsk, OperationCommand,
-    OperationPreview, Overview, QueueCommand, QueueDetail, Reply, RunAsk, RunProgress, RunSelection,
-    SystemInfo, TaskDetail,
+    Command, CommandError, Control, DrainCommand, DrainView, EventStatus, NodeCommand, OperationAsk,
+    OperationCommand, OperationPreview, Overview, QueueCommand, QueueDetail, Reply, RunAsk, RunProgress,
+    RunSelection, SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::flow::{FlowLimits, RateLimit};
@@ -94,6 +94,7 @@ impl InMemoryControl {
                     restarts: 4,
                     queues: queues(),
                     dependencies: Vec::new(),
+                    drain: None,
                 },
                 nodes: nodes(),
                 tasks: tasks(),
@@ -140,7 +141,17 @@ impl Control for InMemoryControl {
 impl World {
     fn answer(&mut self, command: Command) {
         match command {
-            Command::GetInfo { reply } => reply.send(Ok(info())),
+            Command::GetInfo { reply } => {
+                reply.send(Ok(SystemInfo { drain: self.overview.drain.clone(), ..info() }));
+            }
+            Command::Drain(DrainCommand::Start { by, reason, validate_only, reply }) => {
+                let drain = DrainView { since: at(75), by, reason, leased: 3, drained: false };
+                if !validate_only {
+                    self.overview.drain = Some(drain.clone());
+                }
+                reply.send(Ok(drain));
+            }
+            Command::Drain(DrainCommand::Stop { reply }) => reply.send(Ok(self.overview.drain.take())),
             Command::GetOverview { reply } => reply.send(Ok(self.overview.clone())),
             Command::GetEventStatus { reply } => {
                 reply.send(Ok(EventStatus { integrated: true, relayed: 1_203 }))
@@ -458,6 +469,7 @@ fn info() -> SystemInfo {
         store: "sqlite".into(),
         capabilities: vec![Capability::Durable, Capability::AppWrites],
         uptime_secs: 93_784,
+        drain: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The port to the process round the tree: its log filter and its configuration. Implemented where the process is assembled; a tree that
+//! The port to the process round the tree: its end, its log filter and its configuration. Implemented where the process is assembled; a tree that
 //! somebody made without a configuration has none.
 
 use std::time::Duration;
@@ -68,9 +68,29 @@ pub struct ConfigChange {
     pub needs_restart: bool,
 }
 
+/// That the process shall end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShutdownAsk {
+    /// How long attempts that run may take to end.
+    pub grace: Duration,
+    /// Who wants it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// The process round a tree.
 #[async_trait]
 pub trait InstanceControl: Send + Sync {
+    /// How long attempts that run may take to end when the process does, for this wish: the configured time when there is none.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorCode::InvalidArgument`] for a time longer than the configured one, by which nodes that do not end are given up.
+    fn grace(&self, wish: Option<Duration>) -> Result<Duration, CommandError>;
+
+    /// Has the process end in order, as SIGTERM does. Returns at once; the answer to whoever asked goes out before the door closes.
+    fn shut_down(&self, ask: ShutdownAsk);
+
     /// The log filter.
     fn log_filter(&self) -> LogFilterView;
 

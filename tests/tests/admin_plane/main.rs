@@ -9,6 +9,7 @@ mod queues;
 mod runtimectl;
 mod schedules;
 mod steering;
+mod system;
 mod tasks;
 mod tls;
 mod world;

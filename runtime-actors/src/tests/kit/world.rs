@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ use super::FaultyStore;
 use crate::platform::{LeaseBook, Platform, Timing};
 use crate::registry::{AppPlan, WorkerPlan};
 use crate::runtime::{MakeServe, RuntimeCore, RuntimeParts, StopReport};
+use crate::services::drain::DrainService;
 use crate::table::{NodeEntry, NodeTable};
 use crate::work_pool::WorkPool;
 
@@ -111,6 +112,8 @@ pub(crate) fn platform(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Plat
         leases: LeaseBook::default(),
         instruments: None,
         stopping: AtomicBool::new(false),
+        stop_grace: OnceLock::new(),
+        drain: DrainService::default(),
     })
 }
 

@@ -4,7 +4,7 @@ use runtime_core::name::RequestId;
 
 use super::{
     AuditVerb, ConfigVerb, DeadLetterVerb, LogFilterVerb, NodeVerb, Noun, OperationVerb, PrincipalVerb,
-    QueueVerb, ScheduleVerb, TaskVerb, TokenVerb, WorkerVerb,
+    QueueVerb, ScheduleVerb, SystemVerb, TaskVerb, TokenVerb, WorkerVerb,
 };
 use crate::client::AdminClient;
 
@@ -40,6 +40,12 @@ impl Noun {
     pub(in crate::cli) fn change(&self) -> Option<&Change> {
         match self {
             Self::Tree { .. } | Self::Dump | Self::Info | Self::Overview { .. } => None,
+            Self::System { verb } => match verb {
+                SystemVerb::Capabilities => None,
+                SystemVerb::Drain { change, .. }
+                | SystemVerb::Undrain { change }
+                | SystemVerb::Shutdown { change, .. } => Some(change),
+            },
             Self::Node { verb } => match verb {
                 NodeVerb::List { .. } | NodeVerb::Get(_) => None,
                 NodeVerb::Start(target)
