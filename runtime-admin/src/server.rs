@@ -294,11 +294,12 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, AdminEr
 
 impl AdminServerConfig {
     fn features(&self, access: &Access) -> Vec<v1::Feature> {
+        let known = access.authentication.is_required();
         let has = [
             (self.certificates.is_some(), v1::Feature::Tls),
-            (access.authentication.is_required(), v1::Feature::Authentication),
+            (known, v1::Feature::Authentication),
             (self.reflection, v1::Feature::Reflection),
-            (access.rate_per_principal.is_some(), v1::Feature::RateLimit),
+            (known && access.rate_per_principal.is_some(), v1::Feature::RateLimit),
         ];
         has.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect()
     }
