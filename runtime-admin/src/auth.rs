@@ -9,6 +9,7 @@
 
 mod bootstrap;
 mod caller;
+mod confined;
 mod denials;
 mod directory;
 mod gate;

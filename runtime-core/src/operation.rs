@@ -105,21 +105,14 @@ impl OperationKind {
     /// The same filter for what an operation that begins at `now` is about: tasks in its states, that were there by then and, where it is
     /// about finished ones, had finished. What dies again on the way is not meant a second time. `None` when nothing can fit.
     pub fn select(self, filter: TaskFilter, now: Timestamp) -> Option<TaskFilter> {
-        let mut states = self.states().to_vec();
-        if !filter.states.is_empty() {
-            states.retain(|state| filter.states.contains(state));
-        }
-        if states.is_empty() {
-            return None;
-        }
+        let filter = filter.in_states(self.states())?;
         let right_after = now.checked_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX);
         let until =
             |asked: Option<Timestamp>| Some(asked.map_or(right_after, |until| until.min(right_after)));
-        let about_finished = states.iter().all(|state| state.is_finished());
+        let about_finished = filter.states.iter().all(|state| state.is_finished());
         Some(TaskFilter {
             created_until: until(filter.created_until),
             finished_until: if about_finished { until(filter.finished_until) } else { filter.finished_until },
-            states,
             ..filter
         })
     }
@@ -327,7 +320,7 @@ mod tests {
         };
         let filter = OperationKind::Purge.select(asked.clone(), now()).unwrap();
         assert_eq!((filter.states, filter.finished_until), (vec![TaskState::Done], Some(early)));
-        assert_eq!(OperationKind::Cancel.select(asked.clone(), now()).unwrap().states, [TaskState::Leased]);
+        assert_eq!(OperationKind::Cancel.select(asked.clone(), now()), None, "what is leased has no end");
         assert_eq!(OperationKind::Replay.select(asked, now()), None, "nothing dead was asked for");
     }
 

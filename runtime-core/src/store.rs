@@ -12,12 +12,14 @@
 mod audit;
 mod dead;
 mod error;
+mod expression;
 mod filter;
 mod operations;
 mod principals;
 mod queue_flow;
 mod queue_override;
 mod schedules;
+mod task_test;
 mod transaction;
 
 use std::num::NonZeroUsize;
@@ -29,15 +31,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use audit::{AuditFilter, AuditLog, Begun, REQUEST_ID_FOR, Remembered};
+pub use audit::{AuditFilter, AuditLog, AuditTest, Begun, REQUEST_ID_FOR, Remembered};
 pub use dead::{DeadGroup, DeadLetters};
 pub use error::{EnqueueError, SteerError, StoreError};
+pub use expression::{Expr, TextTest, TimeTest};
 pub use filter::{QueueStats, ShedView, StateCounts, TaskCount, TaskFilter, TaskPage};
 pub use operations::{KEPT_OPERATIONS, OperationStep, Operations, Stepped};
 pub use principals::{Principals, PutPrincipal, PutToken, StoredPrincipal};
 pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
 pub use queue_override::{Change, Limit, LimitOverride, OverriddenQueue, QueueChange, QueueOverride};
 pub use schedules::{Fired, Firing, PutSchedule, Revision, Schedules, StoredSchedule};
+pub use task_test::{Known, TaskTest};
 pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
 
 use crate::event::StoredEvent;

@@ -14,6 +14,7 @@ mod columns;
 mod conditions;
 mod effects;
 mod enqueue;
+mod expression;
 mod fault;
 mod group;
 mod keys;

@@ -13,6 +13,7 @@ mod bounds;
 mod dead;
 mod durable;
 mod effects;
+mod filters;
 mod keys;
 mod lanes;
 mod leases;
@@ -301,6 +302,9 @@ cases! {
         desired_states_are_kept: [4] [];
         chosen_slots_are_kept_until_they_are_taken_back: [4] [];
     }
+    filters {
+        whatever_a_filter_says_what_fits_is_found_and_nothing_else: [9] [];
+    }
     looking {
         a_task_reads_back_as_it_was_asked_for: [1] [];
         lists_are_newest_first_and_paged: [9] [];
@@ -492,6 +496,7 @@ macro_rules! conformance {
                 facts_are_relayed_in_commit_order
                 desired_states_are_kept
                 chosen_slots_are_kept_until_they_are_taken_back
+                whatever_a_filter_says_what_fits_is_found_and_nothing_else
                 a_task_reads_back_as_it_was_asked_for
                 lists_are_newest_first_and_paged
                 filters_fit_every_given_field

@@ -9,13 +9,14 @@ use runtime_core::control::{Command, OperationCommand, ScheduleCommand};
 use runtime_core::name::{QueueName, Route, WorkerName};
 use runtime_core::worker::WorkerDescriptor;
 
+use super::confined::confined;
 use super::methods::About;
 use super::reading::Asked;
 use crate::convert::{
     app_name, node_from_wire, operation_from_wire, queue_name, schedule_from_wire, task_from_wire,
 };
 use crate::door::Door;
-use crate::filter::Filter;
+use crate::filter;
 
 /// Where the apps stand in the tree.
 const APPS: &str = "nodes/engine/apps/";
@@ -45,12 +46,15 @@ async fn target(about: About, asked: &Asked, door: &Door) -> Target {
     match about {
         About::Nothing => Target::Nothing,
         About::Whole | About::NewPrincipal | About::People(_) => Target::Whole,
-        About::Name(field) => Target::thing(names(asked.text(field), door).await),
+        About::Name(field) => match asked.text(field) {
+            name if name.starts_with("operations/") => of_operation(&name, door).await,
+            name => Target::thing(names(name, door).await),
+        },
         About::NodeOrRoot(field) => match asked.text(field) {
             name if name.is_empty() => Target::Whole,
             name => Target::thing(names(name, door).await),
         },
-        About::Filter(field) => confined(&asked.text(field)),
+        About::Filter(field) => of_filter(&asked.text(field)),
         About::NewTask => Target::Things(vec![new_task(asked.text("app"), asked.text("queue"), door).await]),
         About::NewSchedule => Target::Things(vec![tasks_of_spec(asked, door).await]),
         About::ScheduleAnew => {
@@ -74,13 +78,9 @@ async fn tasks_of_spec(asked: &Asked, door: &Door) -> Vec<String> {
     new_task(asked.text("spec.app"), asked.text("spec.queue"), door).await
 }
 
-/// Tasks of one app or one queue, when the filter says so.
-fn confined(filter: &str) -> Target {
-    let Ok(filter) = filter.parse::<Filter>() else { return Target::Whole };
-    let app = filter.select.app.as_ref().map(app_name);
-    let queue = filter.select.queue.as_ref().map(queue_name);
-    let names: Vec<String> = app.into_iter().chain(queue).collect();
-    if names.is_empty() { Target::Whole } else { Target::thing(names) }
+/// Tasks of the apps and queues that the filter names. One that is no filter is refused by its service.
+fn of_filter(filter: &str) -> Target {
+    filter::tasks(filter).map_or(Target::Whole, |filter| confined(&filter))
 }
 
 /// Every name of a thing. One that is not there goes by its own name alone.
@@ -97,7 +97,6 @@ async fn names(name: String, door: &Door) -> Vec<String> {
         },
         Some(("schedules", _)) => of_schedule(&name, door).await,
         Some(("tasks", _)) => of_task(&name, door).await,
-        Some(("operations", _)) => of_operation(&name, door).await,
         _ => Vec::new(),
     };
     [name].into_iter().chain(others).collect()
@@ -147,12 +146,11 @@ async fn of_task(name: &str, door: &Door) -> Vec<String> {
     detail.map(|detail| of_route(&detail.task.route)).unwrap_or_default()
 }
 
-/// The app and the queue that its filter names, when it does.
-async fn of_operation(name: &str, door: &Door) -> Vec<String> {
-    let Ok((id, _)) = operation_from_wire(name) else { return Vec::new() };
+/// What its filter is about: whoever may steer all of that may steer it.
+async fn of_operation(name: &str, door: &Door) -> Target {
+    let Ok((id, _)) = operation_from_wire(name) else { return Target::Whole };
     let found = door.answer(|reply| Command::Operations(OperationCommand::Get { id, reply })).await;
-    let filter = found.map(|operation| operation.spec.filter).unwrap_or_default();
-    filter.app.iter().map(app_name).chain(filter.queue.iter().map(queue_name)).collect()
+    found.map_or(Target::Whole, |operation| confined(&operation.spec.filter))
 }
 
 async fn workers(door: &Door) -> Vec<WorkerDescriptor> {

@@ -1,18 +1,19 @@
 //! AuditService.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use runtime_core::audit::AuditKind;
 use runtime_core::control::CommandError;
-use runtime_core::store::{AuditFilter, AuditLog};
+use runtime_core::store::{AuditFilter, AuditLog, AuditTest, TextTest};
 use runtime_proto::v1;
 use runtime_proto::v1::audit_service_server::AuditService;
 use tonic::{Request, Response, Status};
 
 use crate::convert;
-use crate::filter::{Comparison, FilterError, bound, comparisons, once, set};
+use crate::filter::{Field, Value, parse};
 use crate::page::{cursor, page_size, page_token};
 use crate::status::{Resource, invalid, refusal};
 
@@ -27,7 +28,8 @@ impl AuditService for Audit {
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
         let v1::ListAuditEntriesRequest { filter, page_size: asked, page_token: token } = request.get_ref();
         let list = format!("audit {filter}");
-        let filter = parse(filter).map_err(|error| invalid("filter", error.to_string()))?;
+        let expr = parse::<AuditField>(filter).map_err(|error| invalid("filter", error.to_string()))?;
+        let filter = AuditFilter { expr };
         let size = page_size(*asked)?;
         let before: Option<u64> =
             cursor(&list, token)?.map(|place| convert::parsed("page_token", &place)).transpose()?;
@@ -46,7 +48,7 @@ impl AuditService for Audit {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
+enum AuditField {
     Kind,
     Principal,
     Method,
@@ -56,8 +58,10 @@ enum Field {
     At,
 }
 
-impl Field {
-    const ALL: [(&'static str, Self); 7] = [
+impl Field for AuditField {
+    type Test = AuditTest;
+
+    const ALL: &'static [(&'static str, Self)] = &[
         ("kind", Self::Kind),
         ("principal", Self::Principal),
         ("method", Self::Method),
@@ -66,68 +70,70 @@ impl Field {
         ("outcome", Self::Outcome),
         ("at", Self::At),
     ];
+
+    fn is_time(self) -> bool {
+        self == Self::At
+    }
+
+    fn test(self, value: Value<'_>) -> Result<AuditTest, String> {
+        Ok(match (self, value) {
+            (_, Value::Time(time)) => AuditTest::At(time),
+            (Self::Kind, Value::Is(text)) => {
+                let kind =
+                    [AuditKind::Mutation, AuditKind::Denial].into_iter().find(|kind| kind.as_str() == text);
+                AuditTest::Kind(kind.ok_or("the kinds are mutation and denial")?)
+            }
+            (Self::Principal, Value::Is(text)) => {
+                AuditTest::Principal(parsed(text.strip_prefix("principals/").unwrap_or(text))?)
+            }
+            (Self::RequestId, Value::Is(text)) => AuditTest::RequestId(parsed(text)?),
+            (Self::Outcome, Value::Is(text)) => AuditTest::Canonical(text.to_ascii_uppercase()),
+            (Self::Method, Value::Is(text)) => AuditTest::Method(TextTest::Is(text.to_owned())),
+            (Self::Method, Value::Begins(prefix)) => AuditTest::Method(TextTest::Begins(prefix.to_owned())),
+            (Self::Resource, Value::Is(text)) => AuditTest::Resource(TextTest::Is(text.to_owned())),
+            (Self::Resource, Value::Begins(prefix)) => {
+                AuditTest::Resource(TextTest::Begins(prefix.to_owned()))
+            }
+            (Self::Kind | Self::Principal | Self::RequestId | Self::Outcome, Value::Begins(_)) => {
+                return Err("is compared by '='".into());
+            }
+            (Self::At, _) => return Err("a time is no text".into()),
+        })
+    }
 }
 
-fn parse(text: &str) -> Result<AuditFilter, FilterError> {
-    let mut filter = AuditFilter::default();
-    comparisons(
-        text,
-        &Field::ALL,
-        |field| field == Field::At,
-        |field, comparison, value| {
-            match (field, comparison) {
-                (Field::Kind, Comparison::Equal) => {
-                    let kinds = [AuditKind::Mutation, AuditKind::Denial];
-                    let kind = kinds.into_iter().find(|kind| kind.as_str() == value);
-                    once(&mut filter.kind, "kind", kind.ok_or("the kinds are mutation and denial")?)
-                }
-                (Field::Principal, Comparison::Equal) => set(
-                    &mut filter.principal,
-                    "principal",
-                    value.strip_prefix("principals/").unwrap_or(value),
-                ),
-                (Field::RequestId, Comparison::Equal) => set(&mut filter.request_id, "request_id", value),
-                (Field::Outcome, Comparison::Equal) => {
-                    once(&mut filter.canonical, "outcome", value.to_ascii_uppercase())
-                }
-                // What is equal begins so, and nothing else of the kind does.
-                (Field::Method, _) => once(&mut filter.method_prefix, "method", value.to_owned()),
-                (Field::Resource, Comparison::Prefix) => {
-                    once(&mut filter.resource_prefix, "resource", value.to_owned())
-                }
-                (Field::At, _) => {
-                    let at: Timestamp = value.parse().map_err(|error: jiff::Error| error.to_string())?;
-                    bound(&mut filter.since, &mut filter.until, "at", comparison, at)
-                }
-                (Field::Resource, _) => Err("a resource is compared by ':'".into()),
-                (Field::Kind | Field::Principal | Field::RequestId | Field::Outcome, _) => {
-                    Err("is compared by '='".into())
-                }
-            }
-        },
-    )?;
-    Ok(filter)
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use runtime_core::store::{Expr, TimeTest};
+
     use super::*;
 
     #[test]
     fn a_filter_says_which_entries() {
-        let filter = parse(
-            "kind=denial AND principal=alice AND method:QueueService/ AND resource:queues/ AND request_id=a-1 \
-             AND outcome=not_found AND at>=2030-01-31T08:00:00Z",
-        )
-        .unwrap();
-        assert_eq!(filter.kind, Some(AuditKind::Denial));
-        assert_eq!(filter.principal.unwrap().as_str(), "alice");
-        assert_eq!(filter.method_prefix.as_deref(), Some("QueueService/"));
-        assert_eq!(filter.resource_prefix.as_deref(), Some("queues/"));
-        assert_eq!(filter.request_id.unwrap().as_str(), "a-1");
-        assert_eq!(filter.canonical.as_deref(), Some("NOT_FOUND"));
-        assert_eq!(filter.since, Some("2030-01-31T08:00:00Z".parse().unwrap()));
-        assert_eq!(parse("").unwrap(), AuditFilter::default());
+        let expr = |text: &str| parse::<AuditField>(text).expect(text).expect("something is said");
+        let text = |text: &str| TextTest::Begins(text.to_owned());
+        assert_eq!(
+            expr("kind=denial AND principal=principals/alice AND method:QueueService/ AND request_id=a-1"),
+            Expr::All(vec![
+                Expr::Is(AuditTest::Kind(AuditKind::Denial)),
+                Expr::Is(AuditTest::Principal("alice".parse().unwrap())),
+                Expr::Is(AuditTest::Method(text("QueueService/"))),
+                Expr::Is(AuditTest::RequestId("a-1".parse().unwrap())),
+            ])
+        );
+        assert_eq!(
+            expr("resource:queues/ OR NOT outcome=not_found OR at>=2030-01-31T08:00:00Z"),
+            Expr::Any(vec![
+                Expr::Is(AuditTest::Resource(text("queues/"))),
+                !Expr::Is(AuditTest::Canonical("NOT_FOUND".into())),
+                Expr::Is(AuditTest::At(TimeTest::Since("2030-01-31T08:00:00Z".parse().unwrap()))),
+            ])
+        );
+        assert_eq!(parse::<AuditField>("").unwrap(), None);
     }
 
     #[test]
@@ -140,10 +146,9 @@ mod tests {
             ("kind=theft", "column 6: \"theft\": the kinds are mutation and denial"),
             ("kind:den", "column 6: \"den\": is compared by '='"),
             ("at=2030-01-31T08:00:00Z", "column 3: expected '<', '<=', '>' or '>='"),
-            ("resource=queues/mail", "column 10: \"queues/mail\": a resource is compared by ':'"),
-            ("principal=alice AND principal=bob", "column 31: \"bob\": principal is compared twice"),
+            ("principal=alice OR principal=bob smith", "column 34: expected AND or OR, found \"Smith\""),
         ] {
-            let error = parse(text).unwrap_err().to_string();
+            let error = parse::<AuditField>(text).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");
         }
     }

@@ -17,7 +17,6 @@ use super::operations::{Begun, Bulk, follow, meant, who};
 use super::tasks::{listed, selected};
 use crate::convert;
 use crate::door::Door;
-use crate::filter::Filter;
 use crate::status::{Resource, invalid};
 
 /// Dead tasks, many at a time.
@@ -55,8 +54,7 @@ impl DeadLetterService for DeadLetters {
         let door = self.0.for_call(request.metadata());
         let v1::ListDeadLettersRequest { filter, page_size, page_token } = request.get_ref();
         let list = format!("dead letters {filter}");
-        let mut filter: Filter = parsed(filter)?;
-        filter.select = dead(filter.select)?;
+        let filter = dead(selected(filter)?)?;
         let (tasks, next_page_token) = listed(&door, &list, filter, *page_size, page_token).await?;
         Ok(Response::new(v1::ListDeadLettersResponse { tasks, next_page_token }))
     }
@@ -131,10 +129,6 @@ impl DeadLetterService for DeadLetters {
         };
         self.act(&metadata, bulk, all, preview, message).await
     }
-}
-
-fn parsed(filter: &str) -> Result<Filter, Status> {
-    filter.parse().map_err(|error| invalid("filter", format!("{error}")))
 }
 
 fn dead(filter: TaskFilter) -> Result<TaskFilter, Status> {

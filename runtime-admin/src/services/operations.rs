@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use jiff::Timestamp;
 use runtime_core::control::{Command, OperationAsk, OperationCommand, OperationPreview, Reply};
 use runtime_core::name::PrincipalName;
 use runtime_core::operation::{Operation, OperationId, OperationKind};
@@ -171,11 +170,10 @@ pub(super) fn who<T>(request: &Request<T>) -> Result<Option<PrincipalName>, Stat
 /// What is meant: a filter that leaves something out, or all, said in so many words.
 pub(super) fn meant(kind: OperationKind, filter: &str, all: bool) -> Result<TaskFilter, Status> {
     let filter = selected(filter)?;
-    let of_the_kind = |filter| kind.select(filter, Timestamp::MAX);
     let states: Vec<&str> = kind.states().iter().map(|state| state.as_str()).collect();
     let other = || invalid("filter", format!("a {kind} is about tasks that are {}", states.join(", ")));
-    let meant = of_the_kind(filter.clone()).ok_or_else(other)?;
-    match (Some(meant) == of_the_kind(TaskFilter::default()), all) {
+    let meant = filter.clone().in_states(kind.states()).ok_or_else(other)?;
+    match (meant.states == kind.states() && filter.takes_all_of(kind.states()), all) {
         (true, false) => Err(invalid("filter", "name what is meant, or say that all are")),
         (false, true) => Err(invalid("all", "all, or those of a filter: not both")),
         _ => Ok(filter),

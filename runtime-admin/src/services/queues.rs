@@ -157,17 +157,20 @@ impl QueueService for Queues {
         let v1::PurgeQueueRequest { name, filter, include_waiting, rate, reason, force, .. } =
             request.get_ref();
         let (queue, _) = convert::queue_from_wire(name)?;
-        let asked =
-            if filter.is_empty() { format!("queue={queue}") } else { format!("queue={queue} AND {filter}") };
+        let asked = if filter.is_empty() {
+            format!("queue={queue}")
+        } else {
+            format!("queue={queue} AND ({filter})")
+        };
         let mut select = selected(filter)?;
-        if select.queue.replace(queue).is_some() {
-            return Err(invalid("filter", "the queue is named already"));
+        let names_states = select.possible_states().len() < TaskState::ALL.len();
+        select.queue = Some(queue);
+        let finished: Vec<TaskState> =
+            TaskState::ALL.into_iter().filter(|state| state.is_finished()).collect();
+        if !names_states && !include_waiting {
+            select.states = finished;
         }
-        if select.states.is_empty() && !include_waiting {
-            select.states = TaskState::ALL.into_iter().filter(|state| state.is_finished()).collect();
-        }
-        let waiting = |state: &TaskState| !state.is_finished();
-        if select.states.iter().any(waiting) && !include_waiting {
+        if select.possible_states().iter().any(|state| !state.is_finished()) && !include_waiting {
             return Err(invalid(
                 "include_waiting",
                 "the filter selects tasks that wait: say that they are meant",

@@ -14,12 +14,9 @@ use tonic::{Request, Response, Status};
 use super::operations::{Bulk, meant, who};
 use crate::convert;
 use crate::door::Door;
-use crate::filter::Filter;
+use crate::filter;
 use crate::page::{cursor, page_size, page_token};
 use crate::status::{Resource, invalid, refusal};
-
-/// Pages of the store that one call looks through at most, when the filter holds what the store cannot select.
-const MAX_LOOKS: usize = 20;
 
 /// Tasks that are counted at most, live ones and finished ones each: a count answers soon, however many there are.
 const MAX_COUNT: u64 = 100_000;
@@ -53,7 +50,7 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::ListTasksResponse>, Status> {
         let v1::ListTasksRequest { filter, page_size: asked, page_token: token } = request.get_ref();
         let list = format!("tasks {filter}");
-        let filter: Filter = filter.parse().map_err(|error| invalid("filter", format!("{error}")))?;
+        let filter = selected(filter)?;
         let door = self.0.for_call(request.metadata());
         let (tasks, next_page_token) = listed(&door, &list, filter, *asked, token).await?;
         Ok(Response::new(v1::ListTasksResponse { tasks, next_page_token }))
@@ -220,38 +217,22 @@ impl TaskService for Tasks {
 pub(super) async fn listed(
     door: &Door,
     list: &str,
-    filter: Filter,
+    filter: TaskFilter,
     asked: u32,
     token: &str,
 ) -> Result<(Vec<v1::Task>, String), Status> {
-    let size = page_size(asked)?;
-    let mut after: Option<TaskId> =
+    let page_size = page_size(asked)?;
+    let after: Option<TaskId> =
         cursor(list, token)?.map(|id| convert::parsed("page_token", &id)).transpose()?;
-    let mut tasks = Vec::new();
-    for _ in 0..MAX_LOOKS {
-        let (filter_of_store, page_size) = (filter.select.clone(), size - tasks.len());
-        let TaskPage { tasks: found, next } = door
-            .ask(&Resource::system(), |reply| Command::ListTasks {
-                filter: filter_of_store,
-                after,
-                page_size,
-                reply,
-            })
-            .await?;
-        tasks.extend(found.iter().filter(|task| filter.keeps(task)).map(convert::task));
-        after = next;
-        if after.is_none() || tasks.len() >= size {
-            break;
-        }
-    }
-    let next_page_token = after.map(|id| page_token(list, &id.to_string())).unwrap_or_default();
-    Ok((tasks, next_page_token))
+    let TaskPage { tasks, next } =
+        door.ask(&Resource::system(), |reply| Command::ListTasks { filter, after, page_size, reply }).await?;
+    let next_page_token = next.map(|id| page_token(list, &id.to_string())).unwrap_or_default();
+    Ok((tasks.iter().map(convert::task).collect(), next_page_token))
 }
 
-/// A filter that the store selects by as a whole: nobody looks at each task between count and deed.
+/// The tasks that a filter selects.
 pub(super) fn selected(filter: &str) -> Result<TaskFilter, Status> {
-    let filter: Filter = filter.parse().map_err(|error| invalid("filter", format!("{error}")))?;
-    filter.whole().ok_or_else(|| invalid("filter", "a prefix lists, it does not select: compare by '='"))
+    filter::tasks(filter).map_err(|error| invalid("filter", error.to_string()))
 }
 
 /// Why something is discarded.

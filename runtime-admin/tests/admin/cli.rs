@@ -208,7 +208,7 @@ async fn tasks_are_listed_and_moved() {
             &["task", "list"],
             &["task", "list", "--filter", "state=ready AND scope:store=4", "-o", "wide"],
             &["task", "list", "--limit", "2", "-o", "name"],
-            &["task", "list", "--filter", "state=ready OR app=shop"],
+            &["task", "list", "--filter", "state=ready or app=shop"],
             &["task", "get", &parked],
             &["task", "get", &leased, "-o", "wide"],
             &["task", "get", &held],

@@ -295,23 +295,7 @@ impl World {
     }
 
     fn list(&self, filter: &TaskFilter, after: Option<TaskId>, page_size: usize) -> TaskPage {
-        let fits = |task: &&Task| {
-            (filter.states.is_empty() || filter.states.contains(&task.state))
-                && filter.app.as_ref().is_none_or(|app| *app == task.route.app)
-                && filter.queue.as_ref().is_none_or(|queue| *queue == task.route.queue)
-                && filter.handler.as_ref().is_none_or(|handler| *handler == task.route.handler)
-                && (filter.tenant.is_none() || filter.tenant == task.tenant)
-                && (filter.scope.is_none() || filter.scope == task.scope)
-                && filter
-                    .code
-                    .is_none_or(|code| task.last_error.as_ref().is_some_and(|error| error.code == code))
-                && filter
-                    .error_class
-                    .is_none_or(|class| task.last_error.as_ref().is_some_and(|e| e.code.class() == class))
-                && filter.finished_since.is_none_or(|since| task.finished_at.is_some_and(|at| at >= since))
-                && filter.finished_until.is_none_or(|until| task.finished_at.is_some_and(|at| at < until))
-                && after.is_none_or(|after| task.id < after)
-        };
+        let fits = |task: &&Task| filter.fits(task) && after.is_none_or(|after| task.id < after);
         let mut tasks: Vec<Task> = self.tasks.iter().filter(fits).take(page_size + 1).cloned().collect();
         let more = tasks.len() > page_size;
         tasks.truncate(page_size);

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
-use super::{ContentHash, StoreError};
+use super::{ContentHash, Expr, StoreError, TextTest, TimeTest};
 use crate::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use crate::name::{PrincipalName, RequestId};
 
@@ -40,37 +39,51 @@ pub enum Remembered {
 /// Which entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
+    /// Those of which this holds; all without one.
+    pub expr: Option<Expr<AuditTest>>,
+}
+
+/// One comparison of an entry's field. What an entry does not have fits none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditTest {
     /// Of this kind.
-    pub kind: Option<AuditKind>,
+    Kind(AuditKind),
     /// Of this principal.
-    pub principal: Option<PrincipalName>,
-    /// Of methods that begin so.
-    pub method_prefix: Option<String>,
-    /// About resources whose names begin so.
-    pub resource_prefix: Option<String>,
+    Principal(PrincipalName),
+    /// Its method.
+    Method(TextTest),
+    /// The resource it is about.
+    Resource(TextTest),
     /// With this request id.
-    pub request_id: Option<RequestId>,
+    RequestId(RequestId),
     /// With this canonical code.
-    pub canonical: Option<String>,
-    /// Written at this time or later.
-    pub since: Option<Timestamp>,
-    /// Written before this time.
-    pub until: Option<Timestamp>,
+    Canonical(String),
+    /// When it was written.
+    At(TimeTest),
+}
+
+impl AuditTest {
+    /// Whether an entry fits.
+    pub fn fits(&self, entry: &AuditEntry) -> bool {
+        let AuditSubject { kind, principal, method, resource, request_id, .. } = &entry.subject;
+        match self {
+            Self::Kind(wanted) => wanted == kind,
+            Self::Principal(wanted) => Some(wanted) == principal.as_ref(),
+            Self::Method(text) => text.fits(method),
+            Self::Resource(text) => text.fits(resource),
+            Self::RequestId(wanted) => Some(wanted) == request_id.as_ref(),
+            Self::Canonical(wanted) => {
+                entry.outcome.as_ref().is_some_and(|(outcome, _)| outcome.canonical == *wanted)
+            }
+            Self::At(time) => time.fits(entry.at),
+        }
+    }
 }
 
 impl AuditFilter {
     /// Whether an entry fits.
     pub fn fits(&self, entry: &AuditEntry) -> bool {
-        let AuditSubject { kind, principal, method, resource, request_id, .. } = &entry.subject;
-        let canonical = entry.outcome.as_ref().map(|(outcome, _)| &outcome.canonical);
-        self.kind.is_none_or(|wanted| wanted == *kind)
-            && self.principal.as_ref().is_none_or(|wanted| Some(wanted) == principal.as_ref())
-            && self.method_prefix.as_ref().is_none_or(|prefix| method.starts_with(prefix))
-            && self.resource_prefix.as_ref().is_none_or(|prefix| resource.starts_with(prefix))
-            && self.request_id.as_ref().is_none_or(|wanted| Some(wanted) == request_id.as_ref())
-            && self.canonical.as_ref().is_none_or(|wanted| Some(wanted) == canonical)
-            && self.since.is_none_or(|since| entry.at >= since)
-            && self.until.is_none_or(|until| entry.at < until)
+        self.expr.as_ref().is_none_or(|expr| expr.holds(&|test| test.fits(entry)))
     }
 }
 

@@ -39,11 +39,15 @@ pub trait DeadLetters: Send + Sync {
 impl TaskFilter {
     /// The same filter for dead tasks alone; `None` when it asks for others.
     #[must_use]
-    pub fn of_the_dead(mut self) -> Option<Self> {
-        if !self.states.is_empty() && !self.states.contains(&TaskState::Dead) {
-            return None;
-        }
-        self.states = vec![TaskState::Dead];
-        Some(self)
+    pub fn of_the_dead(self) -> Option<Self> {
+        self.in_states(&[TaskState::Dead])
+    }
+
+    /// The same filter for tasks in these states alone; `None` when it asks for others.
+    #[must_use]
+    pub fn in_states(mut self, states: &[TaskState]) -> Option<Self> {
+        let possible = self.possible_states();
+        self.states = states.iter().copied().filter(|state| possible.contains(state)).collect();
+        (!self.states.is_empty()).then_some(self)
     }
 }

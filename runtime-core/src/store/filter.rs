@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::{Expr, TaskTest};
 use crate::error::{ErrorClass, ErrorCode};
 use crate::flow::Shedding;
 use crate::name::{AppName, HandlerName, QueueName, Scope, Tenant};
 use crate::task::{Task, TaskId, TaskState};
 
-/// Which tasks to list: every given field must fit.
+/// Which tasks: every given field must fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskFilter {
@@ -36,27 +37,14 @@ pub struct TaskFilter {
     pub finished_since: Option<Timestamp>,
     /// Finished before this time; what is not finished does not fit.
     pub finished_until: Option<Timestamp>,
+    /// And this must hold: what an operator wrote in the filter language, whose OR and NOT the fields above cannot say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also: Option<Expr<TaskTest>>,
 }
 
-impl TaskFilter {
-    /// Whether a task fits.
-    pub fn fits(&self, task: &Task) -> bool {
-        fn same<T: PartialEq>(wanted: &Option<T>, got: Option<&T>) -> bool {
-            wanted.as_ref().is_none_or(|wanted| Some(wanted) == got)
-        }
-        let error = task.last_error.as_ref();
-        (self.states.is_empty() || self.states.contains(&task.state))
-            && same(&self.app, Some(&task.route.app))
-            && same(&self.queue, Some(&task.route.queue))
-            && same(&self.handler, Some(&task.route.handler))
-            && same(&self.tenant, task.tenant.as_ref())
-            && same(&self.scope, task.scope.as_ref())
-            && same(&self.code, error.map(|error| &error.code))
-            && same(&self.error_class, error.map(|error| error.code.class()).as_ref())
-            && self.created_since.is_none_or(|since| task.created_at >= since)
-            && self.created_until.is_none_or(|until| task.created_at < until)
-            && self.finished_since.is_none_or(|since| task.finished_at.is_some_and(|at| at >= since))
-            && self.finished_until.is_none_or(|until| task.finished_at.is_some_and(|at| at < until))
+impl From<Expr<TaskTest>> for TaskFilter {
+    fn from(expr: Expr<TaskTest>) -> Self {
+        Self { also: Some(expr), ..Self::default() }
     }
 }
 

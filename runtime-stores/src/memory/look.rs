@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use runtime_core::name::Route;
-use runtime_core::store::{DeadGroup, QueueStats, StateCounts, TaskCount, TaskFilter, TaskPage};
+use runtime_core::store::{
+    DeadGroup, Expr, QueueStats, StateCounts, TaskCount, TaskFilter, TaskPage, TaskTest,
+};
 use runtime_core::task::{AttemptRecord, Task, TaskId};
 
 use super::state::State;
@@ -18,11 +20,12 @@ impl State {
     }
 
     pub(super) fn list(&self, filter: &TaskFilter, after: Option<TaskId>, page_size: usize) -> TaskPage {
+        let expr = filter.expr();
         let mut fitting: Vec<&Task> = self
             .live
             .values()
             .chain(self.finished.values())
-            .filter(|task| after.is_none_or(|after| task.id.row() < after.row()) && filter.fits(task))
+            .filter(|task| after.is_none_or(|after| task.id.row() < after.row()) && fits(&expr, task))
             .collect();
         fitting.sort_by_key(|task| std::cmp::Reverse(task.id.row()));
         let more = fitting.len() > page_size;
@@ -32,11 +35,12 @@ impl State {
     }
 
     pub(super) fn walk(&self, filter: &TaskFilter, after: Option<TaskId>, up_to: usize) -> Vec<TaskId> {
+        let expr = filter.expr();
         let mut fitting: Vec<TaskId> = self
             .live
             .values()
             .chain(self.finished.values())
-            .filter(|task| after.is_none_or(|after| task.id.row() > after.row()) && filter.fits(task))
+            .filter(|task| after.is_none_or(|after| task.id.row() > after.row()) && fits(&expr, task))
             .map(|task| task.id)
             .collect();
         fitting.sort_by_key(|id| id.row());
@@ -45,9 +49,10 @@ impl State {
     }
 
     pub(super) fn count(&self, filter: &TaskFilter, at_most: u64) -> TaskCount {
+        let expr = filter.expr();
         let mut counted = TaskCount { counts: StateCounts::default(), whole: true };
         for tasks in [&self.live, &self.finished] {
-            let mut fitting = tasks.values().filter(|task| filter.fits(task));
+            let mut fitting = tasks.values().filter(|task| fits(&expr, task));
             let most = usize::try_from(at_most).unwrap_or(usize::MAX);
             fitting.by_ref().take(most).for_each(|task| *counted.counts.of_mut(task.state) += 1);
             counted.whole &= fitting.next().is_none();
@@ -57,9 +62,10 @@ impl State {
 
     pub(super) fn dead_groups(&self, filter: TaskFilter) -> Vec<DeadGroup> {
         let Some(filter) = filter.of_the_dead() else { return Vec::new() };
+        let expr = filter.expr();
         let mut groups: BTreeMap<_, DeadGroup> = BTreeMap::new();
         // In the order of their rows: the last one is the example.
-        for task in self.finished.values().filter(|task| filter.fits(task)) {
+        for task in self.finished.values().filter(|task| fits(&expr, task)) {
             let (Some(error), Some(at)) = (&task.last_error, task.finished_at) else { continue };
             let Route { app, queue, handler } = &*task.route;
             let key = (app.clone(), queue.clone(), handler.clone(), error.code.as_str());
@@ -95,4 +101,8 @@ impl State {
             })
             .collect()
     }
+}
+
+fn fits(expr: &Expr<TaskTest>, task: &Task) -> bool {
+    expr.holds(&|test| test.fits(task))
 }

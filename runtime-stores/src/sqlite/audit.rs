@@ -5,13 +5,13 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use runtime_core::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use runtime_core::store::{
-    AuditFilter, AuditLog, Begun, ContentHash, REQUEST_ID_FOR, Remembered, StoreError,
+    AuditFilter, AuditLog, AuditTest, Begun, ContentHash, REQUEST_ID_FOR, Remembered, StoreError,
 };
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
 use super::columns::moment;
+use super::expression::{Values, condition_of, text_condition, time_condition};
 use super::fault::Fault;
 use super::reader::Reader;
 use super::writer::Writer;
@@ -174,14 +174,16 @@ impl Reader {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, Fault> {
-        let (conditions, mut values) = conditions(filter, before);
-        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let mut values = Values::default();
+        let condition = condition(filter, &mut values);
+        let before = values.number(before.map_or(i64::MAX, number));
+        let limit = values.number(i64::try_from(limit).unwrap_or(i64::MAX));
         let sql = format!(
             "SELECT position, at, kind, principal, token, method, resource, reason, request_id, peer, trace_id, unwritten, \
-             canonical, error, ended_at FROM rt_audit WHERE {conditions} ORDER BY position DESC LIMIT ?"
+             canonical, error, ended_at FROM rt_audit WHERE {condition} AND position < {before} ORDER BY position DESC LIMIT {limit}"
         );
         let mut statement = self.conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(values))?;
+        let mut rows = statement.query(values.bound())?;
         let mut entries = Vec::new();
         while let Some(row) = rows.next()? {
             entries.push(entry(row)?);
@@ -190,32 +192,18 @@ impl Reader {
     }
 }
 
-/// What a filter selects by, and its values in order.
-fn conditions(filter: &AuditFilter, before: Option<u64>) -> (String, Vec<Value>) {
-    let AuditFilter { kind, principal, method_prefix, resource_prefix, request_id, canonical, since, until } =
-        filter;
-    let text = |text: &str| Value::Text(text.to_owned());
-    let millis = |at: &jiff::Timestamp| Value::Integer(at.as_millisecond());
-    let wanted = [
-        ("position < ?", before.map(|position| Value::Integer(number(position)))),
-        ("kind = ?", kind.map(|kind| Value::Integer(kind_number(kind)))),
-        ("principal = ?", principal.as_ref().map(|name| text(name.as_str()))),
-        // `glob` and `like` know signs of their own; these two do not.
-        ("instr(method, ?) = 1", method_prefix.as_deref().map(text)),
-        ("instr(resource, ?) = 1", resource_prefix.as_deref().map(text)),
-        ("request_id = ?", request_id.as_ref().map(|id| text(id.as_str()))),
-        ("canonical = ?", canonical.as_deref().map(text)),
-        ("at >= ?", since.as_ref().map(millis)),
-        ("at < ?", until.as_ref().map(millis)),
-    ];
-    let (mut conditions, mut values) = (vec!["1"], Vec::new());
-    for (condition, value) in wanted {
-        if let Some(value) = value {
-            conditions.push(condition);
-            values.push(value);
-        }
-    }
-    (conditions.join(" AND "), values)
+/// What a filter selects by, as SQL.
+fn condition(filter: &AuditFilter, values: &mut Values) -> String {
+    let Some(expr) = &filter.expr else { return "1".to_owned() };
+    condition_of(expr, &mut |test| match test {
+        AuditTest::Kind(kind) => format!("kind = {}", kind_number(*kind)),
+        AuditTest::Principal(name) => format!("principal IS {}", values.text(name.as_str())),
+        AuditTest::Method(text) => text_condition("method", text, values),
+        AuditTest::Resource(text) => text_condition("resource", text, values),
+        AuditTest::RequestId(id) => format!("request_id IS {}", values.text(id.as_str())),
+        AuditTest::Canonical(canonical) => format!("canonical IS {}", values.text(canonical)),
+        AuditTest::At(time) => time_condition("at", *time, values),
+    })
 }
 
 fn entry(row: &Row<'_>) -> Result<AuditEntry, Fault> {

@@ -1,14 +1,13 @@
 //! Filters as SQL.
 
-use runtime_core::error::ErrorCode;
-use runtime_core::store::TaskFilter;
+use runtime_core::name::Route;
+use runtime_core::store::{Known, TaskFilter, TaskTest, TextTest};
 use runtime_core::task::{TaskId, TaskState};
-use rusqlite::types::Value;
 
 use super::columns::shared_columns;
+use super::expression::{Values, condition_of, text_condition, time_condition};
 use super::names::Names;
 use super::writer::row_of;
-use crate::content::millis_up;
 
 /// Behind what both have: what a finished task gave, how a live one is held.
 pub(super) const LIVE: &str = concat!("SELECT ", shared_columns!(), ", NULL, held FROM rt_task");
@@ -17,7 +16,7 @@ pub(super) const FINISHED: &str = concat!("SELECT ", shared_columns!(), ", outpu
 /// A filter as SQL.
 pub(super) struct Conditions {
     sql: String,
-    values: Vec<Value>,
+    values: Values,
     live: bool,
     finished: bool,
     /// Where the finished ones are looked up.
@@ -27,88 +26,50 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// `None` when nothing can fit: a name that no task ever had.
+    /// `None` when nothing can fit.
     pub(super) fn of(filter: &TaskFilter, after: Option<TaskId>, names: &Names) -> Option<Self> {
-        let states = if filter.states.is_empty() { TaskState::ALL.to_vec() } else { filter.states.clone() };
-        let mut conditions = Self {
-            sql: String::from("1"),
-            values: Vec::new(),
-            live: states.iter().any(|state| !state.is_finished())
-                && filter.finished_since.is_none()
-                && filter.finished_until.is_none(),
-            finished: states.iter().any(|state| state.is_finished()),
-            history: history(filter, &states),
-            one_bad_state: one_bad_state(&states),
+        let states = filter.possible_states();
+        let expr = filter.expr();
+        let may_go = |route: &Route| {
+            let known = Known { route: Some(route), ..Known::default() };
+            expr.decided(&|test| test.decided(known)) != Some(false)
         };
-        if !filter.states.is_empty() {
-            let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
-            conditions.sql.push_str(&format!(" AND state IN ({})", numbers.join(", ")));
+        if !names.routes().any(|(_, route)| may_go(route)) {
+            return None;
+        }
+        let mut values = Values::default();
+        let mut sql = condition_of(&expr, &mut |test| condition(test, names, &mut values));
+        if states.len() < TaskState::ALL.len() {
+            sql.push_str(&format!(" AND state IN ({})", numbers(&states)));
         }
         if let Some(after) = after {
-            conditions.add("row < ?", Value::Integer(row_of(after)));
+            sql.push_str(&format!(" AND row < {}", values.number(row_of(after))));
         }
-        if let Some(queue) = &filter.queue {
-            conditions.add("queue = ?", Value::Integer(names.queue_id(queue)?));
-        }
-        if filter.app.is_some() || filter.handler.is_some() {
-            let routes: Vec<String> = names
-                .routes()
-                .filter(|(_, route)| filter.app.as_ref().is_none_or(|app| route.app == *app))
-                .filter(|(_, route)| filter.handler.as_ref().is_none_or(|handler| route.handler == *handler))
-                .map(|(id, _)| id.to_string())
-                .collect();
-            if routes.is_empty() {
-                return None;
-            }
-            conditions.sql.push_str(&format!(" AND route IN ({})", routes.join(", ")));
-        }
-        if let Some(tenant) = &filter.tenant {
-            conditions.add("tenant = ?", Value::Text(tenant.as_str().to_owned()));
-        }
-        if let Some(scope) = &filter.scope {
-            conditions.add("scope = ?", Value::Text(scope.as_str().to_owned()));
-        }
-        if let Some(code) = filter.code {
-            conditions.add("error ->> '$.code' = ?", Value::Text(code.as_str().to_owned()));
-        }
-        if let Some(class) = filter.error_class {
-            let of_class = ErrorCode::ALL.iter().filter(|code| code.class() == class);
-            let codes: Vec<String> = of_class.map(|code| format!("'{code}'")).collect();
-            conditions.sql.push_str(&format!(" AND error ->> '$.code' IN ({})", codes.join(", ")));
-        }
-        // Whole milliseconds are at or after a moment exactly when they are at or after it rounded up.
-        for (condition, at) in [
-            ("created_at >= ?", filter.created_since),
-            ("created_at < ?", filter.created_until),
-            ("at >= ?", filter.finished_since),
-            ("at < ?", filter.finished_until),
-        ] {
-            if let Some(at) = at {
-                conditions.add(condition, Value::Integer(millis_up(at)));
-            }
-        }
-        (conditions.live || conditions.finished).then_some(conditions)
+        let (live, finished) =
+            (states.iter().any(|state| !state.is_finished()), states.iter().any(|state| state.is_finished()));
+        let (history, one_bad_state) = (history(filter, &states), one_bad_state(&states));
+        (live || finished).then_some(Self { sql, values, live, finished, history, one_bad_state })
     }
 
     /// Newest first, at most so many.
-    pub(super) fn list(mut self, limit: usize) -> (String, Vec<Value>) {
-        self.values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    pub(super) fn list(mut self, limit: usize) -> (String, Values) {
+        let limit = self.values.number(i64::try_from(limit).unwrap_or(i64::MAX));
         let (sql, history) = (&self.sql, self.history);
         let select = match (self.live, self.finished) {
             (true, true) => format!("{LIVE} WHERE {sql} UNION ALL {FINISHED}{history} {sql}"),
             (true, false) => format!("{LIVE} WHERE {sql}"),
             (false, _) => format!("{FINISHED}{history} {sql}"),
         };
-        (format!("{select} ORDER BY row DESC LIMIT ?{}", self.values.len()), self.values)
+        (format!("{select} ORDER BY row DESC LIMIT {limit}"), self.values)
     }
 
     /// Row and creation of each, oldest first, from after a task on. Always in the order of rows, so that a walk over all of them reads each
     /// row once, however few fit and however many steps it takes.
-    pub(super) fn walk(mut self, after: Option<TaskId>, up_to: usize) -> (String, Vec<Value>) {
-        self.add("row > ?", Value::Integer(after.map_or(0, row_of)));
-        self.values.push(Value::Integer(i64::try_from(up_to).unwrap_or(i64::MAX)));
-        let limit = self.values.len();
-        let select = |table: &str| format!("SELECT row, created_at FROM {table} {}", self.sql);
+    pub(super) fn walk(mut self, after: Option<TaskId>, up_to: usize) -> (String, Values) {
+        let after = self.values.number(after.map_or(0, row_of));
+        let limit = self.values.number(i64::try_from(up_to).unwrap_or(i64::MAX));
+        let select =
+            |table: &str| format!("SELECT row, created_at FROM {table} {} AND row > {after}", self.sql);
         let live = select("rt_task NOT INDEXED WHERE");
         let history = select(&format!(
             "rt_history{}",
@@ -119,38 +80,39 @@ impl Conditions {
             (true, false) => live,
             (false, _) => history,
         };
-        (format!("{select} ORDER BY row LIMIT ?{limit}"), self.values)
+        (format!("{select} ORDER BY row LIMIT {limit}"), self.values)
     }
 
-    /// Whether the task whose row is bound behind the values fits.
-    pub(super) fn one(self) -> (String, Vec<Value>) {
-        let (sql, row) = (&self.sql, self.values.len() + 1);
-        let of = |table: &str| format!("SELECT 1 FROM {table} NOT INDEXED WHERE row = ?{row} AND {sql}");
+    /// Whether the task of this row fits.
+    pub(super) fn one(&self, row: i64) -> (String, Values) {
+        let (sql, mut values) = (&self.sql, self.values.clone());
+        let row = values.number(row);
+        let of = |table: &str| format!("SELECT 1 FROM {table} NOT INDEXED WHERE row = {row} AND {sql}");
         let select = match (self.live, self.finished) {
             (true, true) => format!("{} UNION ALL {}", of("rt_task"), of("rt_history")),
             (true, false) => of("rt_task"),
             (false, _) => of("rt_history"),
         };
-        (select, self.values)
+        (select, values)
     }
 
     /// State and number, of at most so many live ones, and of at most so many finished ones.
-    pub(super) fn counts(self, at_most: u64) -> Vec<(String, Vec<Value>)> {
+    pub(super) fn counts(self, at_most: u64) -> Vec<(String, Values)> {
         let mut values = self.values;
-        values.push(Value::Integer(i64::try_from(at_most).unwrap_or(i64::MAX)));
-        let (sql, limit) = (&self.sql, values.len());
+        let limit = values.number(i64::try_from(at_most).unwrap_or(i64::MAX));
+        let sql = &self.sql;
         let tables =
             [(self.live, "rt_task WHERE".to_owned()), (self.finished, format!("rt_history{}", self.history))];
         let tables = tables.into_iter().filter(|(wanted, _)| *wanted);
         let count = |(_, table): (bool, String)| {
-            let select = format!("SELECT state FROM {table} {sql} LIMIT ?{limit}");
+            let select = format!("SELECT state FROM {table} {sql} LIMIT {limit}");
             (format!("SELECT state, count(*) FROM ({select}) GROUP BY state"), values.clone())
         };
         tables.map(count).collect()
     }
 
     /// Route, code, how many, first and last end, last row of each group.
-    pub(super) fn dead_groups(self) -> (String, Vec<Value>) {
+    pub(super) fn dead_groups(self) -> (String, Values) {
         let (sql, history) = (&self.sql, self.history);
         let select = format!(
             "SELECT route, error ->> '$.code' AS code, count(*), min(at), max(at), max(row) FROM rt_history{history} {sql} \
@@ -158,11 +120,42 @@ impl Conditions {
         );
         (select, self.values)
     }
+}
 
-    fn add(&mut self, condition: &str, value: Value) {
-        self.values.push(value);
-        self.sql.push_str(&format!(" AND {condition}{}", self.values.len()));
+/// One comparison as a condition that is never NULL. Names are compared here: what is left of them are their numbers.
+fn condition(test: &TaskTest, names: &Names, values: &mut Values) -> String {
+    let of_routes = |text: &TextTest, name: fn(&Route) -> &str| {
+        let routes = names.routes().filter(|(_, route)| text.fits(name(route)));
+        let ids: Vec<String> = routes.map(|(id, _)| id.to_string()).collect();
+        format!("route IN ({})", ids.join(", "))
+    };
+    match test {
+        TaskTest::State(states) => format!("state IN ({})", numbers(states)),
+        TaskTest::App(text) => of_routes(text, |route| route.app.as_str()),
+        TaskTest::Handler(text) => of_routes(text, |route| route.handler.as_str()),
+        TaskTest::Queue(text) => {
+            let queues = names.queues().filter(|(_, queue)| text.fits(queue.as_str()));
+            let ids: Vec<String> = queues.map(|(id, _)| id.to_string()).collect();
+            format!("queue IN ({})", ids.join(", "))
+        }
+        TaskTest::Tenant(text) => text_condition("tenant", text, values),
+        TaskTest::Scope(text) => text_condition("scope", text, values),
+        TaskTest::Code(codes) => {
+            let codes: Vec<String> = codes.iter().map(|code| format!("'{code}'")).collect();
+            format!("error IS NOT NULL AND error ->> '$.code' IN ({})", codes.join(", "))
+        }
+        TaskTest::Created(time) => time_condition("created_at", *time, values),
+        TaskTest::Finished(time) => {
+            let finished: Vec<TaskState> =
+                TaskState::ALL.into_iter().filter(|state| state.is_finished()).collect();
+            format!("state IN ({}) AND {}", numbers(&finished), time_condition("at", *time, values))
+        }
     }
+}
+
+fn numbers(states: &[TaskState]) -> String {
+    let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
+    numbers.join(", ")
 }
 
 /// Finished tasks that are not done are few, and have indexes of their own. One of them is named, with its own condition repeated:
@@ -189,16 +182,25 @@ fn one_bad_state(states: &[TaskState]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use runtime_core::error::ErrorCode;
     use runtime_core::name::{QueueName, Scope};
     use rusqlite::Connection;
 
     use super::super::schema::MIGRATIONS;
     use super::*;
 
-    fn plan(conn: &Connection, (sql, values): (String, Vec<Value>)) -> String {
+    fn names(conn: &Connection, queue: &QueueName) -> Names {
+        let mut names = Names::default();
+        let id = names.intern_queue(conn, queue).unwrap();
+        let route =
+            Route { app: "shop".parse().unwrap(), queue: queue.clone(), handler: "h".parse().unwrap() };
+        names.intern_route(conn, &route.into(), id).unwrap();
+        names
+    }
+
+    fn plan(conn: &Connection, (sql, values): (String, Values)) -> String {
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let steps =
-            statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+        let steps = statement.query_map(values.bound(), |row| row.get::<_, String>(3)).unwrap();
         steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
     }
 
@@ -207,8 +209,7 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         MIGRATIONS.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
         let queue = QueueName::new("work").unwrap();
-        let mut names = Names::default();
-        names.intern_queue(&conn, &queue).unwrap();
+        let names = names(&conn, &queue);
         let scope: Scope = "store=1".parse().unwrap();
         let dead = || TaskFilter { states: vec![TaskState::Dead], ..TaskFilter::default() };
         let filters = [
@@ -235,8 +236,7 @@ mod tests {
         let conn = Connection::open_in_memory().unwrap();
         MIGRATIONS.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
         let queue = QueueName::new("work").unwrap();
-        let mut names = Names::default();
-        names.intern_queue(&conn, &queue).unwrap();
+        let names = names(&conn, &queue);
         let scope: Scope = "store=1".parse().unwrap();
         let any = TaskFilter::default;
         let filters = [
@@ -253,11 +253,7 @@ mod tests {
             let conditions = || Conditions::of(&filter, None, &names).unwrap();
             let walk = plan(&conn, conditions().walk(None, 500));
             assert!(!walk.contains("TEMP B-TREE") && !walk.contains("SCAN"), "{filter:?}: {walk}");
-            let one = {
-                let (sql, mut values) = conditions().one();
-                values.push(Value::Integer(1));
-                plan(&conn, (sql, values))
-            };
+            let one = plan(&conn, conditions().one(1));
             let by_row = one.matches("USING INTEGER PRIMARY KEY (rowid=?)").count();
             assert!(by_row >= 1 && !one.contains("SCAN"), "{filter:?}: {one}");
             for counted in conditions().counts(10) {

@@ -4,7 +4,6 @@ use runtime_core::error::TaskError;
 use runtime_core::operation::{Operation, OperationCounts, OperationId, OperationSpec, OperationState};
 use runtime_core::store::{KEPT_OPERATIONS, OperationStep, Revision, SteerError, Stepped};
 use runtime_core::task::{TaskId, TaskState};
-use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 
@@ -104,17 +103,13 @@ impl Writer<'_> {
         }
         let command = operation.spec.kind.command(&operation.spec.reason);
         let counts = &mut operation.counts;
-        let conditions = Conditions::of(&operation.spec.filter, None, &self.shared.names());
-        let Some((sql, mut values)) = conditions.map(Conditions::one) else {
+        let Some(conditions) = Conditions::of(&operation.spec.filter, None, &self.shared.names()) else {
             counts.skipped += tasks.len() as u64;
             return Ok(under_way);
         };
-        let mut fits = self.conn.prepare_cached(&sql)?;
-        let row = values.len();
-        values.push(Value::Null);
         for id in tasks {
-            values[row] = Value::Integer(row_of(*id));
-            if !fits.exists(params_from_iter(&values))? {
+            let (sql, values) = conditions.one(row_of(*id));
+            if !self.conn.prepare_cached(&sql)?.exists(values.bound())? {
                 counts.skipped += 1;
                 continue;
             }

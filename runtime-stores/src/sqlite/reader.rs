@@ -14,7 +14,7 @@ use runtime_core::store::{
     TaskPage,
 };
 use runtime_core::task::{AttemptRecord, Epoch, Task, TaskId, TaskState};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::app::{AppGuard, query_fenced};
@@ -195,7 +195,7 @@ impl Reader {
         };
         let (sql, values) = conditions.list(page_size.saturating_add(1));
         let mut statement = self.conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(values))?;
+        let mut rows = statement.query(values.bound())?;
         let mut tasks = Vec::new();
         while let Some(row) = rows.next()? {
             tasks.push(self.task(row, look)?);
@@ -216,7 +216,7 @@ impl Reader {
         let Some(conditions) = Conditions::of(filter, None, look.names) else { return Ok(Vec::new()) };
         let (sql, values) = conditions.walk(after, up_to);
         let mut statement = self.conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(values))?;
+        let mut rows = statement.query(values.bound())?;
         let mut ids = Vec::new();
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(0)?;
@@ -237,7 +237,7 @@ impl Reader {
         let tx = self.conn.unchecked_transaction()?;
         for (sql, values) in conditions.counts(at_most.saturating_add(1)) {
             let mut statement = tx.prepare_cached(&sql)?;
-            let mut rows = statement.query(params_from_iter(values))?;
+            let mut rows = statement.query(values.bound())?;
             let mut found = 0;
             while let Some(row) = rows.next()? {
                 let (state, tasks) = (columns::state(row.get(0)?)?, row.get::<_, i64>(1)?.unsigned_abs());
@@ -259,7 +259,7 @@ impl Reader {
         let tx = self.conn.unchecked_transaction()?;
         let mut statement = tx.prepare_cached(&sql)?;
         let mut created = tx.prepare_cached("SELECT created_at FROM rt_history WHERE row = ?1")?;
-        let mut rows = statement.query(params_from_iter(values))?;
+        let mut rows = statement.query(values.bound())?;
         let mut groups = Vec::new();
         while let Some(row) = rows.next()? {
             let Route { app, queue, handler } = &**look.names.route(row.get(0)?)?;

@@ -6,7 +6,8 @@ use runtime_core::access::{Grant, Principal, PrincipalKind, Token, TokenText};
 use runtime_core::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use runtime_core::error::ErrorCode;
 use runtime_core::store::{
-    AuditFilter, Begun, PutPrincipal, PutToken, REQUEST_ID_FOR, Remembered, Revision, StoredPrincipal,
+    AuditFilter, AuditTest, Begun, Expr, PutPrincipal, PutToken, REQUEST_ID_FOR, Remembered, Revision,
+    StoredPrincipal, TextTest, TimeTest,
 };
 
 use super::world::World;
@@ -215,19 +216,36 @@ pub(super) async fn audit_entries_are_found_by_every_field(w: World) {
     let all = AuditFilter::default;
     assert_eq!(positions(&w, all()).await, [third, second, first]);
     assert_eq!(entries(&w, all()).await[1].subject, stranger);
-    let text = |text: &str| Some(text.to_owned());
-    for (filter, expected) in [
-        (AuditFilter { kind: Some(AuditKind::Denial), ..all() }, vec![second]),
-        (AuditFilter { kind: Some(AuditKind::Mutation), ..all() }, vec![third, first]),
-        (AuditFilter { principal: Some("bob".parse().unwrap()), ..all() }, vec![third]),
-        (AuditFilter { method_prefix: text("QueueService/"), ..all() }, vec![third, first]),
-        (AuditFilter { method_prefix: text("%"), ..all() }, vec![]),
-        (AuditFilter { resource_prefix: text("nodes/engine"), ..all() }, vec![second]),
-        (AuditFilter { request_id: Some("b".parse().unwrap()), ..all() }, vec![third]),
-        (AuditFilter { canonical: text("OK"), ..all() }, vec![first]),
-        (AuditFilter { since: Some(late), ..all() }, vec![third, second]),
-        (AuditFilter { until: Some(late), ..all() }, vec![first]),
+    let is = |text: &str| TextTest::Is(text.to_owned());
+    let begins = |text: &str| TextTest::Begins(text.to_owned());
+    let only = |test: AuditTest| Expr::Is(test);
+    for (expr, expected) in [
+        (only(AuditTest::Kind(AuditKind::Denial)), vec![second]),
+        (only(AuditTest::Kind(AuditKind::Mutation)), vec![third, first]),
+        (only(AuditTest::Principal("bob".parse().unwrap())), vec![third]),
+        (!only(AuditTest::Principal("bob".parse().unwrap())), vec![second, first]),
+        (only(AuditTest::Method(begins("QueueService/"))), vec![third, first]),
+        (only(AuditTest::Method(is("QueueService/"))), vec![]),
+        (only(AuditTest::Method(begins("%"))), vec![]),
+        (only(AuditTest::Resource(begins("nodes/engine"))), vec![second]),
+        (only(AuditTest::RequestId("b".parse().unwrap())), vec![third]),
+        (!only(AuditTest::RequestId("b".parse().unwrap())), vec![second, first]),
+        (only(AuditTest::Canonical("OK".into())), vec![first]),
+        (!only(AuditTest::Canonical("OK".into())), vec![third, second]),
+        (only(AuditTest::At(TimeTest::Since(late))), vec![third, second]),
+        (only(AuditTest::At(TimeTest::Before(late))), vec![first]),
+        (
+            Expr::Any(vec![
+                only(AuditTest::Kind(AuditKind::Denial)),
+                Expr::All(vec![
+                    only(AuditTest::Canonical("OK".into())),
+                    !only(AuditTest::Principal("bob".parse().unwrap())),
+                ]),
+            ]),
+            vec![second, first],
+        ),
     ] {
+        let filter = AuditFilter { expr: Some(expr) };
         assert_eq!(positions(&w, filter.clone()).await, expected, "{filter:?}");
     }
     let page = w.store.audit_entries(all(), Some(third), 1).await.unwrap();

@@ -129,9 +129,10 @@ pub(in crate::cli) enum AuditVerb {
 }
 
 const AUDIT_FILTER_HELP: &str = "\
-A filter joins comparisons by AND. kind, principal, request_id and outcome are
-compared by =, method and resource by : (a prefix), the time at by <, <=, >
-and >=, such as: method:QueueService/ AND at>=2030-01-31T08:00:00Z.";
+A filter joins comparisons by AND, OR and NOT; AND binds closer than OR, and
+parentheses say otherwise. kind, principal, request_id and outcome are compared
+by = and !=, method and resource also by : (a prefix), the time at by <, <=, >
+and >=, such as: method:QueueService/ AND NOT principal=deploy.";
 
 fn principal(text: &str) -> Result<PrincipalName, String> {
     PrincipalName::new(text.strip_prefix("principals/").unwrap_or(text)).map_err(|error| error.to_string())
