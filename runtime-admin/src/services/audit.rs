@@ -146,7 +146,7 @@ mod tests {
             ("kind=theft", "column 6: \"theft\": the kinds are mutation and denial"),
             ("kind:den", "column 6: \"den\": is compared by '='"),
             ("at=2030-01-31T08:00:00Z", "column 3: expected '<', '<=', '>' or '>='"),
-            ("principal=alice OR principal=bob smith", "column 34: expected AND or OR, found \"Smith\""),
+            ("principal=alice OR principal=bob smith", "column 34: expected AND or OR, found \"smith\""),
         ] {
             let error = parse::<AuditField>(text).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");

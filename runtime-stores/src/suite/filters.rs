@@ -55,8 +55,7 @@ impl Chance {
 
     fn expr(&mut self, w: &World, depth: usize) -> Expr<TaskTest> {
         let kind = if depth == 0 { 3 } else { self.below(5) };
-        let mut parts =
-            |chance: &mut Self| (0..=chance.below(3)).map(|_| chance.expr(w, depth - 1)).collect();
+        let parts = |chance: &mut Self| (0..=chance.below(3)).map(|_| chance.expr(w, depth - 1)).collect();
         match kind {
             0 => Expr::All(parts(self)),
             1 => Expr::Any(parts(self)),
