@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_filter_with_many_ways_is_still_confined() {
-        let either = vec!["(app=shop OR app=books)"; 12].join(" AND ");
+        let either = ["(app=shop OR app=books)"; 12].join(" AND ");
         let Target::Things(ways) = confined(&tasks(&either).unwrap()) else { panic!("confined") };
         assert!(!ways.is_empty() && ways.len() <= MAX_WAYS, "{}", ways.len());
     }

@@ -6,10 +6,13 @@ use runtime_core::task::TaskId;
 
 /// What a filter of tasks is.
 pub(super) const FILTER_HELP: &str = "\
-A filter joins comparisons by AND. field=value is equality, field:value a
-prefix; a value with spaces goes in double quotes. Fields: state, app, queue,
-handler, tenant, scope, code, class. The times created and finished are
-compared by <, <=, > and >=, such as: finished>=2030-01-31T08:00:00Z.";
+A filter joins comparisons by AND, OR and NOT; AND binds closer than OR, and
+parentheses say otherwise: (state=dead OR state=parked) AND NOT queue=mail.
+field=value is equality, field!=value its negation, field:value a prefix; a
+value with spaces or parentheses goes in double quotes. Fields: state, app,
+queue, handler, tenant, scope, code, class. The times created and finished are
+compared by <, <=, > and >=, such as: finished>=2030-01-31T08:00:00Z. What a
+task does not have fits no comparison, and so fits the negation of every one.";
 
 /// A path, a resource name, or short for a path under /engine/apps.
 pub(super) fn node_path(text: &str) -> Result<NodePath, String> {
