@@ -18,13 +18,13 @@ mod methods;
 mod mutation;
 mod rates;
 mod reading;
+mod standing;
 mod target;
 
 use std::sync::Arc;
 
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
-use runtime_core::flow::RateLimit;
 use runtime_core::store::{AuditLog, Principals};
 
 pub(crate) use bootstrap::is_reserved;
@@ -49,8 +49,6 @@ pub struct Access {
     pub clock: Arc<dyn Clock>,
     /// Whether callers have to say who they are.
     pub authentication: Authentication,
-    /// How often one principal may call; `None` as often as it likes. Nobody is limited where nobody is asked who they are.
-    pub rate_per_principal: Option<RateLimit>,
 }
 
 /// Whether callers have to say who they are.

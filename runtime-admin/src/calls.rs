@@ -4,8 +4,8 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,28 +15,17 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
+use crate::limits::LiveLimits;
 use crate::peer::Peer;
 use crate::places::{Place, UnderWay};
 use crate::status::{broken, no_answer, overloaded};
 
 /// Bytes of a request that are always taken. What is beyond comes out of the common share.
 const FREE_BYTES: usize = 32 * 1024;
-
-/// How many calls may go on, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CallLimits {
-    /// Calls at once, of all connections. A connection without any may always have one.
-    pub(crate) calls: usize,
-    /// Bytes of requests at once, beyond the first [`FREE_BYTES`] of each.
-    pub(crate) request_bytes: usize,
-    /// How long until the answer begins.
-    pub(crate) patience: Duration,
-}
 
 /// What answers a call.
 type Services =
@@ -46,13 +35,15 @@ type Services =
 #[derive(Clone)]
 pub(crate) struct Calls {
     services: Services,
-    limits: CallLimits,
+    limits: LiveLimits,
+    /// How long until an answer begins.
+    patience: Duration,
     going_on: Arc<AtomicUsize>,
-    request_bytes: Arc<Semaphore>,
+    share: Arc<Share>,
 }
 
 impl Calls {
-    pub(crate) fn new<S>(services: S, limits: CallLimits) -> Self
+    pub(crate) fn new<S>(services: S, limits: LiveLimits, patience: Duration) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
             + Clone
@@ -64,8 +55,8 @@ impl Calls {
             let mut services = services.clone();
             Box::pin(async move { services.call(request).await })
         });
-        let request_bytes = Arc::new(Semaphore::new(limits.request_bytes));
-        Self { services, limits, going_on: Arc::default(), request_bytes }
+        let share = Arc::new(Share { limits: limits.clone(), taken: AtomicUsize::new(0) });
+        Self { services, limits, patience, going_on: Arc::default(), share }
     }
 
     /// Answers one call of the peer at `place`. The answer's body may go on for long.
@@ -75,23 +66,21 @@ impl Calls {
         peer: Peer,
         place: Arc<Place>,
     ) -> Result<Response<Body>, Infallible> {
-        let call = Arc::new(Call::begin(&self.going_on, &place));
-        if call.before >= self.limits.calls && call.under_way.others > 0 {
+        let call = Arc::new(Call::begin(&self, &place));
+        if call.before >= self.limits.now().calls && call.under_way.others > 0 {
             return Ok(overloaded("as many calls go on as may").into_http());
         }
         let method = request.uri().path().to_owned();
         request.extensions_mut().insert(peer);
-        let request = request.map(|body| {
-            let (share, call) = (self.request_bytes.clone(), call.clone());
-            Body::new(RequestBody { body, free: FREE_BYTES, share, call })
-        });
+        let request =
+            request.map(|body| Body::new(RequestBody { body, free: FREE_BYTES, call: call.clone() }));
         let answering = AssertUnwindSafe(async move { (self.services)(request).await }).catch_unwind();
-        Ok(match tokio::time::timeout(self.limits.patience, answering).await {
+        Ok(match tokio::time::timeout(self.patience, answering).await {
             Ok(Ok(Ok(answer))) => {
                 answer.map(|body| Body::new(AnswerBody { body, method, broken: false, _call: call }))
             }
             Ok(Err(panic)) => broke(&method, &*panic).into_http(),
-            Err(_) => no_answer(self.limits.patience).into_http(),
+            Err(_) => no_answer(self.patience).into_http(),
         })
     }
 }
@@ -102,31 +91,44 @@ struct Call {
     /// Calls that went on when it began.
     before: usize,
     under_way: UnderWay,
-    held: Mutex<Option<OwnedSemaphorePermit>>,
+    share: Arc<Share>,
+    /// Bytes of the share.
+    held: AtomicUsize,
+}
+
+/// The bytes of requests that all calls hold together, beyond the first [`FREE_BYTES`] of each.
+struct Share {
+    limits: LiveLimits,
+    taken: AtomicUsize,
 }
 
 impl Call {
-    fn begin(going_on: &Arc<AtomicUsize>, place: &Place) -> Self {
-        let before = going_on.fetch_add(1, Ordering::Relaxed);
-        Self { going_on: going_on.clone(), before, under_way: place.call(), held: Mutex::default() }
+    fn begin(calls: &Calls, place: &Place) -> Self {
+        Self {
+            before: calls.going_on.fetch_add(1, Ordering::Relaxed),
+            going_on: calls.going_on.clone(),
+            under_way: place.call(),
+            share: calls.share.clone(),
+            held: AtomicUsize::new(0),
+        }
     }
 
     /// Takes so many bytes of the common share, when they are there.
-    fn hold(&self, share: &Arc<Semaphore>, bytes: usize) -> bool {
-        let Ok(bytes) = u32::try_from(bytes) else { return false };
-        let Ok(more) = share.clone().try_acquire_many_owned(bytes) else { return false };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match held.as_mut() {
-            Some(held) => held.merge(more),
-            None => *held = Some(more),
+    fn hold(&self, bytes: usize) -> bool {
+        let most = self.share.limits.now().request_bytes;
+        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
+        let fits = self.share.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if fits {
+            self.held.fetch_add(bytes, Ordering::Relaxed);
         }
-        true
+        fits
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         self.going_on.fetch_sub(1, Ordering::Relaxed);
+        self.share.taken.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -134,7 +136,6 @@ impl Drop for Call {
 struct RequestBody {
     body: Incoming,
     free: usize,
-    share: Arc<Semaphore>,
     call: Arc<Call>,
 }
 
@@ -154,7 +155,7 @@ impl HttpBody for RequestBody {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         let beyond = bytes.saturating_sub(this.free);
         this.free -= bytes - beyond;
-        if beyond > 0 && !this.call.hold(&this.share, beyond) {
+        if beyond > 0 && !this.call.hold(beyond) {
             let status = overloaded("the requests under way take all the memory there is for requests");
             return Poll::Ready(Some(Err(status.into())));
         }

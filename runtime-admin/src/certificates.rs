@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use runtime_core::clock::Clock;
 use runtime_core::error::ErrorCode;
 use tokio::sync::watch;
@@ -26,8 +26,9 @@ pub use read::CertificateError;
 
 use read::Material;
 
-/// How long before its end a certificate is warned of.
-const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
+/// How long before its end a certificate is warned of, and how often.
+const WARN_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
+const WARN_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the server speaks over TLS.
 const PROTOCOL: &[u8] = b"h2";
@@ -66,7 +67,35 @@ pub(crate) struct Served {
     /// Which authorities let clients in; `None` when nobody asks them.
     pub(crate) authorities: Option<blake3::Hash>,
     content: blake3::Hash,
-    ends: Timestamp,
+    ends: CertificateEnds,
+}
+
+/// When certificates end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateEnds {
+    /// The server's own.
+    pub server: Timestamp,
+    /// The first of the authorities for clients; `None` when clients are not asked for a certificate.
+    pub clients: Option<Timestamp>,
+}
+
+/// How long certificates are good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificatesRemain {
+    /// The server's own.
+    pub server: SignedDuration,
+    /// The first of the authorities for clients; `None` when clients are not asked for a certificate.
+    pub clients: Option<SignedDuration>,
+}
+
+/// Certificates that were read and checked, and that nobody is served with yet.
+pub struct NewCertificates(Served);
+
+impl NewCertificates {
+    /// When they end.
+    pub fn ends(&self) -> CertificateEnds {
+        self.0.ends
+    }
 }
 
 impl Certificates {
@@ -77,7 +106,7 @@ impl Certificates {
     pub fn load(files: CertificateFiles, clock: Arc<dyn Clock>) -> Result<Self, CertificateError> {
         let now = clock.now();
         let served = Served::of(Material::read(&files)?, now)?;
-        served.announce(now);
+        served.ends.announce(now);
         let current = Arc::new(watch::Sender::new(Arc::new(served)));
         Ok(Self { files: Arc::new(files), clock, current })
     }
@@ -87,15 +116,28 @@ impl Certificates {
     /// # Errors
     /// [`CertificateError`]; what was served before is served on.
     pub fn reload(&self) -> Result<bool, CertificateError> {
+        let new = self.look()?;
+        let is_new = new.is_some();
+        new.into_iter().for_each(|new| self.take(new));
+        Ok(is_new)
+    }
+
+    /// Reads the files again; what they hold, if that is something new. Changes nothing.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn look(&self) -> Result<Option<NewCertificates>, CertificateError> {
         let material = Material::read(&self.files)?;
         if material.content() == self.current.borrow().content {
-            return Ok(false);
+            return Ok(None);
         }
-        let now = self.clock.now();
-        let served = Served::of(material, now)?;
-        served.announce(now);
+        Served::of(material, self.clock.now()).map(NewCertificates).map(Some)
+    }
+
+    /// Serves with these from the next connection on.
+    pub fn take(&self, NewCertificates(served): NewCertificates) {
+        served.ends.announce(self.clock.now());
         self.current.send_replace(Arc::new(served));
-        Ok(true)
     }
 
     /// Whether a client has to show a certificate.
@@ -103,9 +145,16 @@ impl Certificates {
         self.files.client_ca.is_some()
     }
 
-    /// The end of the certificate that is served.
-    pub fn ends(&self) -> Timestamp {
+    /// When those that are served with end.
+    pub fn ends(&self) -> CertificateEnds {
         self.current.borrow().ends
+    }
+
+    /// How long until they do; negative for one that has ended.
+    pub fn remaining(&self) -> CertificatesRemain {
+        let (CertificateEnds { server, clients }, now) = (self.ends(), self.clock.now());
+        let left = |end: Timestamp| end.duration_since(now);
+        CertificatesRemain { server: left(server), clients: clients.map(left) }
     }
 
     /// What to serve with, now and after each change.
@@ -113,11 +162,16 @@ impl Certificates {
         self.current.subscribe()
     }
 
-    /// Looks at the files again and again; never ends.
+    /// Looks at the files again and again, and at the clock; never ends.
     pub(crate) async fn watch(self, every: Duration) {
-        let mut told = None;
+        let (mut told, mut warned) = (None, self.clock.now());
         loop {
             tokio::time::sleep(every).await;
+            let now = self.clock.now();
+            if now.duration_since(warned) >= WARN_EVERY && self.ends().are_near(now) {
+                warned = now;
+                self.ends().announce(now);
+            }
             let looking = self.clone();
             match tokio::task::spawn_blocking(move || looking.reload()).await {
                 Ok(Ok(_)) => told = None,
@@ -147,8 +201,8 @@ impl Served {
     fn of(material: Material, now: Timestamp) -> Result<Self, CertificateError> {
         let content = material.content();
         let ends = material.ends();
-        if ends <= now {
-            return Err(CertificateError::Ended { path: material.certificate_path, ends });
+        if ends.server <= now {
+            return Err(CertificateError::Ended { path: material.certificate_path, ends: ends.server });
         }
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -178,13 +232,24 @@ impl Served {
         config.send_tls13_tickets = 0;
         Ok(Self { config: Arc::new(config), authorities, content, ends })
     }
+}
+
+impl CertificateEnds {
+    fn first(&self) -> Timestamp {
+        self.clients.map_or(self.server, |clients| clients.min(self.server))
+    }
+
+    fn are_near(&self, now: Timestamp) -> bool {
+        self.first().duration_since(now) < WARN_BEFORE
+    }
 
     fn announce(&self, now: Timestamp) {
-        let left = self.ends.duration_since(now);
-        if left.unsigned_abs() < WARN_BEFORE {
-            tracing::warn!(ends = %self.ends, "the admin server's certificate ends soon");
+        let Self { server, clients } = self;
+        let clients = clients.map(tracing::field::display);
+        if self.are_near(now) {
+            tracing::warn!(%server, clients, "a certificate of the admin server ends soon");
         } else {
-            tracing::info!(ends = %self.ends, "the admin server's certificate is taken");
+            tracing::info!(%server, clients, "the certificates of the admin server are taken");
         }
     }
 }

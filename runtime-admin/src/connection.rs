@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 use crate::calls::Calls;
 use crate::certificates::{Certificates, Served, identity};
 use crate::frames::{Metered, PREFACE};
+use crate::limits::{AdminLimits, LiveLimits};
 use crate::listen::Stream;
 use crate::peer::{Peer, PeerAddress};
 use crate::places::Place;
 
-const STREAMS: u32 = 100;
 const HEADER_LIST_BYTES: u32 = 16 * 1024;
 const FRAME_BYTES: u32 = 16 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -42,24 +42,13 @@ const PEER_FAULTS: usize = 100;
 pub(crate) struct Host {
     pub(crate) calls: Calls,
     pub(crate) certificates: Option<Certificates>,
-    pub(crate) patience: Patience,
+    pub(crate) limits: LiveLimits,
+    /// How long a connection may take to leave when asked to.
+    pub(crate) leave: Duration,
     /// The server stops: all shall leave.
     pub(crate) stopping: CancellationToken,
     /// It has waited long enough for them.
     pub(crate) cut: CancellationToken,
-}
-
-/// How long a connection may take for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Patience {
-    /// To introduce itself.
-    pub(crate) handshake: Duration,
-    /// Without a call.
-    pub(crate) idle: Duration,
-    /// In all. Calls under way may go on.
-    pub(crate) age: Duration,
-    /// To leave when asked to.
-    pub(crate) leave: Duration,
 }
 
 /// How a connection is asked to leave.
@@ -95,7 +84,8 @@ impl Host {
     }
 
     async fn converse(&self, stream: Stream, place: &Arc<Place>) {
-        let handshake = tokio::time::timeout(self.patience.handshake, self.introduce(stream, place));
+        let limits = self.limits.now();
+        let handshake = tokio::time::timeout(limits.handshake, self.introduce(stream, place));
         let introduced = tokio::select! {
             () = self.stopping.cancelled() => return,
             introduced = handshake => introduced.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
@@ -112,16 +102,16 @@ impl Host {
         let (calls, from, at) = (self.calls.clone(), peer.clone(), place.clone());
         let service = service_fn(move |request| calls.clone().answer(request, from.clone(), at.clone()));
         let mut connection =
-            pin!(http2().serve_connection(TokioIo::new(Metered::after_preface(io)), service));
+            pin!(http2(limits.streams).serve_connection(TokioIo::new(Metered::after_preface(io)), service));
         let leave = tokio::select! {
             ended = &mut connection => return told(&peer, ended),
-            leave = self.asked_to_leave(place, by) => leave,
+            leave = self.asked_to_leave(place, by, &limits) => leave,
         };
         connection.as_mut().graceful_shutdown();
         match leave {
             Leave::WhenDone => told(&peer, connection.await),
             Leave::Soon => {
-                if let Ok(ended) = tokio::time::timeout(self.patience.leave, connection).await {
+                if let Ok(ended) = tokio::time::timeout(self.leave, connection).await {
                     told(&peer, ended);
                 }
             }
@@ -154,12 +144,12 @@ impl Host {
         }
     }
 
-    async fn asked_to_leave(&self, place: &Place, by: Option<Arc<Served>>) -> Leave {
+    async fn asked_to_leave(&self, place: &Place, by: Option<Arc<Served>>, limits: &AdminLimits) -> Leave {
         tokio::select! {
             () = self.stopping.cancelled() => Leave::WhenDone,
             () = place.asked_to_leave() => Leave::Soon,
-            () = place.idle_for(self.patience.idle) => Leave::Soon,
-            () = tokio::time::sleep(self.patience.age) => Leave::WhenDone,
+            () = place.idle_for(limits.idle) => Leave::Soon,
+            () = tokio::time::sleep(limits.age) => Leave::WhenDone,
             () = other_authorities(self.certificates.as_ref().map(Certificates::served), by) => Leave::Soon,
         }
     }
@@ -187,11 +177,11 @@ async fn other_authorities(served: Option<watch::Receiver<Arc<Served>>>, by: Opt
     std::future::pending().await
 }
 
-fn http2() -> http2::Builder<TokioExecutor> {
+fn http2(streams: u32) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(streams)
         .max_header_list_size(HEADER_LIST_BYTES)
         .max_frame_size(FRAME_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -234,8 +224,7 @@ mod tests {
     use tower_service::Service;
 
     use super::*;
-    use crate::calls::CallLimits;
-    use crate::places::{PlaceLimits, Places};
+    use crate::places::Places;
 
     /// Does what its method says; what it knows of the peer comes back as the text of a refusal.
     #[derive(Clone)]
@@ -288,16 +277,26 @@ mod tests {
     async fn probe(calls: usize, patience: Duration) -> (Grpc<Channel>, Arc<Places>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let limits = CallLimits { calls, request_bytes: 0, patience };
         let hour = Duration::from_hours(1);
+        let limits = LiveLimits::new(AdminLimits {
+            calls,
+            request_bytes: 0,
+            handshakes: 9,
+            connections: 9,
+            handshake: hour,
+            idle: hour,
+            age: hour,
+            ..AdminLimits::default()
+        });
         let host = Arc::new(Host {
-            calls: Calls::new(Routes::new(Probe), limits),
+            calls: Calls::new(Routes::new(Probe), limits.clone(), patience),
             certificates: None,
-            patience: Patience { handshake: hour, idle: hour, age: hour, leave: hour },
+            limits: limits.clone(),
+            leave: hour,
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
         });
-        let places = Places::new(PlaceLimits { handshakes: 9, connections: 9 });
+        let places = Places::new(limits);
         tokio::spawn({
             let places = places.clone();
             async move {

@@ -24,7 +24,7 @@ use runtime_proto::v1;
 use tonic::Status;
 
 pub(crate) use audit::audit_entry;
-pub(crate) use config::{change, log_filter, overridden, problem, setting, subject_from_wire};
+pub(crate) use config::{certificates, change, log_filter, overridden, problem, setting, subject_from_wire};
 pub(crate) use dead_letter::dead_letter_group;
 pub(crate) use limits::change_from_wire;
 pub(crate) use node::node;

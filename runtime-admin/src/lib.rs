@@ -19,6 +19,7 @@ mod error;
 mod filter;
 mod frames;
 mod health;
+mod limits;
 mod listen;
 mod page;
 mod peer;
@@ -30,10 +31,14 @@ mod status;
 pub use auth::{
     Access, Authentication, LocalToken, LocalTokenError, MethodRule, method_rule, method_rules, new_token,
 };
-pub use certificates::{CertificateError, CertificateFiles, Certificates, KeySource};
+pub use certificates::{
+    CertificateEnds, CertificateError, CertificateFiles, Certificates, CertificatesRemain, KeySource,
+    NewCertificates,
+};
 pub use client::{AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, Refusal};
 pub use error::AdminError;
 pub use health::{LIVENESS, READINESS};
+pub use limits::{AdminLimits, LiveLimits};
 pub use listen::{InvalidListenAddress, ListenAddress, MAX_SOCKET_PATH_BYTES};
 pub use peer::{Peer, PeerAddress, PeerIdentity};
 pub use runtime_proto::v1;

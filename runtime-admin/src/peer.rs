@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use jiff::Timestamp;
+
 /// The other end of a connection. Every request that comes over the connection has it among its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -63,4 +65,6 @@ pub struct PeerIdentity {
     /// Its subject alternative names, each with its kind: `dns:deploy.example`, `uri:spiffe://shop/deploy`, `email:ops@example.org`,
     /// `ip:192.0.2.7`.
     pub names: Vec<String>,
+    /// When the certificate ends: a connection may outlive it, what is asked over it does not.
+    pub ends: Timestamp,
 }

@@ -17,18 +17,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How many there may be of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PlaceLimits {
-    /// Peers that introduce themselves.
-    pub(crate) handshakes: usize,
-    /// Peers that have done so.
-    pub(crate) connections: usize,
-}
+use crate::limits::{AdminLimits, LiveLimits};
 
 /// Every peer that is connected.
 pub(crate) struct Places {
-    limits: PlaceLimits,
+    limits: LiveLimits,
     began: Instant,
     table: Mutex<Table>,
 }
@@ -60,7 +53,7 @@ struct Seat {
 pub(crate) struct Full;
 
 impl Places {
-    pub(crate) fn new(limits: PlaceLimits) -> Arc<Self> {
+    pub(crate) fn new(limits: LiveLimits) -> Arc<Self> {
         Arc::new(Self { limits, began: Instant::now(), table: Mutex::default() })
     }
 
@@ -70,12 +63,12 @@ impl Places {
         let mut table = self.table();
         table.last += 1;
         let id = table.last;
-        if table.handshakes.len() >= self.limits.handshakes {
+        let most = self.limits.now().handshakes;
+        while table.handshakes.len() >= most {
             let silent = table.handshakes.iter().find(|(_, seat)| !seat.spoke.load(Ordering::Relaxed));
             let goes = silent.or_else(|| table.handshakes.first_key_value()).map(|(id, _)| *id);
-            if let Some(seat) = goes.and_then(|id| table.handshakes.remove(&id)) {
-                seat.cut.cancel();
-            }
+            let Some(seat) = goes.and_then(|id| table.handshakes.remove(&id)) else { break };
+            seat.cut.cancel();
         }
         table.handshakes.insert(id, seat.clone());
         drop(table);
@@ -127,11 +120,12 @@ impl Place {
         if table.handshakes.remove(&self.id).is_none() {
             return Err(Full);
         }
-        if table.connections.len() >= self.places.limits.connections {
+        let AdminLimits { connections, handshakes, .. } = self.places.limits.now();
+        while table.connections.len() >= connections {
             let idle = table.connections.iter().filter(|(_, seat)| seat.calls.load(Ordering::Relaxed) == 0);
             let longest = idle.min_by_key(|(_, seat)| seat.idle_since.load(Ordering::Relaxed));
             let id = longest.map(|(id, _)| *id).ok_or(Full)?;
-            table.send_away(id, self.places.limits.handshakes);
+            table.send_away(id, handshakes);
         }
         table.connections.insert(self.id, self.seat.clone());
         Ok(())
@@ -210,7 +204,7 @@ mod tests {
     use super::*;
 
     fn places(handshakes: usize, connections: usize) -> Arc<Places> {
-        Places::new(PlaceLimits { handshakes, connections })
+        Places::new(LiveLimits::new(AdminLimits { handshakes, connections, ..AdminLimits::default() }))
     }
 
     fn is_cut(place: &Place) -> bool {
@@ -291,6 +285,22 @@ mod tests {
         assert_eq!(places.counts(), (0, 1, 2));
         assert_eq!(connected.iter().map(is_cut).collect::<Vec<_>>(), [true, true, false, false, false]);
         assert_eq!(connected.iter().map(leaves).collect::<Vec<_>>(), [true, true, true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_there_may_be_fewer_those_beyond_leave_with_the_next_who_comes() {
+        let places = places(9, 3);
+        let connected = [places.arrive(), places.arrive(), places.arrive()];
+        for place in &connected {
+            place.settle().expect("a place");
+            later().await;
+        }
+        places.limits.set(AdminLimits { connections: 1, handshakes: 9, ..AdminLimits::default() });
+        assert!(!connected.iter().any(leaves));
+        let newcomer = places.arrive();
+        newcomer.settle().expect("a place");
+        assert!(connected.iter().all(leaves) && !leaves(&newcomer));
+        assert_eq!(places.counts(), (0, 1, 3));
     }
 
     #[tokio::test(start_paused = true)]

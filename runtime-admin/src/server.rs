@@ -33,14 +33,15 @@ use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use tower_layer::Layer;
 
 use crate::auth::{Access, Authentication, Directory, Gate, GateLayer, RULES};
-use crate::calls::{CallLimits, Calls};
+use crate::calls::Calls;
 use crate::certificates::Certificates;
-use crate::connection::{Host, Patience};
+use crate::connection::Host;
 use crate::door::Door;
 use crate::error::AdminError;
 use crate::health::HealthWatcher;
+use crate::limits::LiveLimits;
 use crate::listen::{ListenAddress, Listener};
-use crate::places::{PlaceLimits, Places};
+use crate::places::Places;
 use crate::services::{
     Audit, Config, DeadLetters, Diagnostics, Operations, Principals, Queues, Schedules, System, Tasks, Tree,
     Workers,
@@ -77,20 +78,8 @@ pub struct AdminServerConfig {
     pub reflection: bool,
     /// How often the files of the certificates are looked at.
     pub certificates_interval: Duration,
-    /// Most connections at once. When one more comes, the one that has been idle longest leaves.
-    pub max_connections: usize,
-    /// Most peers at once that have not introduced themselves. When one more comes, the first of them goes.
-    pub max_handshakes: usize,
-    /// How long a peer may take to introduce itself: TLS, and the first words of HTTP/2.
-    pub handshake_timeout: Duration,
-    /// How long a connection may be without a call.
-    pub idle_timeout: Duration,
-    /// How old a connection may become; what goes on over it may end.
-    pub max_connection_age: Duration,
-    /// Most calls at once, streams included. More are answered with `RESOURCE_EXHAUSTED`, unless they are the only one of their connection.
-    pub max_calls: usize,
-    /// Most bytes of requests that are held at once, beyond the first 32 KiB of each.
-    pub max_request_bytes: usize,
+    /// How much of everything there may be; it may be changed meanwhile.
+    pub limits: LiveLimits,
     /// How long a request waits for the tree's answer, unless its caller has less patience.
     pub request_timeout: Duration,
     /// How often the health services are brought up to date.
@@ -108,13 +97,7 @@ impl AdminServerConfig {
             local_socket: None,
             reflection: false,
             certificates_interval: Duration::from_secs(30),
-            max_connections: 512,
-            max_handshakes: 256,
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_mins(5),
-            max_connection_age: Duration::from_hours(1),
-            max_calls: 1024,
-            max_request_bytes: 32 * 1024 * 1024,
+            limits: LiveLimits::default(),
             request_timeout: Duration::from_secs(30),
             health_interval: Duration::from_secs(1),
             stop_grace: Duration::from_secs(3),
@@ -224,9 +207,10 @@ impl BoundAdminServer {
         let local = local.map(|(listener, _)| listener);
         let features = config.features(&access);
         let door = Door::new(control, config.request_timeout);
-        let principals = Principals { access: access.clone(), directory: Arc::clone(&directory) };
+        let principals = Principals::new(access.clone(), Arc::clone(&directory));
         let audit = Audit(Arc::clone(&access.audit));
-        let gate = Gate::new(access, directory, RULES, door.clone(), config.request_timeout);
+        let limits = config.limits.clone();
+        let gate = Gate::new(access, directory, RULES, door.clone(), config.request_timeout, limits.clone());
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut routes = services(&door, features)
             .add_service(sized!(PrincipalServiceServer, principals))
@@ -241,14 +225,19 @@ impl BoundAdminServer {
         let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
         let _cut_when_dropped = cut.clone().drop_guard();
         let host = Arc::new(Host {
-            calls: Calls::new(GateLayer(Arc::new(gate)).layer(routes.prepare()), config.call_limits()),
+            calls: Calls::new(
+                GateLayer(Arc::new(gate)).layer(routes.prepare()),
+                limits.clone(),
+                config.request_timeout + BEYOND_THE_TREE,
+            ),
             certificates: config.certificates.clone(),
-            patience: config.patience(),
+            limits: limits.clone(),
+            leave: config.stop_grace,
             stopping: stopping.clone(),
             cut: cut.clone(),
         });
         let connections = TaskTracker::new();
-        let places = Places::new(config.places());
+        let places = Places::new(limits);
         tokio::select! {
             () = accept(&listener, &host, &places, &connections) => {}
             () = accept_some(local.as_ref(), &host, &places, &connections) => {}
@@ -299,30 +288,9 @@ impl AdminServerConfig {
             (self.certificates.is_some(), v1::Feature::Tls),
             (known, v1::Feature::Authentication),
             (self.reflection, v1::Feature::Reflection),
-            (known && access.rate_per_principal.is_some(), v1::Feature::RateLimit),
+            (known && self.limits.now().rate_per_principal.is_some(), v1::Feature::RateLimit),
         ];
         has.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect()
-    }
-
-    fn places(&self) -> PlaceLimits {
-        PlaceLimits { handshakes: self.max_handshakes, connections: self.max_connections }
-    }
-
-    fn call_limits(&self) -> CallLimits {
-        CallLimits {
-            calls: self.max_calls,
-            request_bytes: self.max_request_bytes,
-            patience: self.request_timeout + BEYOND_THE_TREE,
-        }
-    }
-
-    fn patience(&self) -> Patience {
-        Patience {
-            handshake: self.handshake_timeout,
-            idle: self.idle_timeout,
-            age: self.max_connection_age,
-            leave: self.stop_grace,
-        }
     }
 }
 

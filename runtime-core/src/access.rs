@@ -7,7 +7,9 @@
 mod grant;
 mod principal;
 mod token;
+mod ways_in;
 
 pub use grant::{Grant, InvalidGrant, ResourcePrefix, Role, Target};
 pub use principal::{Principal, PrincipalKind};
 pub use token::{Token, TokenHash, TokenId, TokenRefused, TokenText};
+pub use ways_in::has_way_in;

@@ -22,7 +22,8 @@ use tokio::sync::{oneshot, watch};
 
 pub use drain::{DrainCommand, DrainView};
 pub use instance::{
-    ConfigChange, ConfigProblemView, InstanceControl, LogFilterView, PendingValue, SettingView, ShutdownAsk,
+    CertificatesView, ConfigChange, ConfigProblemView, InstanceControl, LogFilterView, PendingValue,
+    Reloaded, SettingView, ShutdownAsk,
 };
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};

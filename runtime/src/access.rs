@@ -3,13 +3,11 @@
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use runtime_admin::{Access, Authentication, LocalToken};
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
-use runtime_core::flow::RateLimit;
 use runtime_core::name::{PrincipalName, TokenName};
 use runtime_core::store::{Capability, Store};
 use runtime_stores::SystemClock;
@@ -65,20 +63,11 @@ impl AdminConfig {
 
     /// Who may call, and where that is kept.
     pub(crate) fn access(
-        &self,
         authentication: Authentication,
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
     ) -> Access {
-        let rate = RateLimit::new(self.requests_per_sec, Duration::from_secs(1), self.requests_at_once);
-        Access {
-            principals: store.clone(),
-            audit: store.clone(),
-            clock: clock.clone(),
-            authentication,
-            // The configuration allows no rate that cannot be kept.
-            rate_per_principal: rate.ok(),
-        }
+        Access { principals: store.clone(), audit: store.clone(), clock: clock.clone(), authentication }
     }
 }
 

@@ -185,7 +185,7 @@ impl<A: AppConfig> App<A> {
     /// Does what a configuration command says.
     pub fn run_config(&self, args: &ConfigArgs, command: &ConfigCommand) -> ExitCode {
         match command {
-            ConfigCommand::Schema => println!("{}", config_schema::<RuntimeConfig<A>>()),
+            ConfigCommand::Schema => print!("{}", config_schema::<RuntimeConfig<A>>()),
             ConfigCommand::Example => print!("{}", config_example::<RuntimeConfig<A>>()),
             ConfigCommand::Check | ConfigCommand::Show { .. } => match self.load(args) {
                 Err(exit) => return exit.into(),

@@ -25,6 +25,7 @@
 mod check;
 mod flow;
 mod layer;
+mod limits;
 mod path;
 mod problem;
 mod render;
@@ -44,6 +45,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::flow::{DependencyConfig, ShedConfig};
+pub use self::limits::AdminLimitsConfig;
 pub use self::path::KeyPath;
 pub use self::problem::{ConfigProblem, ConfigProblems, Origin, ProblemKind};
 pub use self::render::{config_example, config_schema};

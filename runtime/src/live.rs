@@ -7,13 +7,15 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runtime_admin::{AdminServerConfig, CertificateEnds, Certificates, LiveLimits, NewCertificates};
 use runtime_core::control::{
-    Command, CommandError, ConfigChange, ConfigProblemView, Control, InstanceControl, LogFilterView,
-    PendingValue, SettingView, ShutdownAsk, ask,
+    CertificatesView, Command, CommandError, ConfigChange, ConfigProblemView, Control, InstanceControl,
+    LogFilterView, PendingValue, Reloaded, SettingView, ShutdownAsk, ask,
 };
 use runtime_core::error::ErrorCode;
 use tokio::sync::watch;
@@ -35,6 +37,8 @@ pub(crate) struct LiveConfig<A> {
     reloading: tokio::sync::Mutex<()>,
     /// That the process shall end, when an operator wants it so.
     shutdown: watch::Sender<Option<ShutdownAsk>>,
+    /// What of the admin server may change while it serves; nothing before it is assembled, and when it does not serve.
+    admin: OnceLock<(LiveLimits, Option<Certificates>)>,
 }
 
 struct State<A> {
@@ -62,12 +66,32 @@ impl<A: AppConfig> LiveConfig<A> {
             state: Mutex::new(state),
             reloading: tokio::sync::Mutex::new(()),
             shutdown: watch::Sender::new(None),
+            admin: OnceLock::new(),
         })
     }
 
     /// Where an operator's wish that the process ends arrives.
     pub(crate) fn shutdowns(&self) -> watch::Receiver<Option<ShutdownAsk>> {
         self.shutdown.subscribe()
+    }
+
+    /// How the admin server is served.
+    pub(crate) fn admin_is(&self, config: &AdminServerConfig) {
+        self.admin.get_or_init(|| (config.limits.clone(), config.certificates.clone()));
+    }
+
+    /// Certificates that their files hold, and that are not served with.
+    async fn new_certificates(&self) -> Result<Option<(Certificates, NewCertificates)>, CommandError> {
+        let Some((_, Some(certificates))) = self.admin.get() else { return Ok(None) };
+        let looking = certificates.clone();
+        let looked = tokio::task::spawn_blocking(move || looking.look()).await;
+        let refused = |error: &dyn Error, code| {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            CommandError::new(code, format!("nothing was changed: {error}{cause}"))
+        };
+        let new = looked.map_err(|error| refused(&error, ErrorCode::Internal))?;
+        let new = new.map_err(|error| refused(&error, error.code()))?;
+        Ok(new.map(|new| (certificates.clone(), new)))
     }
 
     fn state(&self) -> MutexGuard<'_, State<A>> {
@@ -144,6 +168,11 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         views
     }
 
+    fn certificates(&self) -> Option<CertificatesView> {
+        let (_, certificates) = self.admin.get()?;
+        certificates.as_ref().map(|certificates| certificates_view(certificates.ends()))
+    }
+
     fn schema(&self) -> String {
         config_schema::<RuntimeConfig<A>>()
     }
@@ -161,11 +190,7 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         }
     }
 
-    async fn reload(
-        &self,
-        tree: &dyn Control,
-        validate_only: bool,
-    ) -> Result<Vec<ConfigChange>, CommandError> {
+    async fn reload(&self, tree: &dyn Control, validate_only: bool) -> Result<Reloaded, CommandError> {
         let _one_at_a_time = self.reloading.lock().await;
         let refused = |error: &dyn std::fmt::Display| {
             CommandError::new(ErrorCode::InvalidConfig, format!("nothing was changed: {error}"))
@@ -179,13 +204,21 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         // What is live is taken over into what is in force; it must fit that too, not only what comes after a restart.
         live.workers = loaded.value.workers.clone();
         live.telemetry.log_filter = loaded.value.telemetry.log_filter.clone();
+        live.admin.limits = loaded.value.admin.limits;
         let assembled = self.app.assemble(&live).map_err(|error| refused(&error))?;
+        let certificates = self.new_certificates().await?;
+        let ends = certificates.as_ref().map(|(_, new)| certificates_view(new.ends()));
         if validate_only {
-            return Ok(changes);
+            return Ok(Reloaded { changes, certificates: ends });
         }
         let workers = assembled.plan.workers.into_iter().map(|worker| worker.descriptor).collect();
         ask(tree, |reply| Command::Reconfigure { workers, reply }).await?;
         self.log.configure(live.telemetry.log_filter.clone());
+        if let Some((limits, _)) = self.admin.get() {
+            limits.set(live.admin.limits.limits());
+        }
+        let other_certificates = certificates.is_some();
+        certificates.into_iter().for_each(|(served, new)| served.take(new));
 
         let mut state = self.state();
         state.in_force = live;
@@ -194,8 +227,8 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         state.pending = waiting(&state.settings, &configured);
         let restart = changes.iter().filter(|change| change.needs_restart).count();
         let now = changes.len() - restart;
-        tracing::info!(now, after_a_restart = restart, "configuration reloaded");
-        Ok(changes)
+        tracing::info!(now, after_a_restart = restart, other_certificates, "configuration reloaded");
+        Ok(Reloaded { changes, certificates: ends })
     }
 }
 
@@ -203,6 +236,7 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
 fn is_live(key: &KeyPath) -> bool {
     match key.parts() {
         [section, _, ..] if section == "workers" => true,
+        [section, part, _] => section == "admin" && part == "limits",
         [section, key] => section == "telemetry" && key == "log_filter",
         _ => false,
     }
@@ -250,6 +284,10 @@ fn waiting(
             })
         })
         .collect()
+}
+
+fn certificates_view(ends: CertificateEnds) -> CertificatesView {
+    CertificatesView { server_ends: ends.server, clients_end: ends.clients }
 }
 
 fn view(status: LogFilterStatus) -> LogFilterView {

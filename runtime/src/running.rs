@@ -11,7 +11,7 @@ use runtime_actors::{
 };
 use runtime_admin::{
     Access, AdminError, AdminServer, AdminServerConfig, Authentication, CertificateFiles, Certificates,
-    KeySource, ListenAddress, MAX_SOCKET_PATH_BYTES,
+    KeySource, ListenAddress, LiveLimits, MAX_SOCKET_PATH_BYTES,
 };
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
@@ -120,7 +120,7 @@ impl<A: AppConfig> App<A> {
         &self,
         config: &RuntimeConfig<A>,
         telemetry: &TelemetryGuard,
-        instance_control: Option<Arc<dyn InstanceControl>>,
+        live: Option<Arc<LiveConfig<A>>>,
         quiet: Option<TokenHash>,
     ) -> Result<Running, StartError> {
         let assembled = self.assemble(config)?;
@@ -136,13 +136,19 @@ impl<A: AppConfig> App<A> {
             .enabled
             .then(|| admin_server(&config.admin, authentication, &data_dir, &clock))
             .transpose()?;
+        if let (Some(live), Some(admin)) = (&live, &admin_config) {
+            live.admin_is(admin);
+        }
+        if let Some(certificates) = admin_config.as_ref().and_then(|admin| admin.certificates.clone()) {
+            telemetry.watch_certificates(certificates);
+        }
         let (store, store_name) = open_migrated(config, &assembled, &instance, &clock).await?;
         let plan = assembled.plan;
         let threads = config.work.threads.unwrap_or_else(default_work_threads);
         let admin = Arc::new(OnceLock::new());
         let admin_file = admin_file(&data_dir);
         let tls = admin_config.as_ref().is_some_and(|admin| admin.certificates.is_some());
-        let access = config.admin.access(authentication, &store, &clock);
+        let access = AdminConfig::access(authentication, &store, &clock);
         let serve = admin_config.map(|config| serve_admin(config, access, admin.clone(), admin_file.clone()));
         let core = RuntimeCore::new(RuntimeParts {
             store: store.clone(),
@@ -155,7 +161,7 @@ impl<A: AppConfig> App<A> {
             timing: Timing { grace: Duration::from_secs(config.runtime.grace_secs), ..Timing::default() },
             apps: vec![plan],
             admin: serve,
-            instance_control,
+            instance_control: live.map(|live| live as Arc<dyn InstanceControl>),
             quiet: quiet.is_some(),
         })
         .await
@@ -432,6 +438,7 @@ fn admin_server(
         local_socket: local.filter(|path| fits(path)),
         certificates,
         reflection: config.reflection,
+        limits: LiveLimits::new(config.limits.limits()),
         ..AdminServerConfig::new(config.listen.clone())
     };
     server.check(authentication)?;

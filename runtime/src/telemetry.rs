@@ -12,6 +12,7 @@
 //! | `last-traces`, `last-metrics`, `last-logs` | [`TelemetryGuard::shutdown`] | all is sent or given up | the caller |
 
 mod bridge;
+mod certificates;
 mod export;
 mod filter;
 mod json;
@@ -27,6 +28,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_appender_tracing::layer::{OpenTelemetryTracingBridge, TracingSpanAttributes};
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use runtime_admin::Certificates;
 use runtime_core::trace::{NoTrace, TraceBridge};
 use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
@@ -40,6 +42,7 @@ use tracing_subscriber::{Registry, fmt};
 use crate::config::{LogFormat, TelemetryConfig};
 
 pub use self::bridge::OtelBridge;
+pub use self::certificates::{CERTIFICATE, CERTIFICATE_REMAINING};
 use self::export::Providers;
 pub use self::filter::{LogControl, LogFilterStatus};
 use self::json::{JsonLines, SpanFields};
@@ -195,6 +198,13 @@ impl TelemetryGuard {
     /// Where measurements go, and how often they are sent; nothing when they go nowhere.
     pub fn meter(&self) -> Option<(Meter, Duration)> {
         self.providers.metrics.as_ref().map(|provider| (provider.meter(SCOPE), self.every))
+    }
+
+    /// Shows how long these are good for, where metrics are sent.
+    pub(crate) fn watch_certificates(&self, certificates: Certificates) {
+        if let Some((meter, _)) = self.meter() {
+            certificates::show(&meter, certificates);
+        }
     }
 
     /// What chooses log lines, to be looked at and changed.

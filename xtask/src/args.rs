@@ -13,6 +13,8 @@ usage: cargo xtask <task>
   bench [table] [--quick]             the table of throughput and latency, in release mode
   bench control [--quick]             calls of the admin API beside an empty call, in release mode
   coverage [CRATE …]                  line coverage of core, stores and actors by their tests
+  config                              write the schema and the example of each app's configuration anew
+  deny                                licences, banned crates and sources of everything that comes from outside
   ci                                  formatting, lints, documents, doc tests, then `test`
   nightly [-- ARGS]                   the long runs, in release mode
 
@@ -29,6 +31,8 @@ pub(crate) enum Task {
     Nightly { cargo_args: Vec<String> },
     Bench { bench: &'static str, bench_args: Vec<String> },
     Coverage { crates: Vec<String> },
+    Config,
+    Deny,
     Ci,
 }
 
@@ -60,6 +64,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Fail
         "coverage" => {
             return Err(Failure::Usage(format!("`coverage` takes of {}", CRATES.join(", "))));
         }
+        "config" => Task::Config,
+        "deny" => Task::Deny,
         "ci" => Task::Ci,
         other => return Err(Failure::Usage(format!("there is no task `{other}`"))),
     };
@@ -95,6 +101,8 @@ mod tests {
             ("--help", Task::Help),
             ("servers", Task::Servers),
             ("data", Task::Data),
+            ("config", Task::Config),
+            ("deny", Task::Deny),
             ("ci", Task::Ci),
             ("test", Task::Test { with_servers: true, cargo_args: vec![] }),
             ("test --without-servers", Task::Test { with_servers: false, cargo_args: vec![] }),

@@ -7,7 +7,9 @@
 mod args;
 mod bench;
 mod ci;
+mod config;
 mod coverage;
+mod deny;
 mod failure;
 mod servers;
 mod step;
@@ -45,6 +47,8 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Nightly { cargo_args } => test::run_nightly(&workspace, cargo_args),
         Task::Bench { bench, bench_args } => bench::run(&workspace, bench, bench_args),
         Task::Coverage { crates } => coverage::run(&workspace, crates),
+        Task::Config => config::run(&workspace),
+        Task::Deny => deny::run(&workspace),
         Task::Ci => ci::run(&workspace),
     }
 }

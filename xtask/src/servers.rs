@@ -8,6 +8,7 @@
 
 mod apt;
 mod corpus;
+mod deny;
 mod dovecot;
 mod llvm;
 mod pip;
@@ -69,14 +70,23 @@ fn find_or_install_all(servers: &[Box<dyn Server>]) -> Result<Vec<Place>, Failur
     if missing.is_empty() { Ok(places) } else { Err(Failure::Missing(missing)) }
 }
 
-/// Finds or installs the programs that read coverage; the answer is their folder. No test needs them, so they are not among the servers.
+/// Finds or installs the programs that read coverage; the answer is their folder.
 pub(crate) fn coverage_tools(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let llvm = llvm::Llvm::in_folder(&workspace.servers_dir());
-    let found = find_or_install_one(&llvm, &mut Apt::of_this_machine());
+    find_or_install_tool(&llvm::Llvm::in_folder(&workspace.servers_dir()))
+}
+
+/// Finds or installs cargo-deny; the answer is the program.
+pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf, Failure> {
+    find_or_install_tool(&deny::CargoDeny::in_folder(&workspace.servers_dir()))
+}
+
+/// The same for what no test needs, and is not among the servers therefore.
+fn find_or_install_tool(tool: &dyn Server) -> Result<PathBuf, Failure> {
+    let found = find_or_install_one(tool, &mut Apt::of_this_machine());
     let place = found.and_then(|mut places| places.pop().ok_or("it says no place".into()));
     place
         .map(|place| place.path)
-        .map_err(|reason| Failure::Missing(vec![Missing { server: llvm.name(), reason }]))
+        .map_err(|reason| Failure::Missing(vec![Missing { server: tool.name(), reason }]))
 }
 
 /// Prints the places as lines a shell can evaluate; everything else goes to standard error.

@@ -31,6 +31,10 @@ pub struct StorefrontConfig {
     pub max_body_bytes: NonZeroUsize,
     /// Requests answered at once; who comes beyond that is asked to come again.
     pub max_requests: NonZeroUsize,
+    /// Connections at once; when one more comes, the one that has been idle longest is closed.
+    pub max_connections: NonZeroUsize,
+    /// Longest time until the head of a connection's next request is there, in milliseconds; idle connections are closed after it.
+    pub head_timeout_ms: NonZeroU64,
     /// How time goes.
     pub clock: ClockConfig,
     /// How long after its moment work that is due by business time is done, in milliseconds of real time: what a
@@ -57,6 +61,8 @@ impl Default for StorefrontConfig {
             request_timeout_ms: const { NonZeroU64::new(2_000).expect("not zero") },
             max_body_bytes: const { NonZeroUsize::new(16 * 1024).expect("not zero") },
             max_requests: const { NonZeroUsize::new(1_024).expect("not zero") },
+            max_connections: const { NonZeroUsize::new(4_096).expect("not zero") },
+            head_timeout_ms: const { NonZeroU64::new(10_000).expect("not zero") },
             clock: ClockConfig::Wall,
             on_its_way_ms: 250,
             gather_ms: const { NonZeroU64::new(200).expect("not zero") },

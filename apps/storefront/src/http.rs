@@ -4,6 +4,7 @@
 //! backlog of the workers, a request's time is its own.
 
 mod answer;
+mod connections;
 mod desk;
 mod form;
 mod numbers;

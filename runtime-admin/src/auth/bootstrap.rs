@@ -45,6 +45,19 @@ pub enum LocalTokenError {
     Store(#[from] StoreError),
 }
 
+impl LocalTokenError {
+    /// For the audit log: nothing was made.
+    fn outcome(&self) -> AuditOutcome {
+        let canonical = match self {
+            Self::NameTaken { .. } => "FAILED_PRECONDITION",
+            Self::Conflict => "ABORTED",
+            Self::Reserved(_) => "INVALID_ARGUMENT",
+            Self::Chance(_) | Self::Store(_) => "INTERNAL",
+        };
+        AuditOutcome { canonical: canonical.to_owned(), error: None }
+    }
+}
+
 impl LocalToken {
     /// Makes the token, and its principal when there is none. It is in the audit log as any other.
     ///
@@ -56,15 +69,27 @@ impl LocalToken {
         audit: &dyn AuditLog,
         now: Timestamp,
     ) -> Result<TokenText, LocalTokenError> {
-        let Self { principal, name, expires_at } = self;
-        if is_reserved(principal) {
-            return Err(LocalTokenError::Reserved(principal.clone()));
+        if is_reserved(&self.principal) {
+            return Err(LocalTokenError::Reserved(self.principal.clone()));
         }
-        let text = new_token()?;
         let position = match audit.begin_mutation(self.subject(), [0; 32]).await? {
             Begun::Written(position) => position,
             Begun::Answered(_) | Begun::Conflict | Begun::Undecided => return Err(LocalTokenError::Conflict),
         };
+        let made = self.write(principals, now).await;
+        let outcome = match &made {
+            Ok(_) => AuditOutcome::ok(),
+            // Whether it was written is not known.
+            Err(LocalTokenError::Store(_)) => return made,
+            Err(error) => error.outcome(),
+        };
+        audit.end_mutation(position, outcome, Remembered::Nothing).await?;
+        made
+    }
+
+    async fn write(&self, principals: &dyn Principals, now: Timestamp) -> Result<TokenText, LocalTokenError> {
+        let Self { principal, name, expires_at } = self;
+        let text = new_token()?;
         let known = principals.principals().await?;
         if !known.iter().any(|stored| stored.principal.name == *principal) {
             let almighty = Principal::almighty(principal.clone(), PrincipalKind::Person, now);
@@ -82,14 +107,12 @@ impl LocalToken {
             revoked_at: None,
         };
         match principals.put_token(token).await? {
-            PutToken::Written => {}
+            PutToken::Written => Ok(text),
             PutToken::NameTaken => {
-                return Err(LocalTokenError::NameTaken { principal: principal.clone(), name: name.clone() });
+                Err(LocalTokenError::NameTaken { principal: principal.clone(), name: name.clone() })
             }
-            PutToken::NoPrincipal | PutToken::IdTaken => return Err(LocalTokenError::Conflict),
+            PutToken::NoPrincipal | PutToken::IdTaken => Err(LocalTokenError::Conflict),
         }
-        audit.end_mutation(position, AuditOutcome::ok(), Remembered::Nothing).await?;
-        Ok(text)
     }
 
     fn subject(&self) -> AuditSubject {

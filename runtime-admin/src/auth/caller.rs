@@ -6,6 +6,7 @@ use runtime_core::access::{Principal, TokenId, TokenText};
 use runtime_core::error::ErrorCode;
 use tonic::Status;
 
+use crate::peer::PeerIdentity;
 use crate::status::refused;
 
 /// Who asks. Every request that reaches a service has it among its extensions.
@@ -13,11 +14,37 @@ use crate::status::refused;
 pub(crate) struct Caller {
     /// Who.
     pub(crate) principal: Arc<Principal>,
-    /// By which token; `None` for a certificate, and where nobody is asked who they are.
-    pub(crate) token: Option<TokenId>,
+    /// By what.
+    pub(super) known_by: KnownBy,
+}
+
+/// By what somebody is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KnownBy {
+    /// By nothing: nobody is asked.
+    Nothing,
+    /// By the token that the configuration names.
+    Configuration,
+    /// By this token.
+    Token(TokenId),
+    /// By a certificate that the listener has verified.
+    Certificate(PeerIdentity),
 }
 
 impl Caller {
+    /// The token by which it is known; `None` for a certificate, and where nobody is asked who they are.
+    pub(crate) fn token(&self) -> Option<&TokenId> {
+        match &self.known_by {
+            KnownBy::Token(id) => Some(id),
+            KnownBy::Nothing | KnownBy::Configuration | KnownBy::Certificate(_) => None,
+        }
+    }
+
+    /// Whether it is in whatever becomes of those whom the store knows.
+    pub(crate) fn needs_no_principal(&self) -> bool {
+        matches!(self.known_by, KnownBy::Nothing | KnownBy::Configuration)
+    }
+
     /// Who asked this.
     ///
     /// # Errors

@@ -3,24 +3,15 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::audit::{AuditKind, AuditOutcome, AuditSubject};
-use runtime_core::flow::RateLimit;
 use runtime_core::name::PrincipalName;
 use runtime_core::store::AuditLog;
 
 use super::rates::Rates;
-
-/// Denials of one peer or principal that are written: so many at once, and so many a second after that.
-const AT_ONCE: u32 = 100;
-const A_SECOND: u32 = 10;
-
-/// Denials of everybody that are written in a second.
-const OF_ALL: u32 = 200;
+use crate::limits::{AdminLimits, LiveLimits};
 
 /// Peers whose unwritten denials are counted apart; those of all others go together.
 const COUNTED_APART: usize = 1_024;
@@ -37,23 +28,15 @@ pub(super) enum Denied {
 /// Writes denials down.
 pub(super) struct Denials {
     audit: Arc<dyn AuditLog>,
+    limits: LiveLimits,
     each: Rates<Denied>,
     all: Rates<()>,
     unwritten: Mutex<HashMap<Denied, u64>>,
 }
 
 impl Denials {
-    pub(super) fn new(audit: Arc<dyn AuditLog>) -> Self {
-        let limit = |a_second: u32, at_once: u32| {
-            let [tokens, burst] = [a_second, at_once].map(|n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN));
-            RateLimit::new(tokens, Duration::from_secs(1), burst).expect("a rate that can be kept")
-        };
-        Self {
-            audit,
-            each: Rates::new(limit(A_SECOND, AT_ONCE)),
-            all: Rates::new(limit(OF_ALL, OF_ALL)),
-            unwritten: Mutex::default(),
-        }
+    pub(super) fn new(audit: Arc<dyn AuditLog>, limits: LiveLimits) -> Self {
+        Self { audit, limits, each: Rates::default(), all: Rates::default(), unwritten: Mutex::default() }
     }
 
     /// Writes a denial, or counts it. A denial stays one, whether or not it could be written.
@@ -64,7 +47,9 @@ impl Denials {
         outcome: AuditOutcome,
         now: Timestamp,
     ) {
-        let may_write = self.each.take(whom.clone(), now).is_ok() && self.all.take((), now).is_ok();
+        let AdminLimits { denials_of_each, denials_of_all, .. } = self.limits.now();
+        let may_write = self.each.take(whom.clone(), denials_of_each, now).is_ok()
+            && self.all.take((), denials_of_all, now).is_ok();
         if !may_write {
             self.count(whom);
             return;

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
 use runtime_core::access::{Principal, PrincipalKind, Token, TokenHash, TokenId, TokenRefused, TokenText};
 use runtime_core::name::PrincipalName;
 use runtime_core::store::{Principals, StoreError};
+use tokio::sync::watch;
 
 use super::Authentication;
-use super::caller::Caller;
+use super::caller::{Caller, KnownBy};
 use crate::peer::PeerIdentity;
 
 /// Who everybody is where nobody is asked. No stored principal has this name.
@@ -31,6 +32,8 @@ pub(crate) struct Directory {
     stale: AtomicBool,
     /// One reads at a time: what was read first is not written last.
     reading: tokio::sync::Mutex<()>,
+    /// Counts the readings.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -64,6 +67,7 @@ impl Directory {
             known: RwLock::default(),
             stale: AtomicBool::new(true),
             reading: Default::default(),
+            changes: watch::Sender::default(),
         };
         directory.refresh().await?;
         Ok(directory)
@@ -107,35 +111,35 @@ impl Directory {
             tokens: tokens.into_iter().map(|token| (token.id.clone(), token)).collect(),
         };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        self.changes.send_modify(|readings| *readings += 1);
         Ok(())
     }
 
     /// Who everybody is where nobody is asked.
     pub(crate) fn local(&self) -> Caller {
-        Caller { principal: Arc::clone(&self.local), token: None }
+        Caller { principal: Arc::clone(&self.local), known_by: KnownBy::Nothing }
     }
 
     /// Who bears this token.
-    pub(crate) fn by_token(&self, text: &str, now: Timestamp) -> Result<Caller, TokenRefused> {
+    pub(crate) fn by_token(&self, text: &str, now: Timestamp) -> Result<Caller, NotLetIn> {
         if let Some((hash, principal)) = &self.bootstrap
             && *hash == TokenHash::of(text)
         {
-            return Ok(Caller { principal: Arc::clone(principal), token: None });
+            return Ok(Caller { principal: Arc::clone(principal), known_by: KnownBy::Configuration });
         }
         let text: TokenText = text.parse()?;
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
         let token = known.tokens.get(text.id()).ok_or(TokenRefused::Unknown)?;
         token.opened_by(&text, now)?;
-        let principal = known.principals.get(&token.principal).ok_or(TokenRefused::Unknown)?;
-        if principal.disabled {
-            return Err(TokenRefused::Disabled);
-        }
-        Ok(Caller { principal: Arc::clone(principal), token: Some(token.id.clone()) })
+        known.bearer(token)
     }
 
     /// Who is known by this certificate. A certificate that several principals claim belongs to none of them.
-    pub(crate) fn by_certificate(&self, identity: &PeerIdentity) -> Option<Caller> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn by_certificate(&self, identity: &PeerIdentity, now: Timestamp) -> Result<Caller, NotLetIn> {
+        if identity.ends <= now {
+            return Err(NotLetIn::CertificateEnded);
+        }
+        let known = self.known();
         let names = |certificate: &String| {
             !certificate.is_empty()
                 && (*certificate == identity.subject || identity.names.contains(certificate))
@@ -143,10 +147,68 @@ impl Directory {
         let mut claims =
             known.principals.values().filter(|principal| principal.certificates.iter().any(names));
         match (claims.next(), claims.next()) {
-            (Some(principal), None) if !principal.disabled => {
-                Some(Caller { principal: Arc::clone(principal), token: None })
-            }
-            _ => None,
+            (Some(principal), None) if !principal.disabled => Ok(Caller {
+                principal: Arc::clone(principal),
+                known_by: KnownBy::Certificate(identity.clone()),
+            }),
+            _ => Err(NotLetIn::NoPrincipal),
         }
     }
+
+    /// Who this is by now: what let somebody in may hold no longer, and its principal may be another.
+    pub(super) fn again(&self, caller: &Caller, now: Timestamp) -> Result<Caller, NotLetIn> {
+        match &caller.known_by {
+            KnownBy::Nothing | KnownBy::Configuration => Ok(caller.clone()),
+            KnownBy::Certificate(identity) => self.by_certificate(identity, now),
+            KnownBy::Token(id) => {
+                let known = self.known();
+                let token = known.tokens.get(id).ok_or(TokenRefused::Unknown)?;
+                token.is_good(now)?;
+                known.bearer(token)
+            }
+        }
+    }
+
+    /// When what let somebody in ends by itself.
+    pub(super) fn ends(&self, caller: &Caller) -> Option<Timestamp> {
+        match &caller.known_by {
+            KnownBy::Nothing | KnownBy::Configuration => None,
+            KnownBy::Certificate(identity) => Some(identity.ends),
+            KnownBy::Token(id) => self.known().tokens.get(id).and_then(|token| token.expires_at),
+        }
+    }
+
+    /// Changes whenever who is known was read again.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Whoever has a token that is good.
+    fn bearer(&self, token: &Token) -> Result<Caller, NotLetIn> {
+        let principal = self.principals.get(&token.principal).ok_or(TokenRefused::Unknown)?;
+        if principal.disabled {
+            return Err(TokenRefused::Disabled.into());
+        }
+        Ok(Caller { principal: Arc::clone(principal), known_by: KnownBy::Token(token.id.clone()) })
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotLetIn {
+    /// For the token.
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+    /// The certificate is good, and nobody's.
+    #[error("the certificate is of no principal that may call")]
+    NoPrincipal,
+    /// It was good when the connection began.
+    #[error("the certificate has ended")]
+    CertificateEnded,
 }

@@ -19,14 +19,16 @@ use tonic::{Code, Status};
 
 use super::caller::Caller;
 use super::denials::{Denials, Denied};
-use super::directory::Directory;
+use super::directory::{Directory, NotLetIn};
 use super::methods::{self, MethodRule};
 use super::mutation::{Mutation, outcome};
 use super::rates::Rates;
 use super::reading::{Asked, Shapes};
+use super::standing::{Standing, not_let_in};
 use super::target::{may, resource};
 use super::{Access, Authentication};
 use crate::door::Door;
+use crate::limits::LiveLimits;
 use crate::peer::Peer;
 use crate::status::{invalid, refused, refused_until};
 
@@ -41,18 +43,19 @@ pub(crate) struct Gate {
     directory: Arc<Directory>,
     rules: &'static [MethodRule],
     shapes: Shapes,
-    rates: Option<Rates<PrincipalName>>,
+    limits: LiveLimits,
+    rates: Rates<PrincipalName>,
     denials: Denials,
     door: Door,
     patience: Duration,
 }
 
-/// A request that may go on.
+/// A request that may go on; with the right to its answer, where that has many messages.
 pub(super) enum Passed {
     /// It only looks.
-    Look(Request<Body>),
-    /// It changes something, once its entry is written. Whether it answers with many messages.
-    Change(Request<Body>, Mutation, bool),
+    Look(Request<Body>, Option<Standing>),
+    /// It changes something, once its entry is written.
+    Change(Request<Body>, Mutation, Option<Standing>),
     /// It was made before, and this was its answer.
     Answered(Bytes),
 }
@@ -79,7 +82,7 @@ impl Call {
         AuditSubject {
             kind: AuditKind::Mutation,
             principal: caller.map(|caller| caller.principal.name.clone()),
-            token: caller.and_then(|caller| caller.token.clone()),
+            token: caller.and_then(Caller::token).cloned(),
             method: self.method.clone(),
             resource: shortened(resource, MAX_RESOURCE_BYTES),
             reason: String::new(),
@@ -98,11 +101,12 @@ impl Gate {
         rules: &'static [MethodRule],
         door: Door,
         patience: Duration,
+        limits: LiveLimits,
     ) -> Self {
-        let limited = access.authentication.is_required();
         Self {
-            rates: access.rate_per_principal.filter(|_| limited).map(Rates::new),
-            denials: Denials::new(Arc::clone(&access.audit)),
+            rates: Rates::default(),
+            denials: Denials::new(Arc::clone(&access.audit), limits.clone()),
+            limits,
             shapes: Shapes::of_the_api(),
             access,
             directory,
@@ -117,10 +121,7 @@ impl Gate {
         let now = self.access.clock.now();
         let (mut parts, body) = request.into_parts();
         let call = Call::of(&parts);
-        if let Err(error) = self.directory.up_to_date().await {
-            tracing::error!(error_code = %error.code(), %error, "nobody is let in: the store does not say who may call");
-            return Err(refused(error.code(), "the store does not say who may call"));
-        }
+        self.up_to_date().await?;
         let caller = match self.authenticate(&parts, call.peer.as_ref(), now) {
             Ok(caller) => caller,
             Err(status) => return Err(self.deny(&call, None, "", status, now).await),
@@ -140,24 +141,28 @@ impl Gate {
                 denied(format!("{} may not do this: it needs the role {}", caller.principal.name, rule.role));
             return Err(self.deny(&call, Some(&caller), "", status, now).await);
         }
-        if let Some(rates) = &self.rates {
-            rates.take(caller.principal.name.clone(), now).map_err(|at| {
-                let what = format!("{} asks more often than it may", caller.principal.name);
-                refused_until(ErrorCode::RateLimited, what, at.0, now)
-            })?;
-        }
+        self.pace(&caller, now)?;
         let Some(shape) = shape else {
+            let standing = self.standing(rule, caller.clone(), None);
             parts.extensions.insert(caller);
-            return Ok(Passed::Look(Request::from_parts(parts, body)));
+            return Ok(Passed::Look(Request::from_parts(parts, body), Some(standing)));
         };
         let asked = Asked::read(body, shape, self.patience).await?;
+        // It may have come slowly, and whoever sends it may have been shut out meanwhile.
+        self.up_to_date().await?;
+        let caller = match self.directory.again(&caller, self.access.clock.now()) {
+            Ok(caller) => caller,
+            Err(why) => return Err(self.deny(&call, Some(&caller), "", not_let_in(why), now).await),
+        };
         let resource = resource(rule.about, &asked);
         if let Err(status) = self.may_do(rule, &caller, &asked, &resource).await {
             return Err(self.deny(&call, Some(&caller), &resource, status, now).await);
         }
+        let body = asked.body();
         if !rule.changes || asked.flag("validate_only") {
-            parts.extensions.insert(caller);
-            return Ok(Passed::Look(Request::from_parts(parts, asked.into_body())));
+            parts.extensions.insert(caller.clone());
+            let standing = shape.streams.then(|| self.standing(rule, caller, Some(asked)));
+            return Ok(Passed::Look(Request::from_parts(parts, body), standing));
         }
         let subject = AuditSubject {
             reason: reason(rule, &asked)?,
@@ -166,9 +171,9 @@ impl Gate {
         };
         match self.begin(rule, subject, &asked).await? {
             Ok(mutation) => {
-                parts.extensions.insert(caller);
-                let streams = shape.streams;
-                Ok(Passed::Change(Request::from_parts(parts, asked.into_body()), mutation, streams))
+                parts.extensions.insert(caller.clone());
+                let standing = shape.streams.then(|| self.standing(rule, caller, Some(asked)));
+                Ok(Passed::Change(Request::from_parts(parts, body), mutation, standing))
             }
             Err(answer) => Ok(Passed::Answered(answer)),
         }
@@ -178,20 +183,32 @@ impl Gate {
         if self.access.authentication == Authentication::Off {
             return Ok(self.directory.local());
         }
-        let unauthenticated = |what: &str| refused(ErrorCode::Unauthenticated, what);
         if let Some(value) = parts.headers.get(AUTHORIZATION) {
             let token = value.to_str().ok().and_then(bearer);
-            let token = token.ok_or(TokenRefused::Malformed);
-            return token
-                .and_then(|token| self.directory.by_token(token, now))
-                .map_err(|error| unauthenticated(&error.to_string()));
+            let token = token.ok_or(NotLetIn::Token(TokenRefused::Malformed));
+            return token.and_then(|token| self.directory.by_token(token, now)).map_err(not_let_in);
         }
         match peer.and_then(|peer| peer.identity.as_ref()) {
-            Some(identity) => self
-                .directory
-                .by_certificate(identity)
-                .ok_or_else(|| unauthenticated("the certificate is of no principal that may call")),
-            None => Err(unauthenticated("a bearer token or a certificate is needed")),
+            Some(identity) => self.directory.by_certificate(identity, now).map_err(not_let_in),
+            None => Err(refused(ErrorCode::Unauthenticated, "a bearer token or a certificate is needed")),
+        }
+    }
+
+    async fn up_to_date(&self) -> Result<(), Status> {
+        self.directory.up_to_date().await.map_err(|error| {
+            tracing::error!(error_code = %error.code(), %error, "nobody is let in: the store does not say who may call");
+            refused(error.code(), "the store does not say who may call")
+        })
+    }
+
+    fn standing(&self, rule: &'static MethodRule, caller: Caller, asked: Option<Asked>) -> Standing {
+        Standing {
+            directory: Arc::clone(&self.directory),
+            clock: Arc::clone(&self.access.clock),
+            door: self.door.clone(),
+            caller,
+            rule,
+            asked,
         }
     }
 
@@ -215,6 +232,19 @@ impl Gate {
             return Err(denied(format!("{name} may not read payloads")));
         }
         Ok(())
+    }
+
+    /// Takes a token of the caller's bucket.
+    fn pace(&self, caller: &Caller, now: Timestamp) -> Result<(), Status> {
+        let Some(limit) = self.limits.now().rate_per_principal else { return Ok(()) };
+        if !self.access.authentication.is_required() {
+            return Ok(());
+        }
+        let name = &caller.principal.name;
+        self.rates.take(name.clone(), limit, now).map_err(|at| {
+            let what = format!("{name} asks more often than it may");
+            refused_until(ErrorCode::RateLimited, what, at.0, now)
+        })
     }
 
     /// Writes the entry of a mutation; or finds the answer that its request had before.

@@ -21,6 +21,7 @@ use tracing::Instrument;
 
 use super::gate::{Gate, Passed};
 use super::mutation::Mutation;
+use super::standing::Standing;
 use crate::status::broken;
 
 /// Puts the gate in front of the services.
@@ -64,9 +65,10 @@ where
         Box::pin(async move {
             match gate.pass(request).await {
                 Err(status) => Ok(status.into_http()),
-                Ok(Passed::Look(request)) => services.call(request).await,
+                Ok(Passed::Look(request, standing)) => Ok(lasting(services.call(request).await?, standing)),
                 Ok(Passed::Answered(answer)) => Ok(answered(answer)),
-                Ok(Passed::Change(request, mutation, streams)) => {
+                Ok(Passed::Change(request, mutation, standing)) => {
+                    let streams = standing.is_some();
                     // On its own: a caller who hangs up leaves no mutation without its outcome.
                     let changing = async move {
                         match AssertUnwindSafe(services.call(request)).catch_unwind().await {
@@ -79,13 +81,22 @@ where
                         }
                     };
                     let changed = tokio::spawn(changing.in_current_span()).await;
-                    Ok(changed.unwrap_or_else(|ended| match ended.try_into_panic() {
+                    let answer = changed.unwrap_or_else(|ended| match ended.try_into_panic() {
                         Ok(panic) => resume_unwind(panic),
                         Err(_) => broken().into_http(),
-                    }))
+                    });
+                    Ok(lasting(answer, standing))
                 }
             }
         })
+    }
+}
+
+/// An answer, and its end when the right to it is lost. A refusal says all in its headers.
+fn lasting(answer: Response<Body>, standing: Option<Standing>) -> Response<Body> {
+    match standing {
+        Some(standing) if Status::from_header_map(answer.headers()).is_none() => standing.over(answer),
+        _ => answer,
     }
 }
 

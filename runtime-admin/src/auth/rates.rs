@@ -12,28 +12,27 @@ use runtime_core::flow::{Bucket, RateLimit, RetryAt};
 const MANY: usize = 1_024;
 
 /// Buckets by whom they are for.
-pub(super) struct Rates<K> {
-    limit: RateLimit,
-    buckets: Mutex<HashMap<K, Bucket>>,
+pub(super) struct Rates<K>(Mutex<HashMap<K, Bucket>>);
+
+impl<K> Default for Rates<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
 }
 
 impl<K: Hash + Eq> Rates<K> {
-    pub(super) fn new(limit: RateLimit) -> Self {
-        Self { limit, buckets: Mutex::default() }
-    }
-
-    /// Takes one token.
+    /// Takes one token, by the limit in force.
     ///
     /// # Errors
     /// When there is none: when there will be.
-    pub(super) fn take(&self, whose: K, now: Timestamp) -> Result<(), RetryAt> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn take(&self, whose: K, limit: RateLimit, now: Timestamp) -> Result<(), RetryAt> {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MANY {
             buckets.retain(|_, bucket| !bucket.is_full(now));
         }
         let bucket = buckets.entry(whose).or_default();
-        *bucket = self.limit.anchored(*bucket, now);
-        *bucket = self.limit.take(*bucket, now, NonZeroU32::MIN)?;
+        *bucket = limit.anchored(*bucket, now);
+        *bucket = limit.take(*bucket, now, NonZeroU32::MIN)?;
         Ok(())
     }
 }

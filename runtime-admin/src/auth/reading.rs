@@ -96,8 +96,8 @@ impl Asked {
     }
 
     /// The request's body, for its service.
-    pub(super) fn into_body(self) -> Body {
-        Body::new(Full::new(self.frame))
+    pub(super) fn body(&self) -> Body {
+        Body::new(Full::new(self.frame.clone()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use jiff::Timestamp;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -15,7 +16,8 @@ pub(crate) fn identity(certificate: &CertificateDer<'_>) -> Option<PeerIdentity>
     let names = certificate.subject_alternative_name().ok()?;
     let names =
         names.into_iter().flat_map(|names| &names.value.general_names).filter_map(alternative).collect();
-    Some(PeerIdentity { subject: subject(certificate.subject()), names })
+    let ends = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
+    Some(PeerIdentity { subject: subject(certificate.subject()), names, ends })
 }
 
 /// As RFC 4514 writes it: the most special part first.
@@ -85,6 +87,7 @@ mod tests {
     fn a_certificate_names_its_subject_and_its_other_names() {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(["deploy.example".to_owned()]).expect("names");
+        params.not_after = rcgen::date_time_ymd(2040, 1, 2);
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "Shop, \"North\"");
         params.distinguished_name.push(DnType::CommonName, " deploy+1 ");
@@ -105,6 +108,7 @@ mod tests {
             "ip:2001:db8::7",
         ];
         assert_eq!(identity.names, expected);
+        assert_eq!(identity.ends, "2040-01-02T00:00:00Z".parse().expect("a moment"));
     }
 
     #[test]

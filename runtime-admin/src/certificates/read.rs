@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{CertificateFiles, KeySource};
+use super::{CertificateEnds, CertificateFiles, KeySource};
 
 /// More is no certificate file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -96,18 +96,21 @@ pub(super) struct Material {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
     pub(super) authorities: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
-    ends: Timestamp,
+    ends: CertificateEnds,
 }
 
 impl Material {
     pub(super) fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
         let CertificateFiles { certificate, key, client_ca } = files;
         let certificates = certificates(certificate)?;
-        let ends = end_of(&certificates[0], certificate)?;
+        let server = end_of(&certificates[0], certificate)?;
         let authorities = match client_ca {
             None => None,
             Some(path) => Some((path.clone(), self::certificates(path)?)),
         };
+        // What is no certificate here is told when it is to become an authority.
+        let ends = authorities.iter().flat_map(|(path, all)| all.iter().flat_map(|one| end_of(one, path)));
+        let ends = CertificateEnds { server, clients: ends.min() };
         Ok(Self {
             certificate_path: certificate.clone(),
             certificates,
@@ -132,8 +135,8 @@ impl Material {
         self.authorities.as_ref().map(|(_, certificates)| hash_of(certificates).finalize())
     }
 
-    /// When the server's own certificate ends.
-    pub(super) fn ends(&self) -> Timestamp {
+    /// When they end.
+    pub(super) fn ends(&self) -> CertificateEnds {
         self.ends
     }
 }

@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
-use super::words::{age, clean, or_none, span};
+use super::words::{age, clean, moment, or_none, span};
 use crate::client::AdminClient;
 
 pub(super) async fn run(
@@ -41,6 +41,9 @@ pub(super) async fn run(
                 output.announce("reload", "the configuration")?;
             }
             let reloaded = client.reload_config(dry_run).await?;
+            if let Some(certificates) = &reloaded.certificates {
+                writeln!(output.stderr, "{}", told(certificates, output.now))?;
+            }
             output.list(
                 &reloaded,
                 &reloaded.changes,
@@ -124,10 +127,23 @@ fn show(config: &v1::GetConfigResponse, origins: bool, now: Timestamp) -> String
             let _ = writeln!(text, "# waits for a restart: {value}, from {}", clean(&pending.origin));
         }
     }
+    if let Some(certificates) = &config.certificates {
+        let _ = writeln!(text, "# {}", told(certificates, now));
+    }
     for known in &config.overrides {
         let since = age(known.since.as_ref(), now);
         let _ =
             writeln!(text, "# an operator said of {}: {} ({since})", clean(&known.name), clean(&known.says));
+    }
+    text
+}
+
+/// When certificates end.
+fn told(certificates: &v1::Certificates, now: Timestamp) -> String {
+    let v1::Certificates { server_ends, clients_end } = certificates;
+    let mut text = format!("the server's certificate ends {}", moment(server_ends.as_ref(), now));
+    if clients_end.is_some() {
+        let _ = write!(text, ", the authority for clients {}", moment(clients_end.as_ref(), now));
     }
     text
 }

@@ -1,7 +1,7 @@
 //! The configuration, and what operators said in place of it.
 
 use runtime_core::control::{
-    ConfigChange, ConfigProblemView, LogFilterView, Override, OverrideSubject, SettingView,
+    CertificatesView, ConfigChange, ConfigProblemView, LogFilterView, Override, OverrideSubject, SettingView,
 };
 use runtime_proto::v1;
 use tonic::Status;
@@ -32,6 +32,12 @@ pub(crate) fn problem(problem: ConfigProblemView) -> v1::ConfigProblem {
 pub(crate) fn change(change: ConfigChange) -> v1::ConfigChange {
     let ConfigChange { key, before, after, origin, needs_restart } = change;
     v1::ConfigChange { key, before, after, origin, needs_restart }
+}
+
+/// Certificates, for the wire.
+pub(crate) fn certificates(view: CertificatesView) -> v1::Certificates {
+    let CertificatesView { server_ends, clients_end } = view;
+    v1::Certificates { server_ends: Some(timestamp(server_ends)), clients_end: clients_end.map(timestamp) }
 }
 
 /// The log filter, for the wire.

@@ -1,7 +1,7 @@
 //! ConfigService.
 
 use async_trait::async_trait;
-use runtime_core::control::{Command, OverrideCommand};
+use runtime_core::control::{Command, OverrideCommand, Reloaded};
 use runtime_proto::v1;
 use runtime_proto::v1::config_service_server::ConfigService;
 use tonic::{Request, Response, Status};
@@ -23,10 +23,13 @@ impl ConfigService for Config {
         let ask = |reply| Command::Overrides(OverrideCommand::List { reply });
         let overrides = door.ask(&Resource::system(), ask).await?;
         // A process without a configuration has overrides all the same.
-        let settings = door.instance().map(|instance| instance.settings());
+        let instance = door.instance().ok();
+        let settings = instance.as_ref().map(|instance| instance.settings());
+        let certificates = instance.and_then(|instance| instance.certificates());
         Ok(Response::new(v1::GetConfigResponse {
             settings: settings.unwrap_or_default().into_iter().map(convert::setting).collect(),
             overrides: overrides.into_iter().map(convert::overridden).collect(),
+            certificates: certificates.map(convert::certificates),
         }))
     }
 
@@ -53,9 +56,10 @@ impl ConfigService for Config {
         let about = Resource::system();
         let reload = self.0.instance()?;
         let reload = reload.reload(self.0.control(), request.get_ref().validate_only).await;
-        let changes = reload.map_err(|error| refusal(&error, &about))?;
+        let Reloaded { changes, certificates } = reload.map_err(|error| refusal(&error, &about))?;
         Ok(Response::new(v1::ReloadConfigResponse {
             changes: changes.into_iter().map(convert::change).collect(),
+            certificates: certificates.map(convert::certificates),
         }))
     }
 

@@ -3,29 +3,60 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runtime_core::access::{Principal, Token};
+use runtime_core::access::{Principal, Token, has_way_in};
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
 use runtime_core::name::PrincipalName;
 use runtime_core::store::{PutPrincipal, PutToken, Revision, StoreError, StoredPrincipal};
 use runtime_proto::v1;
 use runtime_proto::v1::principal_service_server::PrincipalService;
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
-use crate::auth::{Access, Directory, is_reserved, new_token};
+use crate::auth::{Access, Caller, Directory, is_reserved, new_token};
 use crate::convert;
 use crate::page::page_of;
 use crate::status::{Resource, invalid, refusal};
 
 const CHANGED_MEANWHILE: &str = "the principal was changed since it was read";
+const LOCKED_OUT: &str = "nobody who may do anything could come in any more: let another admin in first, by a token or a certificate";
 
 /// Who may call, and by which tokens.
 pub(crate) struct Principals {
-    pub(crate) access: Access,
-    pub(crate) directory: Arc<Directory>,
+    access: Access,
+    directory: Arc<Directory>,
+    /// One change at a time: two admins who take the keys from each other at once would leave nobody.
+    changing: Mutex<()>,
 }
 
 impl Principals {
+    pub(crate) fn new(access: Access, directory: Arc<Directory>) -> Self {
+        Self { access, directory, changing: Mutex::default() }
+    }
+
+    /// Refuses a change after which nobody could come in who may do anything, if somebody can now. Whoever is in without being one of these
+    /// principals may do so: there is another way in.
+    async fn leaves_a_way_in(
+        &self,
+        caller: &Caller,
+        about: &Resource,
+        change: impl FnOnce(&mut Vec<Principal>, &mut Vec<Token>),
+    ) -> Result<(), Status> {
+        if caller.needs_no_principal() {
+            return Ok(());
+        }
+        let mut principals: Vec<_> = self.all().await?.into_iter().map(|stored| stored.principal).collect();
+        let tokens = self.access.principals.tokens().await;
+        let mut tokens = tokens.map_err(|error| failed(error, &Resource::system()))?;
+        let now = self.access.clock.now();
+        let before = has_way_in(&principals, &tokens, now);
+        change(&mut principals, &mut tokens);
+        if before && !has_way_in(&principals, &tokens, now) {
+            return Err(refused(LOCKED_OUT, about));
+        }
+        Ok(())
+    }
+
     async fn all(&self) -> Result<Vec<StoredPrincipal>, Status> {
         self.access.principals.principals().await.map_err(|error| failed(error, &Resource::system()))
     }
@@ -114,11 +145,18 @@ impl PrincipalService for Principals {
         &self,
         request: Request<v1::UpdatePrincipalRequest>,
     ) -> Result<Response<v1::UpdatePrincipalResponse>, Status> {
+        let caller = Caller::of(&request)?.clone();
         let wire = is_required("principal", request.into_inner().principal)?;
         let (name, about) = convert::principal_from_wire("principal.name", &wire.name)?;
+        let _changing = self.changing.lock().await;
         let known = self.find(&name, &about).await?;
         let expected = convert::principal_revision("principal.etag", &wire.etag)?.unwrap_or(known.revision);
         let principal = convert::new_principal(name, &wire, known.principal.created_at)?;
+        self.leaves_a_way_in(&caller, &about, |principals, _| {
+            principals.retain(|other| other.name != principal.name);
+            principals.push(principal.clone());
+        })
+        .await?;
         let now = self.put(principal, Some(expected), CHANGED_MEANWHILE, &about).await?;
         Ok(Response::new(v1::UpdatePrincipalResponse { principal: Some(now) }))
     }
@@ -129,8 +167,13 @@ impl PrincipalService for Principals {
     ) -> Result<Response<v1::DeletePrincipalResponse>, Status> {
         let v1::DeletePrincipalRequest { name, etag, .. } = request.get_ref();
         let (name, about) = convert::principal_from_wire("name", name)?;
+        let _changing = self.changing.lock().await;
         let known = self.find(&name, &about).await?;
         let expected = convert::principal_revision("etag", etag)?.unwrap_or(known.revision);
+        self.leaves_a_way_in(Caller::of(&request)?, &about, |principals, _| {
+            principals.retain(|other| other.name != name);
+        })
+        .await?;
         let deleted = self.access.principals.delete_principal(name, expected).await;
         if !deleted.map_err(|error| failed(error, &about))? {
             return Err(refused(CHANGED_MEANWHILE, &about));
@@ -207,6 +250,11 @@ impl PrincipalService for Principals {
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
         let (id, about) = convert::token_from_wire(&request.get_ref().name)?;
+        let _changing = self.changing.lock().await;
+        self.leaves_a_way_in(Caller::of(&request)?, &about, |_, tokens| {
+            tokens.retain(|token| token.id != id)
+        })
+        .await?;
         let revoked = self.access.principals.revoke_token(id.clone(), self.access.clock.now()).await;
         let revoked = revoked.map_err(|error| failed(error, &about))?;
         let revoked =

@@ -38,30 +38,36 @@ pub(crate) struct Guarded {
     pub(crate) clock: Arc<HandClock>,
     pub(crate) channel: Channel,
     pub(crate) bootstrap: TokenText,
+    patience: Duration,
 }
 
 impl Guarded {
     pub(crate) async fn start() -> Self {
-        let clock = Arc::new(HandClock(AtomicI64::new(NOW)));
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), StoreLimits::default()));
-        Self::over(store, clock).await
+        // What the tree in memory does not answer need not be waited for.
+        Self::with_patience(Duration::from_millis(100)).await
     }
 
-    pub(crate) async fn over(store: Arc<dyn Store>, clock: Arc<HandClock>) -> Self {
-        // What the tree in memory does not answer need not be waited for.
-        let config = AdminServerConfig { request_timeout: Duration::from_millis(100), ..config() };
+    /// One that waits so long for requests and answers.
+    pub(crate) async fn with_patience(patience: Duration) -> Self {
+        let clock = Arc::new(HandClock(AtomicI64::new(NOW)));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), StoreLimits::default()));
+        Self::over(store, clock, patience).await
+    }
+
+    pub(crate) async fn over(store: Arc<dyn Store>, clock: Arc<HandClock>, patience: Duration) -> Self {
+        let config = AdminServerConfig { request_timeout: patience, ..config() };
         let bootstrap = new_token().expect("chance");
         let authentication = Authentication::Required { bootstrap: Some(bootstrap.hash()) };
         let access = access_to(store.clone(), clock.clone(), authentication);
         let served = serve(config, InMemoryControl::new(), access).await;
         let channel = Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
-        Self { served, store, clock, channel, bootstrap }
+        Self { served, store, clock, channel, bootstrap, patience }
     }
 
     /// The same server anew, so that it reads who is known now.
     pub(crate) async fn again(self) -> Self {
-        let Self { store, clock, .. } = self;
-        Self::over(store, clock).await
+        let Self { store, clock, patience, .. } = self;
+        Self::over(store, clock, patience).await
     }
 
     pub(crate) async fn principal(&self, name: &str, grants: &[&str]) -> Principal {

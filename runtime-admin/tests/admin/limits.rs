@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_admin::{
-    AdminClient, AdminError, AdminServer, AdminServerConfig, ClientError, MAX_MESSAGE_BYTES, v1,
+    AdminClient, AdminError, AdminLimits, AdminServer, AdminServerConfig, ClientError, LiveLimits,
+    MAX_MESSAGE_BYTES, v1,
 };
 use runtime_core::control::{Command, CommandError};
 use runtime_core::error::ErrorCode;
@@ -88,11 +89,16 @@ async fn a_message_past_the_limit_is_refused() {
     assert!(served.client.info().await.is_ok(), "the connection goes on");
 }
 
+/// A server within these limits.
+fn limited(limits: AdminLimits) -> AdminServerConfig {
+    AdminServerConfig { limits: LiveLimits::new(limits), ..config() }
+}
+
 #[tokio::test]
 async fn who_has_been_idle_longest_leaves_for_who_comes() {
-    let mut config = config();
-    config.max_connections = 1;
-    let served = setup_with(config, InMemoryControl::new()).await;
+    let served =
+        setup_with(limited(AdminLimits { connections: 1, ..AdminLimits::default() }), InMemoryControl::new())
+            .await;
     served.client.info().await.unwrap();
     let second = AdminClient::connect(&served.address.to_string()).await.unwrap();
     second.info().await.unwrap();
@@ -101,9 +107,9 @@ async fn who_has_been_idle_longest_leaves_for_who_comes() {
 
 #[tokio::test]
 async fn nobody_who_waits_for_an_answer_has_to_leave() {
-    let mut config = config();
-    config.max_connections = 1;
-    let served = setup_with(config, InMemoryControl::new()).await;
+    let served =
+        setup_with(limited(AdminLimits { connections: 1, ..AdminLimits::default() }), InMemoryControl::new())
+            .await;
     served.client.info().await.unwrap();
     served.control.change(|world| world.mood = Mood::Silent);
     let asking = tokio::spawn({
@@ -120,9 +126,9 @@ async fn nobody_who_waits_for_an_answer_has_to_leave() {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
-    let mut config = config();
-    (config.max_connections, config.handshake_timeout) = (2, Duration::from_millis(30));
-    let served = setup_with(config, InMemoryControl::new()).await;
+    let limits =
+        AdminLimits { connections: 2, handshake: Duration::from_millis(30), ..AdminLimits::default() };
+    let served = setup_with(limited(limits), InMemoryControl::new()).await;
     served.client.info().await.unwrap();
     let mut mute = TcpStream::connect(served.address).await.unwrap();
     let mut bytes = Vec::new();

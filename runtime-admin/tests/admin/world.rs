@@ -52,7 +52,7 @@ pub(crate) fn access_to(
     clock: Arc<dyn Clock>,
     authentication: Authentication,
 ) -> Access {
-    Access { principals: store.clone(), audit: store, clock, authentication, rate_per_principal: None }
+    Access { principals: store.clone(), audit: store, clock, authentication }
 }
 
 pub(crate) async fn setup() -> Served {

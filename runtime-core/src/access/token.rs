@@ -215,6 +215,14 @@ impl Token {
         if self.hash != text.hash() {
             return Err(TokenRefused::Unknown);
         }
+        self.is_good(now)
+    }
+
+    /// Whether it is still taken, from whoever has it.
+    ///
+    /// # Errors
+    /// [`TokenRefused::Revoked`] and [`TokenRefused::Expired`].
+    pub fn is_good(&self, now: Timestamp) -> Result<(), TokenRefused> {
         if self.revoked_at.is_some() {
             return Err(TokenRefused::Revoked);
         }

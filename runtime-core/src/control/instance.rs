@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{CommandError, Control};
 
@@ -79,6 +80,24 @@ pub struct ShutdownAsk {
     pub reason: String,
 }
 
+/// When the certificates end that the admin API is served with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificatesView {
+    /// The server's own.
+    pub server_ends: Timestamp,
+    /// The first of the authorities for clients; nothing when clients are not asked for a certificate.
+    pub clients_end: Option<Timestamp>,
+}
+
+/// What a reload did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Every key that changed.
+    pub changes: Vec<ConfigChange>,
+    /// The certificates that are served with from now on, when their files hold others than before.
+    pub certificates: Option<CertificatesView>,
+}
+
 /// The process round a tree.
 #[async_trait]
 pub trait InstanceControl: Send + Sync {
@@ -103,20 +122,19 @@ pub trait InstanceControl: Send + Sync {
     /// Every key of the configuration, in order.
     fn settings(&self) -> Vec<SettingView>;
 
+    /// When the certificates end that the admin API is served with; nothing without TLS.
+    fn certificates(&self) -> Option<CertificatesView>;
+
     /// The JSON schema of the configuration.
     fn schema(&self) -> String;
 
     /// What is wrong with the configuration as its sources are now, or with this TOML document in place of the file. Changes nothing.
     fn validate(&self, document: Option<String>) -> Vec<ConfigProblemView>;
 
-    /// Reads the sources again and puts in force what can change without a restart: all of it, or nothing. Says every key that changed.
-    /// With `validate_only` it only says so.
+    /// Reads the sources again, and the files of certificates, and puts in force what can change without a restart: all of it, or nothing.
+    /// Says everything that changed. With `validate_only` it only says so.
     ///
     /// # Errors
-    /// [`crate::error::ErrorCode::InvalidConfig`] with every problem; what the tree said.
-    async fn reload(
-        &self,
-        tree: &dyn Control,
-        validate_only: bool,
-    ) -> Result<Vec<ConfigChange>, CommandError>;
+    /// [`crate::error::ErrorCode::InvalidConfig`] with every problem; [`crate::error::ErrorCode::CertificateUnusable`]; what the tree said.
+    async fn reload(&self, tree: &dyn Control, validate_only: bool) -> Result<Reloaded, CommandError>;
 }

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::SecretRef;
 use super::flow::{DependencyConfig, ShedConfig};
+use super::limits::AdminLimitsConfig;
 
 /// The whole configuration of an instance: the platform's sections and the app's own, of type `A`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -163,12 +164,8 @@ pub struct AdminConfig {
     /// A token whose bearer may do anything, of at least 32 bytes: a way in while there are no principals. Take it away once there are.
     #[schemars(example = &"file:/run/secrets/admin-token")]
     pub bootstrap_token: Option<SecretRef>,
-    /// How often one principal may call in a second, with authentication.
-    #[schemars(range(max = 1_000_000))]
-    pub requests_per_sec: NonZeroU32,
-    /// How often one principal may call at once after a pause, with authentication.
-    #[schemars(range(max = 1_000_000))]
-    pub requests_at_once: NonZeroU32,
+    /// How much of everything there may be.
+    pub limits: AdminLimitsConfig,
 }
 
 /// Whether callers of the admin API have to say who they are.
@@ -190,8 +187,7 @@ impl Default for AdminConfig {
             tls: None,
             authentication: AuthenticationKind::Off,
             bootstrap_token: None,
-            requests_per_sec: const { NonZeroU32::new(200).expect("not zero") },
-            requests_at_once: const { NonZeroU32::new(400).expect("not zero") },
+            limits: AdminLimitsConfig::default(),
         }
     }
 }

@@ -227,10 +227,13 @@ impl<'s> Node<'s> {
 
     /// What each of the [`choices`](Self::choices) means, where the type's documentation says so.
     pub(super) fn choice_notes(&self) -> Vec<(&'s Value, &'s str)> {
-        let noted = |facet: &&'s Map<String, Value>| {
-            Some((facet.get("const")?, facet.get("description").and_then(Value::as_str)?))
-        };
-        self.facets.iter().filter_map(noted).collect()
+        let mut notes: Vec<(&Value, &str)> = Vec::new();
+        for facet in &self.facets {
+            let note = facet.get("const").zip(facet.get("description").and_then(Value::as_str));
+            // Alternatives of a section may have a key in common.
+            notes.extend(note.filter(|note| !notes.contains(note)));
+        }
+        notes
     }
 
     /// The documentation of the key.

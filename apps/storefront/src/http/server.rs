@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Answer, Refusal};
+use super::connections::{self, ConnectionLimits};
 use super::desk::{Asked, Desk};
 use super::form::Form;
 use super::reads::Query;
@@ -44,6 +45,10 @@ pub struct HttpConfig {
     pub max_body: usize,
     /// Requests at once.
     pub max_requests: usize,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Longest time until the head of a connection's next request is there.
+    pub head_timeout: Duration,
 }
 
 impl From<&StorefrontConfig> for HttpConfig {
@@ -55,6 +60,8 @@ impl From<&StorefrontConfig> for HttpConfig {
             timeout: Duration::from_millis(config.request_timeout_ms.get()),
             max_body: config.max_body_bytes.get(),
             max_requests: config.max_requests.get(),
+            max_connections: config.max_connections.get(),
+            head_timeout: Duration::from_millis(config.head_timeout_ms.get()),
         }
     }
 }
@@ -89,9 +96,10 @@ async fn serve(mut serving: Serving, door: Door, address: Arc<OnceLock<SocketAdd
     }
     tracing::info!(address = %bound, "the shop's HTTP API listens");
     serving.listening();
+    let limits = ConnectionLimits { most: door.config.max_connections, head: door.config.head_timeout };
     let router = Router::new().fallback(come_in).with_state(Arc::new(door));
-    let served = axum::serve(listener, router).with_graceful_shutdown(serving.stop.cancelled_owned()).await;
-    served.map_err(|error| error.to_string())
+    connections::serve(listener, router, limits, serving.stop).await;
+    Ok(())
 }
 
 /// What every request passes.

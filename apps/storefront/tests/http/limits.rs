@@ -37,6 +37,78 @@ async fn a_request_that_takes_too_long_is_sent_away() {
     shop.running.stop().await;
 }
 
+/// Whatever the server says until it hangs up.
+async fn said(mut stream: TcpStream) -> Vec<u8> {
+    let mut said = Vec::new();
+    drop(stream.read_to_end(&mut said).await);
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_or_says_it_slowly_is_cut_off() {
+    let shop = Shop::open(|config| config.app.head_timeout_ms = NonZeroU64::new(100).unwrap()).await;
+    let silent = TcpStream::connect(shop.address).await.unwrap();
+    assert_eq!(said(silent).await, b"");
+
+    let mut half = TcpStream::connect(shop.address).await.unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost: sh").await.unwrap();
+    assert_eq!(said(half).await, b"", "no head, no answer");
+
+    // One byte after the other, for as long as the other end takes them.
+    let mut dribbling = TcpStream::connect(shop.address).await.unwrap();
+    dribbling.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(5));
+    let mut sent = 0_u64;
+    while dribbling.write_all(b"x").await.is_ok() {
+        sent += 1;
+        assert!(sent < 100_000, "nobody hangs up");
+        pace.tick().await;
+    }
+
+    // Whoever has been answered once may be idle no longer than that either.
+    let mut idle = TcpStream::connect(shop.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
+    let answers = String::from_utf8(said(idle).await).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+    shop.running.stop().await;
+}
+
+/// The first line of an answer to one more request over this connection.
+async fn ask(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: shop\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        answer.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_all_places_are_taken_who_has_been_idle_longest_leaves_and_who_is_answered_stays() {
+    let shop = Shop::open(|config| {
+        config.app.max_connections = NonZeroUsize::new(2).unwrap();
+        config.app.head_timeout_ms = NonZeroU64::new(600_000).unwrap();
+        config.app.request_timeout_ms = NonZeroU64::new(600_000).unwrap();
+    })
+    .await;
+    let mut busy = stalled(&shop).await;
+    let mut idle = TcpStream::connect(shop.address).await.unwrap();
+    assert_eq!(ask(&mut idle).await.unwrap(), "HTTP/1.1 200 OK");
+    let mut third = TcpStream::connect(shop.address).await.unwrap();
+    assert_eq!(ask(&mut third).await.unwrap(), "HTTP/1.1 200 OK");
+    assert_eq!(said(idle).await, b"", "it had to make room");
+    for _ in 0..20 {
+        let mut next = TcpStream::connect(shop.address).await.unwrap();
+        assert_eq!(ask(&mut next).await.unwrap(), "HTTP/1.1 200 OK");
+    }
+    // What has been waited for all the time is answered.
+    busy.write_all(&[b' '; 99]).await.unwrap();
+    let mut answer = [0; 12];
+    busy.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    shop.running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_requests_at_once_than_there_are_places_are_sent_away() {
     let shop = Shop::open(|config| {
