@@ -41,9 +41,18 @@ impl Authority {
     /// # Panics
     /// When they cannot be written.
     pub fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
+        self.sign_until(name, 2099)
+    }
+
+    /// The same; it ends when this year begins.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn sign_until(&self, name: &str, year: i32) -> (PathBuf, PathBuf) {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

@@ -13,6 +13,8 @@ use runtime_tests::eventually_async;
 use runtime_tests::ground::{Ground, GroundProcess, Job};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::world::{enqueue, path};
 
@@ -89,7 +91,10 @@ async fn a_reload_changes_what_is_live_and_says_what_takes_a_restart() {
     it.configure("workers.job.slots = 6\n");
     it.process.signal(Signal::HUP);
     eventually_async("the signal reloads", async || (it.slots().await == 6).then_some(())).await;
-    assert_eq!(it.setting("store.queue_capacity").await.pending, None, "nothing waits any more");
+    eventually_async("nothing waits any more", async || {
+        it.setting("store.queue_capacity").await.pending.is_none().then_some(())
+    })
+    .await;
     assert_eq!(it.process.stop().await, 0);
 }
 
@@ -195,5 +200,50 @@ async fn the_log_filter_is_set_for_a_while_and_a_dump_shows_everything_but_paylo
     assert_eq!(dump["config"]["telemetry.log_filter"]["value"], "\"off\"");
     assert_eq!((&dump["leases"]["count"], &dump["log_filter"]["in_force"]), (&0.into(), &"off".into()));
     assert!(!document.contains(CANARY), "a payload got out");
+    assert_eq!(it.process.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_the_admin_plane_are_in_force_after_a_reload_and_out_of_bounds_refused() {
+    let mut it = Process::start("").await;
+    let most = it.setting("admin.limits.connections").await;
+    assert_eq!((most.value.as_deref(), most.origin.as_str(), most.live), (Some("512"), "default", true));
+    let endpoint = it.process.endpoint().expect("it listens");
+    // Nine who have introduced themselves and ask nothing, while there is room for them.
+    let mut idle = Vec::new();
+    for _ in 0..9 {
+        let address = endpoint.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("taken");
+        stream.read_u8().await.expect("it answers");
+        idle.push(stream);
+    }
+    it.configure("admin.limits.connections = 8\nadmin.limits.calls = 2000\n");
+    let reloaded = it.client.reload_config(false).await.expect("reloaded");
+    let told: Vec<_> = reloaded.changes.iter().map(|change| (&*change.key, change.needs_restart)).collect();
+    assert_eq!(told, [("admin.limits.calls", false), ("admin.limits.connections", false)]);
+    assert_eq!(reloaded.certificates, None, "it speaks without TLS");
+    assert!(it.setting("admin.limits.connections").await.origin.ends_with("ground.toml:1"));
+    // Whoever comes now makes those beyond leave, who have been idle longest.
+    let newcomer = AdminClient::connect(&endpoint).await.expect("a connection");
+    newcomer.info().await.expect("served");
+    for stream in &mut idle[..3] {
+        drop(stream.read_to_end(&mut Vec::new()).await);
+    }
+
+    it.configure(
+        "admin.limits.connections = 1\nadmin.limits.handshake_sec = 3\nadmin.limits.request_bytes = 5\n",
+    );
+    let problems = it.client.validate_config(None).await.expect("an answer").problems;
+    let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        ["admin.limits.connections", "admin.limits.handshake_sec", "admin.limits.request_bytes"],
+        "{problems:#?}"
+    );
+    assert!(problems[0].text.contains("from 8 to 65536"), "{}", problems[0].text);
+    assert!(problems[1].text.contains("admin.limits.handshake_secs"), "{}", problems[1].text);
+    assert!(it.client.reload_config(false).await.is_err());
+    assert_eq!(it.setting("admin.limits.connections").await.value.as_deref(), Some("8"));
     assert_eq!(it.process.stop().await, 0);
 }

@@ -2,7 +2,6 @@
 //! places are taken the caller that has been idle longest makes room for who comes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
