@@ -15,7 +15,7 @@ use runtime_core::handler::{Context, ContextParts, Handler, HandlerResult, NotDo
 use runtime_core::name::CorrelationId;
 use runtime_core::outcome::{Outcome, ReleaseReason, SettleWith, Settlement};
 use runtime_core::task::{Lease, LeasedTask};
-use runtime_core::trace::TraceContext;
+use runtime_core::trace::{TraceBridge, TraceContext};
 use runtime_core::worker::WorkerDescriptor;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::executor::ExecutorMsg;
+use crate::messaging;
 use crate::platform::Platform;
 use crate::services::breakers::{Breakers, Permits};
 use crate::services::completion::Ended;
@@ -295,11 +296,12 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
     let (outcome, with, trace) = async {
         let result = handle(&run, ctx.clone(), limit).await;
         let (outcome, with) = allowed(outcome_of(&settings, attempt.number, result), &ctx);
-        report(&outcome, began.elapsed());
+        report(&*run.platform.traces, &outcome, began.elapsed());
         let trace = run.platform.traces.current();
         if trace.is_some() {
-            let queue = &run.descriptor.route.queue;
-            let settle = tracing::info_span!("settle", otel.name = format_args!("settle {queue}"));
+            let (traces, task) = (&*run.platform.traces, ctx.task());
+            let settle = tracing::info_span!("settle", otel.name = format_args!("settle {}", task.route.queue));
+            messaging::settles(traces, &settle, task, &run.descriptor.name);
             drop(attempt.settling.set(settle));
         }
         (outcome, with, trace)
@@ -431,17 +433,19 @@ fn span_of(run: &WorkerRun, leased: &LeasedTask, correlation: Option<&Correlatio
             run.platform.traces.link(&span, trace);
         }
     }
+    messaging::processes(&*run.platform.traces, &span, task, &run.descriptor.name);
     span
 }
 
 /// Says how it ended: in the span always, in the log when somebody may want to act on it.
-fn report(outcome: &Outcome, took: Duration) {
+fn report(traces: &dyn TraceBridge, outcome: &Outcome, took: Duration) {
     let span = tracing::Span::current();
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let status = outcome.name();
     tracing::record_all!(span, status, duration_ms);
     if let Some(error) = outcome.error() {
         span.record("error_code", error.code.as_str());
+        messaging::failed(traces, &span, error.code.as_str());
         tracing::warn!(status, duration_ms, error_code = %error.code, error = %error.message, "attempt ended");
     } else {
         tracing::debug!(status, duration_ms, "attempt ended");

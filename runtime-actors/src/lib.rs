@@ -69,6 +69,7 @@ mod events;
 mod executor;
 mod granted;
 mod health;
+mod messaging;
 pub mod metrics;
 mod node;
 mod operations;

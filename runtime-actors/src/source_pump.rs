@@ -23,8 +23,9 @@ use runtime_core::supervision::{Backoff, Fault};
 use runtime_core::task::{TaskId, TaskState};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
+use crate::messaging;
 use crate::node::{NodeActor, NodeContext, Progress};
 use crate::platform::Platform;
 use crate::supervisor::rand_unit;
@@ -340,20 +341,23 @@ impl Pump {
     }
 }
 
-/// Makes one task, with the app's rows if there are any, under the producer's span.
+/// Makes one task, with the app's rows if there are any, under the producer's span, whose context goes with the task.
 async fn enqueue(
     platform: &Platform,
     source: &SourceName,
     item: Found,
 ) -> (Found, Result<Enqueued, EnqueueError>) {
     let queue = item.task.route.queue.clone();
-    let span = tracing::info_span!(
+    let found = tracing::info_span!(
         "receive",
         otel.name = format_args!("receive {source}"),
-        otel.kind = "producer",
         source = %source,
         queue = %queue,
     );
+    let span = found.in_scope(|| {
+        tracing::info_span!("enqueue", otel.name = format_args!("enqueue {queue}"), otel.kind = "producer")
+    });
+    messaging::enqueues(&*platform.traces, &span, &queue);
     async {
         let mut task = item.task.clone().keyed(item.key.clone());
         task.trace = task.trace.or_else(|| platform.traces.current());
@@ -366,11 +370,14 @@ async fn enqueue(
                 answers.pop().ok_or_else(|| runtime_core::store::StoreError::Closed.into())
             }
         }
-        .instrument(tracing::info_span!("enqueue", otel.name = format_args!("enqueue {queue}")))
         .await;
+        if let Ok(enqueued) = &result {
+            messaging::enqueued(&*platform.traces, &Span::current(), enqueued.id());
+        }
         runtime_core::failpoint!("enqueue_committed");
         (item, result)
     }
-    .instrument(span.clone())
+    .instrument(span)
+    .instrument(found)
     .await
 }

@@ -1,5 +1,7 @@
 //! Trace context that travels with a task, in the W3C Trace Context form, and the port that joins it to spans.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 /// The two headers of W3C Trace Context (<https://www.w3.org/TR/trace-context/>), stored with a task.
@@ -28,6 +30,10 @@ pub trait TraceBridge: Send + Sync + 'static {
     fn adopt(&self, span: &tracing::Span, parent: &TraceContext);
     /// Makes `span` a new root that points at a stored context: a retry.
     fn link(&self, span: &tracing::Span, to: &TraceContext);
+    /// Adds to what `span` says where it is sent, and in no log line: under names that others agreed on.
+    fn annotate(&self, span: &tracing::Span, attributes: &[(&'static str, &dyn Display)]);
+    /// Marks `span` as failed, where it is sent.
+    fn fail(&self, span: &tracing::Span);
 }
 
 /// Joins nothing.
@@ -40,6 +46,8 @@ impl TraceBridge for NoTrace {
     }
     fn adopt(&self, _span: &tracing::Span, _parent: &TraceContext) {}
     fn link(&self, _span: &tracing::Span, _to: &TraceContext) {}
+    fn annotate(&self, _span: &tracing::Span, _attributes: &[(&'static str, &dyn Display)]) {}
+    fn fail(&self, _span: &tracing::Span) {}
 }
 
 #[cfg(test)]

@@ -41,13 +41,18 @@ async fn one_tasks_spans_share_a_trace_and_a_retry_links_to_its_producer() {
         .expect("the spans arrive");
     let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
     let received = named("receive inbox");
-    assert_eq!(received.len(), 2, "one producer span a file: {spans:#?}");
+    let enqueued_under = |span: &ReceivedSpan| {
+        let enqueued = in_trace(named("enqueue job"), span);
+        assert_eq!(enqueued.len(), 1, "{enqueued:?}");
+        enqueued[0]
+    };
+    assert_eq!(received.len(), 2, "one span a file: {spans:#?}");
     for span in &received {
-        assert_eq!((span.kind.as_str(), span.parent_id.as_deref()), ("PRODUCER", None), "{span:?}");
+        assert_eq!((span.kind.as_str(), span.parent_id.as_deref()), ("INTERNAL", None), "{span:?}");
         assert_eq!(span.service.as_deref(), Some("ground"));
-        let enqueued: Vec<_> = in_trace(named("enqueue job"), span);
-        assert_eq!(enqueued.len(), 1);
-        assert_eq!(enqueued[0].parent_id.as_ref(), Some(&span.span_id));
+        let enqueued = enqueued_under(span);
+        assert_eq!((enqueued.kind.as_str(), enqueued.parent_id.as_ref()), ("PRODUCER", Some(&span.span_id)));
+        assert_eq!(messaging(enqueued), ["runtime", "enqueue", "send", "job", ""]);
     }
 
     // Each file: the first attempt is a child of the producer, and so is what follows.
@@ -59,10 +64,15 @@ async fn one_tasks_spans_share_a_trace_and_a_retry_links_to_its_producer() {
         let first = in_trace(named("process job"), span);
         assert_eq!(first.len(), 1, "{first:?}");
         assert_eq!((first[0].kind.as_str(), attribute(first[0], "attempt")), ("CONSUMER", "1"));
-        assert_eq!(first[0].parent_id.as_ref(), Some(&span.span_id));
+        let producer = enqueued_under(span);
+        assert_eq!(first[0].parent_id.as_ref(), Some(&producer.span_id));
+        assert_eq!(messaging(first[0]), ["runtime", "process", "process", "job", "job"]);
+        let task = attribute(first[0], "task");
+        assert_eq!([first[0], producer].map(|span| attribute(span, "messaging.message.id")), [task; 2]);
         let settled = in_trace(named("settle job"), span);
         assert_eq!(settled.len(), 1);
         assert_eq!(settled[0].parent_id.as_ref(), Some(&first[0].span_id));
+        assert_eq!(messaging(settled[0]), ["runtime", "settle", "settle", "job", "job"]);
         let follow = in_trace(named("process follow"), span);
         assert_eq!(follow.len(), 1, "the follow-up belongs to the same trace");
         assert_eq!(attribute(follow[0], "status"), "done");
@@ -75,7 +85,14 @@ async fn one_tasks_spans_share_a_trace_and_a_retry_links_to_its_producer() {
     assert_eq!((retry[0].parent_id.as_deref(), attribute(retry[0], "status")), (None, "done"));
     assert!(received.iter().all(|span| span.trace_id != retry[0].trace_id), "a new root");
     let link = retry[0].links.first().expect("a link");
-    assert_eq!((&link.trace_id, &link.span_id), (&retried[0].trace_id, &retried[0].span_id));
+    let producer = enqueued_under(retried[0]);
+    assert_eq!((&link.trace_id, &link.span_id), (&producer.trace_id, &producer.span_id));
+
+    // What failed says so in the words of the conventions, and with the code alone.
+    let failed: Vec<_> = spans.iter().filter(|span| span.status == "ERROR").collect();
+    let [failed] = failed[..] else { panic!("one span failed: {failed:#?}") };
+    assert_eq!((failed.name.as_str(), attribute(failed, "error.type")), ("process job", "RT0001"));
+    assert_eq!(attribute(failed, "error_code"), "RT0001");
     rotel.stop().await.expect("it stops");
 }
 
@@ -113,6 +130,12 @@ async fn one_mails_spans_share_a_trace_from_the_source_to_the_confirmation() {
 
 fn in_trace<'s>(spans: Vec<&'s ReceivedSpan>, of: &ReceivedSpan) -> Vec<&'s ReceivedSpan> {
     spans.into_iter().filter(|span| span.trace_id == of.trace_id).collect()
+}
+
+/// System, operation with its type, destination and group of consumers, as the semantic conventions name them.
+fn messaging(span: &ReceivedSpan) -> [&str; 5] {
+    ["system", "operation.name", "operation.type", "destination.name", "consumer.group.name"]
+        .map(|name| attribute(span, &format!("messaging.{name}")))
 }
 
 fn attribute<'s>(span: &'s ReceivedSpan, name: &str) -> &'s str {

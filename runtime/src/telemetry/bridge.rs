@@ -1,10 +1,11 @@
 //! W3C trace contexts in and out of `tracing` spans.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::trace::{Status, TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use runtime_core::trace::{TraceBridge, TraceContext};
 use tracing::Span;
@@ -60,5 +61,16 @@ impl TraceBridge for OtelBridge {
     fn link(&self, span: &Span, to: &TraceContext) {
         Self::set_parent(span, Context::new());
         span.add_link(self.extract(to).span().span_context().clone());
+    }
+
+    fn annotate(&self, span: &Span, attributes: &[(&'static str, &dyn Display)]) {
+        for (key, value) in attributes {
+            span.set_attribute(*key, value.to_string());
+        }
+    }
+
+    fn fail(&self, span: &Span) {
+        // Without a text: the code of the error is among the attributes, and its message is nobody's business but the log's.
+        span.set_status(Status::error(""));
     }
 }
