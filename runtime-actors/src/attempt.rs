@@ -300,7 +300,8 @@ async fn perform(attempt: Arc<Attempt>, run: Arc<WorkerRun>) {
         let trace = run.platform.traces.current();
         if trace.is_some() {
             let (traces, task) = (&*run.platform.traces, ctx.task());
-            let settle = tracing::info_span!("settle", otel.name = format_args!("settle {}", task.route.queue));
+            let settle =
+                tracing::info_span!("settle", otel.name = format_args!("settle {}", task.route.queue));
             messaging::settles(traces, &settle, task, &run.descriptor.name);
             drop(attempt.settling.set(settle));
         }

@@ -15,7 +15,9 @@ use runtime_core::task::{Task, TaskId};
 use runtime_core::trace::TraceBridge;
 use tracing::Span;
 
-use crate::metrics::{ERROR_TYPE, MESSAGING_DESTINATION, MESSAGING_OPERATION, MESSAGING_SYSTEM, PROCESS, SYSTEM};
+use crate::metrics::{
+    ERROR_TYPE, MESSAGING_DESTINATION, MESSAGING_OPERATION, MESSAGING_SYSTEM, PROCESS, SYSTEM,
+};
 
 /// Which kind of step it is, of the closed list of the conventions.
 const OPERATION_TYPE: &str = "messaging.operation.type";

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Signs certificates for loopback, as files in one folder.
 pub struct Authority {
@@ -79,5 +79,21 @@ impl Authority {
             .expect("a certificate with its key");
         config.alpn_protocols = vec![b"h2".to_vec()];
         TlsConnector::from(Arc::new(config))
+    }
+
+    /// TLS for a server that shows this certificate and asks nobody for theirs.
+    ///
+    /// # Panics
+    /// When a file is not as it was written.
+    pub fn acceptor(&self, (certificate, key): &(PathBuf, PathBuf)) -> TlsAcceptor {
+        let shown = vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(shown, PrivateKeyDer::from_pem_file(key).expect("a key"))
+            .expect("a certificate with its key");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 }

@@ -229,7 +229,7 @@ pub struct TelemetryConfig {
     #[schemars(example = &"http://127.0.0.1:4317", regex(pattern = "^https?://[^/]"))]
     #[schemars(extend("x-expected" = "a URL such as \"http://127.0.0.1:4317\""))]
     pub otlp_endpoint: Option<String>,
-    /// File with the certificates (PEM) that an `https` receiver is known by, beside those of the system.
+    /// File with the certificates (PEM) that an `https` receiver is known by, instead of those of the system.
     #[schemars(example = &"/etc/ssl/collector.pem")]
     pub otlp_ca_file: Option<PathBuf>,
     /// Whether traces are made and sent to the receiver.

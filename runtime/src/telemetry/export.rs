@@ -21,6 +21,9 @@ use tokio::sync::oneshot;
 use super::{Identity, TelemetryError};
 use crate::config::TelemetryConfig;
 
+/// What a certificate begins with.
+const PEM_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// The providers of the signals that are sent.
 #[derive(Default, Clone)]
 pub(super) struct Providers {
@@ -119,14 +122,19 @@ fn resource(config: &TelemetryConfig, identity: &Identity) -> Resource {
         .build()
 }
 
+/// How an `https` receiver is known: by the authorities of the file alone, when there is one, since a machine may have no others.
 fn tls(endpoint: &str, ca_file: Option<&Path>) -> Result<Option<ClientTlsConfig>, TelemetryError> {
     if !endpoint.starts_with("https://") {
         return Ok(None);
     }
-    let tls = ClientTlsConfig::new().with_native_roots();
-    let Some(path) = ca_file else { return Ok(Some(tls)) };
-    let pem = fs::read(path).map_err(|source| TelemetryError::CaFile { path: path.to_owned(), source })?;
-    Ok(Some(tls.ca_certificate(Certificate::from_pem(pem))))
+    let Some(path) = ca_file else { return Ok(Some(ClientTlsConfig::new().with_native_roots())) };
+    let unusable = |source| TelemetryError::CaFile { path: path.to_owned(), source };
+    let pem = fs::read(path).map_err(unusable)?;
+    if !pem.windows(PEM_CERTIFICATE.len()).any(|bytes| bytes == PEM_CERTIFICATE) {
+        let none = "it holds no certificate in PEM form";
+        return Err(unusable(io::Error::new(io::ErrorKind::InvalidData, none)));
+    }
+    Ok(Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))))
 }
 
 /// Runs `work` on a thread of its own: it blocks, and a runtime would wait at its end for a blocking task that is late.
