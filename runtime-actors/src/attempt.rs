@@ -237,7 +237,13 @@ impl Attempt {
         let retry_after =
             (policy.attempts_left(self.number) > 0).then(|| policy.delay(self.number, None, rand_unit()));
         let (executor, due) = (run.executor.clone(), Some(self.due));
-        run.platform.completion.submit(Ended { settlement, executor, due, retry_after });
+        run.platform.completion.submit(Ended {
+            settlement,
+            executor,
+            due,
+            retry_after,
+            attempt: self.number,
+        });
         true
     }
 }
@@ -255,7 +261,8 @@ pub(crate) fn release(run: &WorkerRun, waiting: Vec<LeasedTask>) {
             took: Duration::ZERO,
             trace: None,
         };
-        let ended = Ended { settlement, executor: run.executor.clone(), due: None, retry_after: None };
+        let (executor, attempt) = (run.executor.clone(), leased.task.attempt);
+        let ended = Ended { settlement, executor, due: None, retry_after: None, attempt };
         run.platform.completion.submit(ended);
     }
 }

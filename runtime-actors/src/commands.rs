@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime_core::control::{Command, CommandError, Reply, RunAsk, RunProgress, ScheduleCommand, TaskDetail};
+use runtime_core::control::{
+    Command, CommandError, Origin, Reply, RunAsk, RunProgress, ScheduleCommand, TaskDetail,
+};
 use runtime_core::error::ErrorCode;
+use runtime_core::journal::Cause;
 use runtime_core::node::NodePath;
 use runtime_core::store::{Enqueued, QueueStats};
 use runtime_core::supervision::Fault;
@@ -22,6 +25,7 @@ use crate::services::operator_run::{OperatorRun, RunTarget};
 use crate::services::overrides::OverrideService;
 use crate::services::queues::QueueService;
 use crate::services::steering::SteeringService;
+use crate::services::telling::{Accepted, Asked};
 use crate::status::StatusMsg;
 use crate::table::NodeAddress;
 use crate::templates::TemplatesMsg;
@@ -35,6 +39,12 @@ pub(crate) struct Doors {
     pub(crate) targets: Arc<Vec<RunTarget>>,
     pub(crate) schedules: NodeAddress<ScheduleMsg>,
     pub(crate) operations: NodeAddress<OperationMsg>,
+}
+
+/// A command, and on whose behalf it is to be carried out.
+pub(crate) struct Commanded {
+    pub(crate) command: Command,
+    pub(crate) origin: Origin,
 }
 
 /// How often somebody who waits for idleness looks.
@@ -107,9 +117,13 @@ fn hand_on<M: Send + 'static>(to: &NodeAddress<M>, message: M) {
 
 #[async_trait]
 impl NodeActor for ActorCommandProcessor {
-    type Msg = Command;
+    type Msg = Commanded;
 
-    async fn handle(&mut self, _node: &NodeContext<Command>, command: Command) -> Result<(), Fault> {
+    async fn handle(
+        &mut self,
+        _node: &NodeContext<Commanded>,
+        Commanded { command, origin }: Commanded,
+    ) -> Result<(), Fault> {
         let store = self.platform.store.clone();
         let Some(command) = self.let_in(command) else { return Ok(()) };
         match command {
@@ -129,14 +143,16 @@ impl NodeActor for ActorCommandProcessor {
             }
             Command::SteerNode { path, command, reply } => {
                 let steering = self.steering.clone();
-                answer(reply, async move { steering.steer(&path, command).await });
+                answer(reply, async move { steering.steer(&path, command, &origin).await });
             }
             Command::ListWorkers { reply } => {
                 hand_on(&self.doors.templates, TemplatesMsg::GetTemplate { worker: None, reply });
             }
             Command::RunWorker { ask, progress, reply } => self.run_worker(ask, progress, reply),
             Command::ListQueues { reply } => answer(reply, async move { Ok(store.queue_stats().await?) }),
-            Command::EnqueueTasks { tasks, reply } => answer(reply, enqueue(self.platform.clone(), tasks)),
+            Command::EnqueueTasks { tasks, reply } => {
+                answer(reply, enqueue(self.platform.clone(), tasks, origin))
+            }
             Command::ListTasks { filter, after, page_size, reply } => {
                 answer(reply, async move { Ok(store.list(filter, after, page_size).await?) });
             }
@@ -148,17 +164,21 @@ impl NodeActor for ActorCommandProcessor {
                 hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });
             }
             Command::Operations(command) => hand_on(&self.doors.operations, OperationMsg::Asked(command)),
-            Command::Schedules(command) => hand_on(&self.doors.schedules, ScheduleMsg::Asked(command)),
+            Command::Schedules(command) => {
+                hand_on(&self.doors.schedules, ScheduleMsg::Asked(command, origin))
+            }
             Command::CountDeadLetters { filter, reply } => {
                 answer(reply, async move { Ok(store.dead_groups(filter).await?) });
             }
             Command::Drain(command) => drop(tokio::spawn(drain::carry_out(self.platform.clone(), command))),
-            Command::Overrides(command) => drop(tokio::spawn(self.overrides.clone().carry_out(command))),
+            Command::Overrides(command) => {
+                drop(tokio::spawn(self.overrides.clone().carry_out(command, origin)))
+            }
             Command::Reconfigure { workers, reply } => {
                 hand_on(&self.doors.templates, TemplatesMsg::Reconfigure { workers, reply });
             }
             Command::DumpState { reply } => hand_on(&self.doors.status, StatusMsg::DumpState { reply }),
-            Command::Queues(command) => drop(tokio::spawn(self.queues.clone().carry_out(command))),
+            Command::Queues(command) => drop(tokio::spawn(self.queues.clone().carry_out(command, origin))),
             Command::AwaitIdle { reply } => {
                 answer(reply, idle(self.platform.clone(), self.doors.completion.clone()));
             }
@@ -174,6 +194,7 @@ fn gone() -> CommandError {
 async fn enqueue(
     platform: Arc<Platform>,
     tasks: Vec<NewTask>,
+    origin: Origin,
 ) -> Result<Vec<Result<Enqueued, CommandError>>, CommandError> {
     let mut answers: Vec<Result<Enqueued, CommandError>> = Vec::with_capacity(tasks.len());
     let (mut complete, mut places) = (Vec::new(), Vec::new());
@@ -187,9 +208,16 @@ async fn enqueue(
             Err(misfits) => answers.push(Err(misfits.into())),
         }
     }
-    for (place, answer) in places.into_iter().zip(platform.store.enqueue(complete).await?) {
+    let asked: Vec<Asked> = complete.iter().map(Asked::of).collect();
+    let mut accepted = Accepted::new(platform.clock.now(), Cause::Command("enqueue"), &origin);
+    for ((place, asked), answer) in places.into_iter().zip(asked).zip(platform.store.enqueue(complete).await?)
+    {
+        if let Ok(answer) = &answer {
+            accepted.answered(&asked, answer);
+        }
         answers[place] = answer.map_err(CommandError::from);
     }
+    accepted.tell(&platform.journal);
     Ok(answers)
 }
 

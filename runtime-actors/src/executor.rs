@@ -207,7 +207,7 @@ impl TaskExecutorActor {
     fn show(&self, node: &NodeContext<ExecutorMsg>) {
         let figure = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let entry = node.entry();
-        entry.slots.store(figure(self.service.slots()), Ordering::Relaxed);
+        entry.set_slots(figure(self.service.slots()));
         entry.busy_slots.store(figure(self.service.busy()), Ordering::Relaxed);
         entry.queued.store(figure(self.service.waiting()), Ordering::Relaxed);
     }

@@ -69,6 +69,7 @@ mod events;
 mod executor;
 mod granted;
 mod health;
+mod journal;
 mod messaging;
 pub mod metrics;
 mod node;
@@ -91,6 +92,7 @@ mod work_pool;
 
 pub use attempt::{Attempt, WorkerRun};
 pub use health::HealthPlan;
+pub use journal::SharedJournal;
 pub use platform::{LeaseBook, Platform, Timing};
 pub use registry::{AppPlan, WorkerPlan};
 pub use runtime::{MakeServe, RuntimeCore, RuntimeParts, StopReport, default_work_threads, stop_within};

@@ -8,6 +8,7 @@
 //! The [`Meter`] comes from whoever assembles the process; without one nothing is recorded and nobody samples. Labels are names that
 //! somebody registered, states and codes, so their number is bounded; the id of a task, a tenant or a scope is never one of them.
 
+mod journal;
 mod sampler;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use runtime_core::outcome::{Outcome, Settlement};
 use runtime_core::task::TaskState;
 use runtime_core::worker::WorkerDescriptor;
 
+pub(crate) use journal::register as register_journal;
 pub(crate) use sampler::Sampler;
 
 /// What kind of instrument a metric is.
@@ -91,8 +93,22 @@ pub const ACTOR_RESTARTS: Metric =
 pub const MAILBOX_DEPTH: Metric =
     gauge("runtime.mailbox.depth", "{message}", "messages that wait in a node's mailbox");
 
+/// Those who watch events, without labels.
+pub const EVENT_WATCHERS: Metric = gauge("runtime.event.watchers", "{watcher}", "those who watch events");
+/// Events that were written, without labels.
+pub const EVENTS_WRITTEN: Metric = counter("runtime.event.written", "{event}", "events that were written");
+/// Events that are gone to make room for others, without labels.
+pub const EVENTS_EVICTED: Metric =
+    counter("runtime.event.evicted", "{event}", "events that were forgotten to make room");
+/// Watchers that were overtaken, without labels.
+pub const SLOW_CONSUMERS: Metric = counter(
+    "runtime.event.slow_consumers",
+    "{watcher}",
+    "watchers that were cut off because events came faster",
+);
+
 /// Every metric of the tree.
-pub const METRICS: [Metric; 12] = [
+pub const METRICS: [Metric; 16] = [
     QUEUE_DEPTH,
     QUEUE_OLDEST_AGE,
     DEAD_LETTER_DEPTH,
@@ -105,6 +121,10 @@ pub const METRICS: [Metric; 12] = [
     SCHEDULE_LAG,
     ACTOR_RESTARTS,
     MAILBOX_DEPTH,
+    EVENT_WATCHERS,
+    EVENTS_WRITTEN,
+    EVENTS_EVICTED,
+    SLOW_CONSUMERS,
 ];
 
 /// Name of an app.

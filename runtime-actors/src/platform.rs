@@ -16,6 +16,7 @@ use runtime_core::task::{Lease, TaskId, TaskState};
 use runtime_core::trace::TraceBridge;
 
 use crate::executor::ExecutorMsg;
+use crate::journal::SharedJournal;
 use crate::metrics::Instruments;
 use crate::services::completion::CompletionService;
 use crate::services::drain::DrainService;
@@ -70,6 +71,8 @@ pub struct Platform {
     pub pool: Arc<WorkPool>,
     /// Every node.
     pub table: Arc<NodeTable>,
+    /// What happens in the tree.
+    pub journal: Arc<SharedJournal>,
     /// Settles outcomes.
     pub completion: Arc<CompletionService>,
     /// Serves worker descriptors.

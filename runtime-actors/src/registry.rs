@@ -207,6 +207,7 @@ impl Registry {
     fn worker(&self, group: &NodePath, plan: &WorkerPlan, breakers: &Arc<Breakers>) -> Make {
         let path = group.child(plan.descriptor.name.as_str());
         let executor: NodeAddress<ExecutorMsg> = self.address(&path, NodeKind::Executor);
+        executor.entry().takes_from(&plan.descriptor.route.queue);
         if let Some(instruments) = &self.platform.instruments {
             executor.entry().meter.get_or_init(|| WorkerMeter::new(instruments.clone(), &plan.descriptor));
         }

@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use opentelemetry::metrics::Meter;
 use runtime_core::clock::Clock;
-use runtime_core::control::{Command, CommandError, Control, InstanceControl};
+use runtime_core::control::{Command, CommandError, Control, InstanceControl, Origin};
 use runtime_core::error::ErrorCode;
+use runtime_core::journal::{EventJournal, JournalLimits};
 use runtime_core::name::InstanceName;
 use runtime_core::node::{NodeKind, NodePath, NodeState};
 use runtime_core::store::Store;
 use runtime_core::trace::TraceBridge;
 use tokio::sync::watch;
 
+use crate::commands::Commanded;
 use crate::executor::ExecutorMsg;
-use crate::metrics::{Instruments, Sampler};
+use crate::journal::SharedJournal;
+use crate::metrics::{Instruments, Sampler, register_journal};
 use crate::platform::{LeaseBook, Platform, Timing};
 use crate::registry::{AppPlan, Registry};
 use crate::server::Serve;
@@ -58,6 +61,8 @@ pub struct RuntimeParts {
     pub admin: Option<MakeServe>,
     /// The process round the tree, when it has a configuration.
     pub instance_control: Option<Arc<dyn InstanceControl>>,
+    /// How much of what happens is kept for those who watch.
+    pub events: JournalLimits,
     /// Nothing of the apps moves by itself, whatever operators wanted last: workers are paused, nothing comes in. For a process that
     /// only does what one operator asks of it.
     pub quiet: bool,
@@ -86,12 +91,12 @@ pub struct RuntimeCore {
 /// The way in for commands; outlives the tree and says so.
 struct Door {
     platform: Arc<Platform>,
-    commands: NodeAddress<Command>,
+    commands: NodeAddress<Commanded>,
     instance: Option<Arc<dyn InstanceControl>>,
 }
 
 impl Control for Door {
-    fn send_command(&self, command: Command) -> Result<(), CommandError> {
+    fn send_on_behalf(&self, command: Command, origin: Origin) -> Result<(), CommandError> {
         if self.platform.is_stopping() {
             return Err(CommandError::new(
                 ErrorCode::ShuttingDown,
@@ -99,12 +104,16 @@ impl Control for Door {
             ));
         }
         self.commands
-            .send(command)
+            .send(Commanded { command, origin })
             .map_err(|_| CommandError::new(ErrorCode::NoAnswer, "the commands node is restarting; try again"))
     }
 
     fn instance(&self) -> Option<Arc<dyn InstanceControl>> {
         self.instance.clone()
+    }
+
+    fn journal(&self) -> Option<Arc<dyn EventJournal>> {
+        Some(self.platform.journal.clone())
     }
 }
 
@@ -126,8 +135,13 @@ impl RuntimeCore {
             apps,
             admin,
             instance_control,
+            events,
             quiet,
         } = parts;
+        let journal = Arc::new(SharedJournal::new(events));
+        if let Some((meter, _)) = &meter {
+            register_journal(meter, &journal);
+        }
         let platform = Arc::new(Platform {
             store,
             clock: clock.clone(),
@@ -135,7 +149,8 @@ impl RuntimeCore {
             timing,
             traces,
             pool: Arc::new(pool),
-            table: Arc::new(NodeTable::new(clock.clone())),
+            table: Arc::new(NodeTable::new(clock.clone(), journal.clone())),
+            journal,
             completion: Arc::new(CompletionService::default()),
             templates: Arc::new(TemplateCache::default()),
             intake: Arc::new(Intake::of(apps.iter().flat_map(|app| &app.workers))),
@@ -243,15 +258,19 @@ impl RuntimeCore {
 struct LateDoor(Arc<std::sync::OnceLock<Arc<Door>>>);
 
 impl Control for LateDoor {
-    fn send_command(&self, command: Command) -> Result<(), CommandError> {
+    fn send_on_behalf(&self, command: Command, origin: Origin) -> Result<(), CommandError> {
         match self.0.get() {
-            Some(door) => door.send_command(command),
+            Some(door) => door.send_on_behalf(command, origin),
             None => Err(CommandError::new(ErrorCode::NoAnswer, "the tree is not up yet")),
         }
     }
 
     fn instance(&self) -> Option<Arc<dyn InstanceControl>> {
         self.0.get().and_then(|door| door.instance())
+    }
+
+    fn journal(&self) -> Option<Arc<dyn EventJournal>> {
+        self.0.get().and_then(|door| door.journal())
     }
 }
 

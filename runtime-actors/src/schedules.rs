@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use runtime_core::control::{CommandError, ScheduleCommand, ScheduleView};
+use runtime_core::control::{CommandError, Origin, ScheduleCommand, ScheduleView};
 use runtime_core::error::ErrorCode;
 use runtime_core::node::Health;
 use runtime_core::schedule::ScheduleSpec;
@@ -19,8 +19,8 @@ use crate::services::schedules::ScheduleService;
 
 /// What the schedules' node is asked and told.
 pub(crate) enum ScheduleMsg {
-    /// An operator asks.
-    Asked(ScheduleCommand),
+    /// An operator asks, or somebody on an operator's behalf.
+    Asked(ScheduleCommand, Origin),
     /// This is how it stands.
     Shown {
         /// Every schedule; `None` before the store was read.
@@ -42,7 +42,7 @@ pub(crate) struct ScheduleActor {
     views: Option<Vec<ScheduleView>>,
     is_ready: bool,
     paused: watch::Sender<bool>,
-    asks: Option<mpsc::Sender<ScheduleCommand>>,
+    asks: Option<mpsc::Sender<(ScheduleCommand, Origin)>>,
     tasks: JoinSet<()>,
 }
 
@@ -60,7 +60,7 @@ impl ScheduleActor {
     }
 
     /// What is shown needs nobody; everything else goes to the keeper, in order.
-    fn asked(&self, command: ScheduleCommand) {
+    fn asked(&self, command: ScheduleCommand, origin: Origin) {
         match (command, &self.views) {
             (ScheduleCommand::List { reply }, Some(views)) => reply.send(Ok(views.clone())),
             (ScheduleCommand::Get { name, reply }, Some(views)) => {
@@ -68,9 +68,9 @@ impl ScheduleActor {
                 reply.send(view.ok_or_else(|| CommandError::not_found(format!("no schedule {name}"))));
             }
             (command, _) => {
-                let refused = self.asks.as_ref().map(|asks| asks.try_send(command));
+                let refused = self.asks.as_ref().map(|asks| asks.try_send((command, origin)));
                 if let Some(Err(error)) = refused {
-                    refuse(error.into_inner());
+                    refuse(error.into_inner().0);
                 }
             }
         }
@@ -109,7 +109,7 @@ impl NodeActor for ScheduleActor {
 
     async fn handle(&mut self, node: &NodeContext<ScheduleMsg>, message: ScheduleMsg) -> Result<(), Fault> {
         match message {
-            ScheduleMsg::Asked(command) => self.asked(command),
+            ScheduleMsg::Asked(command, origin) => self.asked(command, origin),
             ScheduleMsg::Shown { views, health, held_up } => {
                 self.views = views;
                 node.entry().set_health(health);
@@ -136,7 +136,7 @@ impl NodeActor for ScheduleActor {
 /// Decides what comes due, and carries out what operators ask, one after the other.
 async fn keep(
     mut service: ScheduleService,
-    mut asks: mpsc::Receiver<ScheduleCommand>,
+    mut asks: mpsc::Receiver<(ScheduleCommand, Origin)>,
     mut paused: watch::Receiver<bool>,
     myself: Myself<ScheduleMsg>,
 ) {
@@ -146,8 +146,8 @@ async fn keep(
         show(&mut service, &myself);
         tokio::select! {
             ask = asks.recv() => {
-                let Some(command) = ask else { return };
-                let answer = service.carry_out(command).await;
+                let Some((command, origin)) = ask else { return };
+                let answer = service.carry_out(command, &origin).await;
                 show(&mut service, &myself);
                 answer();
             }

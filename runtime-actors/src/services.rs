@@ -14,4 +14,5 @@ pub(crate) mod queues;
 pub mod schedules;
 pub mod status;
 pub mod steering;
+pub(crate) mod telling;
 pub mod templates;

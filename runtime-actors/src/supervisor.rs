@@ -10,7 +10,6 @@ mod child;
 mod root;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use ractor::ActorId;
@@ -218,8 +217,7 @@ impl Supervisor {
     /// A child is to be restarted, for what the core calls its fault: that a permanent child ended, or was not ready in time, is one too.
     fn show_restart(&self, child: &ChildId) {
         let (Some(plan), Some(known)) = (self.plans.get(child), self.core.child(child)) else { return };
-        plan.entry.restarts.fetch_add(1, Ordering::Relaxed);
-        plan.entry.set_fault(known.last_fault().map(ToString::to_string));
+        plan.entry.note_restart(known.last_fault().map(ToString::to_string));
     }
 
     /// Brings the table up to what the core knows. What a ready child does is its own to show.

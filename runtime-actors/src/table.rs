@@ -3,6 +3,8 @@
 //! A node is addressed by its path. Behind the path stands the door of its present incarnation; a restart swaps the door, so
 //! nobody ever holds a reference to an actor that is gone. Everything that status shows is an atomic in here.
 
+mod telling;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -13,9 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use jiff::Timestamp;
 use ractor::ActorRef;
 use runtime_core::clock::Clock;
+use runtime_core::control::Origin;
+use runtime_core::journal::Place;
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use tokio::sync::Notify;
 
+use crate::journal::SharedJournal;
 use crate::metrics::WorkerMeter;
 use crate::node::{ControlMsg, NodeMsg, send};
 
@@ -24,6 +29,11 @@ pub struct NodeEntry {
     path: NodePath,
     kind: NodeKind,
     clock: Arc<dyn Clock>,
+    journal: Arc<SharedJournal>,
+    /// Where what happens to it belongs.
+    place: OnceLock<Arc<Place>>,
+    /// On whose behalf it changes at present, and by which command.
+    behalf: Mutex<(Origin, &'static str)>,
     state: AtomicU8,
     desired: AtomicU8,
     incarnation: AtomicU64,
@@ -82,6 +92,9 @@ impl NodeEntry {
             path,
             kind,
             clock,
+            journal: table.journal.clone(),
+            place: OnceLock::new(),
+            behalf: Mutex::default(),
             state: AtomicU8::new(number(NodeState::Waiting)),
             desired: AtomicU8::new(0),
             incarnation: AtomicU64::new(0),
@@ -125,24 +138,25 @@ impl NodeEntry {
     }
 
     pub(crate) fn set_state(&self, state: NodeState) {
-        if self.state.swap(number(state), Ordering::AcqRel) != number(state) {
+        let before = self.state.swap(number(state), Ordering::AcqRel);
+        if before != number(state) {
             self.since_ms.store(self.clock.now().as_millisecond(), Ordering::Relaxed);
             tracing::debug!(node = %self.path, state = state.as_str(), "node changed");
+            self.note_state(NodeState::ALL[usize::from(before)], state);
             self.changed.notify_waiters();
         }
     }
 
     /// What an operator wants of the node.
     pub fn desired(&self) -> DesiredState {
-        match self.desired.load(Ordering::Acquire) {
-            1 => DesiredState::Paused,
-            2 => DesiredState::Stopped,
-            _ => DesiredState::Running,
-        }
+        desired_of(self.desired.load(Ordering::Acquire))
     }
 
     pub(crate) fn set_desired(&self, desired: DesiredState) {
-        self.desired.store(desired as u8, Ordering::Release);
+        let before = desired_of(self.desired.swap(desired as u8, Ordering::AcqRel));
+        if before != desired {
+            self.note_desired(before, desired);
+        }
     }
 
     /// Whether it shall take no new work, whatever is wanted of it alone: it takes work, and the instance takes none.
@@ -197,7 +211,8 @@ impl NodeEntry {
     }
 
     pub(crate) fn set_health(&self, health: Health) {
-        *lock(&self.health) = health;
+        let before = std::mem::replace(&mut *lock(&self.health), health.clone());
+        self.note_health(&before, &health);
     }
 
     pub(crate) fn set_fault(&self, fault: Option<String>) {
@@ -319,6 +334,14 @@ pub(crate) fn takes_work(kind: NodeKind) -> bool {
     }
 }
 
+fn desired_of(number: u8) -> DesiredState {
+    match number {
+        1 => DesiredState::Paused,
+        2 => DesiredState::Stopped,
+        _ => DesiredState::Running,
+    }
+}
+
 fn number(state: NodeState) -> u8 {
     state as u8
 }
@@ -330,6 +353,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// All nodes of one tree, in start order: parents before children.
 pub struct NodeTable {
     clock: Arc<dyn Clock>,
+    journal: Arc<SharedJournal>,
     rows: RwLock<Rows>,
     changed: Arc<Notify>,
     drains: Arc<AtomicBool>,
@@ -342,9 +366,9 @@ struct Rows {
 }
 
 impl NodeTable {
-    /// An empty table.
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, rows: RwLock::default(), changed: Arc::default(), drains: Arc::default() }
+    /// An empty table, whose nodes write what happens to them here.
+    pub(crate) fn new(clock: Arc<dyn Clock>, journal: Arc<SharedJournal>) -> Self {
+        Self { clock, journal, rows: RwLock::default(), changed: Arc::default(), drains: Arc::default() }
     }
 
     /// The row of this path, made when it is new.

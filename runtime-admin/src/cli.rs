@@ -7,6 +7,7 @@ mod access;
 mod args;
 mod config;
 mod dead_letters;
+mod events;
 mod exit;
 mod failure;
 mod json;
@@ -195,6 +196,7 @@ async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Resu
         Noun::Worker { verb } => workers::run(verb, &client, output).await?,
         Noun::Principal { verb } => access::principals(verb, &client, output).await?,
         Noun::Token { verb } => access::tokens(verb, &client, output).await?,
+        Noun::Events(args) => events::run(args, &client, output).await?,
         Noun::Audit { verb } => access::audit(verb, &client, output).await?,
         Noun::Config { verb } => return config::run(verb, &client, output).await,
         Noun::LogFilter { verb } => config::log_filter(verb, &client, output).await?,

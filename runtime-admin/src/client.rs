@@ -5,6 +5,7 @@ mod bearer;
 mod config;
 mod dead_letters;
 mod error;
+mod events;
 mod mutation;
 mod operations;
 mod schedules;
@@ -32,6 +33,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response};
 
 pub use error::{ClientError, Refusal};
+pub use events::{EventAsk, EventWatch, Watched};
 pub use tls::ClientTls;
 
 pub(crate) use bearer::{Bearer, Channel};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_core::control::{Command, CommandError, Control, InstanceControl, Reply, ask};
+use runtime_core::control::{Command, CommandError, Control, InstanceControl, Origin, Reply, ask_on_behalf};
 use runtime_core::error::ErrorCode;
-use tonic::Status;
-use tonic::metadata::MetadataMap;
+use runtime_core::journal::EventJournal;
+use tonic::{Request, Status};
 
 use crate::status::{Resource, refusal};
 
@@ -15,17 +15,27 @@ use crate::status::{Resource, refusal};
 pub(crate) struct Door {
     control: Arc<dyn Control>,
     patience: Duration,
+    origin: Origin,
 }
 
 impl Door {
     pub(crate) fn new(control: Arc<dyn Control>, patience: Duration) -> Self {
-        Self { control, patience }
+        Self { control, patience, origin: Origin::platform() }
     }
 
-    /// The same door for one call: its caller may have less patience (`grpc-timeout`) than the server.
-    pub(crate) fn for_call(&self, metadata: &MetadataMap) -> Self {
-        let asked = metadata.get("grpc-timeout").and_then(|value| parse_grpc_timeout(value.to_str().ok()?));
-        self.clone().within(asked.unwrap_or(self.patience))
+    /// The same door for one call: its caller may have less patience (`grpc-timeout`) than the server, and what is asked is asked on its
+    /// behalf.
+    pub(crate) fn for_call<T>(&self, call: &Request<T>) -> Self {
+        let asked = call.metadata().get("grpc-timeout");
+        let asked = asked.and_then(|value| parse_grpc_timeout(value.to_str().ok()?));
+        let origin = call.extensions().get().cloned().unwrap_or_default();
+        Self { origin, ..self.clone() }.within(asked.unwrap_or(self.patience))
+    }
+
+    /// What happens in the tree.
+    pub(crate) fn journal(&self) -> Result<Arc<dyn EventJournal>, Status> {
+        let none = || CommandError::new(ErrorCode::NoAnswer, "the tree is not up yet");
+        self.control.journal().ok_or_else(|| refusal(&none(), &Resource::system()))
     }
 
     /// The same door with at most this patience.
@@ -55,12 +65,13 @@ impl Door {
 
     /// Hands a command in whose answer somebody else waits for.
     pub(crate) fn send(&self, command: Command, about: &Resource) -> Result<(), Status> {
-        self.control.send_command(command).map_err(|error| refusal(&error, about))
+        self.control.send_on_behalf(command, self.origin.clone()).map_err(|error| refusal(&error, about))
     }
 
     /// The same as [`Door::ask`], with the tree's own error.
     pub(crate) async fn answer<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, CommandError> {
-        tokio::time::timeout(self.patience, ask(&*self.control, make)).await.unwrap_or_else(|_| {
+        let asked = ask_on_behalf(&*self.control, self.origin.clone(), make);
+        tokio::time::timeout(self.patience, asked).await.unwrap_or_else(|_| {
             let text = format!("the tree did not answer within {:?}", self.patience);
             Err(CommandError::new(ErrorCode::NoAnswer, text))
         })

@@ -35,7 +35,9 @@ pub use certificates::{
     CertificateEnds, CertificateError, CertificateFiles, Certificates, CertificatesRemain, KeySource,
     NewCertificates,
 };
-pub use client::{AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, Refusal};
+pub use client::{
+    AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, EventAsk, EventWatch, Refusal, Watched,
+};
 pub use error::AdminError;
 pub use health::{LIVENESS, READINESS};
 pub use limits::{AdminLimits, LiveLimits};

@@ -17,6 +17,7 @@ use runtime_proto::v1::audit_service_server::AuditServiceServer;
 use runtime_proto::v1::config_service_server::ConfigServiceServer;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterServiceServer;
 use runtime_proto::v1::diagnostics_service_server::DiagnosticsServiceServer;
+use runtime_proto::v1::event_service_server::EventServiceServer;
 use runtime_proto::v1::operation_service_server::OperationServiceServer;
 use runtime_proto::v1::principal_service_server::PrincipalServiceServer;
 use runtime_proto::v1::queue_service_server::QueueServiceServer;
@@ -43,8 +44,8 @@ use crate::limits::LiveLimits;
 use crate::listen::{ListenAddress, Listener};
 use crate::places::Places;
 use crate::services::{
-    Audit, Config, DeadLetters, Diagnostics, Operations, Principals, Queues, Schedules, System, Tasks, Tree,
-    Workers,
+    Audit, Config, DeadLetters, Diagnostics, Events, Operations, Principals, Queues, Schedules, System,
+    Tasks, Tree, Workers,
 };
 
 /// Largest message of the API in bytes, both ways.
@@ -209,12 +210,16 @@ impl BoundAdminServer {
         let door = Door::new(control, config.request_timeout);
         let principals = Principals::new(access.clone(), Arc::clone(&directory));
         let audit = Audit(Arc::clone(&access.audit));
+        let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
+        let clock = Arc::clone(&access.clock);
+        let events = Events { door: door.clone(), clock, stopping: stopping.clone() };
         let limits = config.limits.clone();
         let gate = Gate::new(access, directory, RULES, door.clone(), config.request_timeout, limits.clone());
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut routes = services(&door, features)
             .add_service(sized!(PrincipalServiceServer, principals))
             .add_service(sized!(AuditServiceServer, audit))
+            .add_service(sized!(EventServiceServer, events))
             .add_service(health.max_decoding_message_size(MAX_MESSAGE_BYTES));
         if config.reflection {
             routes = routes.add_service(reflection()?);
@@ -222,7 +227,6 @@ impl BoundAdminServer {
         let mut watcher = HealthWatcher::new(door, reporter, config.health_interval);
         watcher.look().await;
 
-        let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
         let _cut_when_dropped = cut.clone().drop_guard();
         let host = Arc::new(Host {
             calls: Calls::new(

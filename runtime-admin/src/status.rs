@@ -63,6 +63,8 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::Internal, Code::Internal),
     (ErrorCode::Overloaded, Code::ResourceExhausted),
     (ErrorCode::Draining, Code::Unavailable),
+    (ErrorCode::CursorExpired, Code::OutOfRange),
+    (ErrorCode::SlowConsumer, Code::ResourceExhausted),
 ];
 
 /// How long a caller shall wait that was shed.

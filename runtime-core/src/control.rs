@@ -8,6 +8,7 @@
 mod drain;
 mod instance;
 mod operations;
+mod origin;
 mod overrides;
 mod queues;
 mod schedules;
@@ -26,6 +27,7 @@ pub use instance::{
     Reloaded, SettingView, ShutdownAsk,
 };
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
+pub use origin::{Asked, Origin};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};
 pub use queues::{QueueCommand, QueueDetail};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
@@ -33,6 +35,7 @@ pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, Sc
 use crate::error::{ErrorCode, TaskError};
 use crate::flow::BreakerView;
 use crate::input::{Misfit, Misfits};
+use crate::journal::EventJournal;
 use crate::name::{AppName, CorrelationId, DependencyName, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
@@ -150,6 +153,22 @@ pub enum NodeCommand {
     },
     /// Take back what was wanted of it: it runs, with the slots that the configuration says.
     AsConfigured,
+}
+
+impl NodeCommand {
+    /// The name used in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Drain => "drain",
+            Self::Resize { .. } => "resize",
+            Self::AsConfigured => "as_configured",
+        }
+    }
 }
 
 /// Who this runtime is.
@@ -415,7 +434,20 @@ pub trait Control: Send + Sync {
     ///
     /// # Errors
     /// [`ErrorCode::ShuttingDown`] when the tree takes no more commands.
-    fn send_command(&self, command: Command) -> Result<(), CommandError>;
+    fn send_command(&self, command: Command) -> Result<(), CommandError> {
+        self.send_on_behalf(command, Origin::platform())
+    }
+
+    /// The same, on somebody's behalf: what follows from it is told with who asked for it.
+    ///
+    /// # Errors
+    /// As of [`Control::send_command`].
+    fn send_on_behalf(&self, command: Command, origin: Origin) -> Result<(), CommandError>;
+
+    /// What happens in the tree, once there is one.
+    fn journal(&self) -> Option<Arc<dyn EventJournal>> {
+        None
+    }
 
     /// The process round the tree, when it has a configuration.
     fn instance(&self) -> Option<Arc<dyn InstanceControl>> {
@@ -439,8 +471,20 @@ pub async fn ask<T>(
     control: &dyn Control,
     make: impl FnOnce(Reply<T>) -> Command,
 ) -> Result<T, CommandError> {
+    ask_on_behalf(control, Origin::platform(), make).await
+}
+
+/// The same, on somebody's behalf.
+///
+/// # Errors
+/// As of [`ask`].
+pub async fn ask_on_behalf<T>(
+    control: &dyn Control,
+    origin: Origin,
+    make: impl FnOnce(Reply<T>) -> Command,
+) -> Result<T, CommandError> {
     let (reply, answer) = Reply::channel();
-    control.send_command(make(reply))?;
+    control.send_on_behalf(make(reply), origin)?;
     answer
         .await
         .unwrap_or_else(|_| Err(CommandError::new(ErrorCode::NoAnswer, "the node broke before it answered")))

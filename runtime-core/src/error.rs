@@ -167,6 +167,10 @@ error_codes! {
     Overloaded = "RT0047", "overloaded", Retryable;
     /// An operator drains the instance: it takes no new work.
     Draining = "RT0048", "draining", Retryable;
+    /// The events after a cursor are no longer all there.
+    CursorExpired = "RT0049", "cursor_expired", InvalidRequest;
+    /// A watcher reads more slowly than events come.
+    SlowConsumer = "RT0050", "slow_consumer", Retryable;
 }
 
 impl fmt::Display for ErrorCode {

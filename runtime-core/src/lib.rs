@@ -27,6 +27,7 @@ pub mod flow;
 pub mod handler;
 pub mod health;
 pub mod input;
+pub mod journal;
 pub mod lifecycle;
 pub mod limits;
 pub mod name;

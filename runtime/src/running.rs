@@ -16,6 +16,7 @@ use runtime_admin::{
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
 use runtime_core::control::{CommandError, Control, InstanceControl, ShutdownAsk};
+use runtime_core::journal::JournalLimits;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::InstanceName;
 use runtime_core::store::{Capability, Store, StoreError};
@@ -162,6 +163,7 @@ impl<A: AppConfig> App<A> {
             apps: vec![plan],
             admin: serve,
             instance_control: live.map(|live| live as Arc<dyn InstanceControl>),
+            events: JournalLimits::default(),
             quiet: quiet.is_some(),
         })
         .await

@@ -15,13 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime_core::control::CommandError;
+use runtime_core::control::{CommandError, Origin};
 use runtime_core::error::{ErrorClass, TaskError};
+use runtime_core::journal::{Cause, Entry};
 use runtime_core::outcome::{Outcome, Settled, Settlement};
 use runtime_core::store::{SteerError, StoreError, TaskCommand, TaskReader, TaskStore};
 use runtime_core::task::{Lease, TaskId, TaskState};
 use tokio::sync::Notify;
 
+use super::telling::{self, Accepted, Asked};
 use crate::executor::ExecutorMsg;
 use crate::source_pump::PumpMsg;
 use crate::table::NodeAddress;
@@ -37,6 +39,8 @@ pub(crate) struct Ended {
     pub(crate) due: Option<Timestamp>,
     /// How long the next attempt waits if the rows that ride along are refused. `None`: this was the last attempt.
     pub(crate) retry_after: Option<Duration>,
+    /// Which attempt it was.
+    pub(crate) attempt: u32,
 }
 
 /// What one flush did.
@@ -80,6 +84,15 @@ struct Waiting {
     executor: NodeAddress<ExecutorMsg>,
     due: Option<Timestamp>,
     retry_after: Option<Duration>,
+    attempt: u32,
+}
+
+/// What one worker hears of a batch, and what is told of its tasks.
+struct Report<'a> {
+    executor: &'a NodeAddress<ExecutorMsg>,
+    freed: Freed,
+    entries: Vec<Entry>,
+    followed: Accepted,
 }
 
 impl CompletionService {
@@ -219,8 +232,8 @@ impl CompletionService {
             }
             let (settlements, waiting) = taken
                 .into_iter()
-                .map(|Ended { settlement, executor, due, retry_after }| {
-                    (settlement, Waiting { executor, due, retry_after })
+                .map(|Ended { settlement, executor, due, retry_after, attempt }| {
+                    (settlement, Waiting { executor, due, retry_after, attempt })
                 })
                 .unzip::<_, _, Vec<_>, Vec<_>>();
             *in_flight = Some(Batch { settlements: Arc::new(settlements), waiting: Arc::new(waiting) });
@@ -231,15 +244,26 @@ impl CompletionService {
     /// Tells everyone what became of a batch: one message an executor, however many outcomes.
     fn report(&self, batch: &Batch, results: Vec<Settled>) -> Flushed {
         let mut flushed = Flushed::default();
-        let mut told: Vec<(&NodeAddress<ExecutorMsg>, Freed)> = Vec::new();
+        let mut reports: Vec<Report<'_>> = Vec::new();
         for ((settlement, waiting), result) in batch.settlements.iter().zip(batch.waiting.iter()).zip(results)
         {
             let executor = &waiting.executor;
             let meter = executor.entry().meter.get();
             // Also of a stale one: it may be stale because it was written before, and its answer lost.
             flushed.events |= settlement.with.as_ref().is_some_and(|with| !with.events.is_empty());
+            let known = reports.iter().position(|report| report.executor.is_same(executor));
+            let known = known.unwrap_or_else(|| {
+                let followed = Accepted::new(executor.entry().now(), Cause::FollowUp, &Origin::platform());
+                reports.push(Report { executor, freed: Vec::new(), entries: Vec::new(), followed });
+                reports.len() - 1
+            });
+            let report = &mut reports[known];
+            let now = report.followed.now();
             match result {
-                Settled::Applied { state, .. } => {
+                Settled::Applied { state, follow_ups } => {
+                    telling::settled(&mut report.entries, now, settlement, waiting.attempt, state);
+                    let asked = settlement.with.iter().flat_map(|with| &with.follow_ups).map(Asked::of);
+                    asked.zip(follow_ups).for_each(|(asked, id)| report.followed.add(&asked, id));
                     flushed.settled += 1;
                     meter.inspect(|meter| meter.settled(settlement, waiting.due, state));
                     self.tell_watcher(settlement, state);
@@ -256,14 +280,15 @@ impl CompletionService {
                 }
             }
             let good = matches!(settlement.outcome, Outcome::Done { .. });
-            match told.iter_mut().find(|(known, _)| known.is_same(executor)) {
-                Some((_, leases)) => leases.push((settlement.lease, good)),
-                None => told.push((executor, vec![(settlement.lease, good)])),
-            }
+            report.freed.push((settlement.lease, good));
         }
-        for (executor, leases) in told {
-            // An executor that is restarting has forgotten these leases: nothing is lost by not telling it.
-            drop(executor.send(ExecutorMsg::OutcomesSettled { leases }));
+        for Report { executor, freed: leases, entries, followed } in reports {
+            executor.entry().note_tasks(entries);
+            followed.tell(executor.entry().journal());
+            if !leases.is_empty() {
+                // An executor that is restarting has forgotten these leases: nothing is lost by not telling it.
+                drop(executor.send(ExecutorMsg::OutcomesSettled { leases }));
+            }
         }
         flushed
     }
@@ -272,7 +297,7 @@ impl CompletionService {
     fn resubmit(
         &self,
         settlement: &Settlement,
-        Waiting { executor, due, retry_after }: &Waiting,
+        Waiting { executor, due, retry_after, attempt }: &Waiting,
         error: TaskError,
     ) {
         let outcome = match *retry_after {
@@ -290,7 +315,8 @@ impl CompletionService {
             took: settlement.took,
             trace: settlement.trace.clone(),
         };
-        self.submit(Ended { settlement, executor: executor.clone(), due: *due, retry_after: None });
+        let (executor, due, attempt) = (executor.clone(), *due, *attempt);
+        self.submit(Ended { settlement, executor, due, retry_after: None, attempt });
     }
 
     fn tell_watcher(&self, settlement: &Settlement, state: TaskState) {

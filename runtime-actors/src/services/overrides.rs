@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use runtime_core::control::{
-    CommandError, NodeCommand, Override, OverrideCommand, OverrideSubject, Reply, ScheduleCommand,
+    CommandError, NodeCommand, Origin, Override, OverrideCommand, OverrideSubject, Reply, ScheduleCommand,
 };
 use runtime_core::error::ErrorCode;
+use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::{QueueName, ScheduleName};
 use runtime_core::node::DesiredState;
 use runtime_core::store::{LimitOverride, OverriddenQueue, QueueChange};
@@ -30,10 +31,10 @@ impl OverrideService {
     }
 
     /// Carries out a command and answers it.
-    pub(crate) async fn carry_out(self, command: OverrideCommand) {
+    pub(crate) async fn carry_out(self, command: OverrideCommand, origin: Origin) {
         match command {
             OverrideCommand::List { reply } => reply.send(self.list().await),
-            OverrideCommand::Clear { subject, reply } => reply.send(self.clear(&subject).await),
+            OverrideCommand::Clear { subject, reply } => reply.send(self.clear(&subject, &origin).await),
         }
     }
 
@@ -69,19 +70,40 @@ impl OverrideService {
         Ok(all)
     }
 
-    async fn clear(&self, subject: &OverrideSubject) -> Result<Vec<Override>, CommandError> {
+    async fn clear(&self, subject: &OverrideSubject, origin: &Origin) -> Result<Vec<Override>, CommandError> {
         let mut before = self.list().await?;
         before.retain(|known| known.subject == *subject);
         if before.is_empty() {
             return Err(CommandError::not_found(format!("nothing is said of {subject}")));
         }
         match subject {
-            OverrideSubject::Node(path) => drop(self.steering.steer(path, NodeCommand::AsConfigured).await?),
+            OverrideSubject::Node(path) => {
+                drop(self.steering.steer(path, NodeCommand::AsConfigured, origin).await?)
+            }
             OverrideSubject::Queue(queue) => self.clear_queue(queue).await?,
-            OverrideSubject::Schedule(name) => self.resume(name.clone()).await?,
+            OverrideSubject::Schedule(name) => self.resume(name.clone(), origin).await?,
         }
         tracing::info!(%subject, "an operator takes back what was said");
+        self.tell(subject, &before, origin);
         Ok(before)
+    }
+
+    fn tell(&self, subject: &OverrideSubject, before: &[Override], origin: &Origin) {
+        let (about, place) = match subject {
+            OverrideSubject::Node(path) => {
+                let place = self.platform.table.get(path).map(|node| node.place().clone());
+                (Subject::Node(path.clone()), place.unwrap_or_default())
+            }
+            OverrideSubject::Queue(queue) => {
+                let place = Place { queue: Some(queue.clone()), ..Place::default() };
+                (Subject::Queue(queue.clone()), Arc::new(place))
+            }
+            OverrideSubject::Schedule(name) => (Subject::Schedule(name.clone()), Arc::default()),
+        };
+        let said = before.iter().map(|known| Changed::new("says", Value::text(&known.says), Value::Nothing));
+        let kind = EventType::OverrideCleared;
+        let entry = Entry::new(self.platform.clock.now(), kind, about, Changes::of(said));
+        self.platform.journal.note(&place, entry.of(origin, "clear"));
     }
 
     async fn clear_queue(&self, queue: &QueueName) -> Result<(), CommandError> {
@@ -95,10 +117,10 @@ impl OverrideService {
         Ok(())
     }
 
-    async fn resume(&self, name: ScheduleName) -> Result<(), CommandError> {
+    async fn resume(&self, name: ScheduleName, origin: &Origin) -> Result<(), CommandError> {
         let gone = || CommandError::new(ErrorCode::NoAnswer, "the schedules node is not up");
         let (reply, answer) = Reply::channel();
-        let ask = ScheduleMsg::Asked(ScheduleCommand::Resume { name, reply });
+        let ask = ScheduleMsg::Asked(ScheduleCommand::Resume { name, reply }, origin.clone());
         self.schedules.send(ask).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone())).map(drop)
     }

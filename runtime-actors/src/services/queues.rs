@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_core::control::{CommandError, NodeCommand, QueueCommand, QueueDetail};
+use runtime_core::control::{CommandError, NodeCommand, Origin, QueueCommand, QueueDetail};
 use runtime_core::error::ErrorCode;
-use runtime_core::name::{QueueName, Scope};
-use runtime_core::node::NodePath;
+use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
+use runtime_core::name::{AppName, QueueName, Scope};
+use runtime_core::node::{DesiredState, NodePath};
 use runtime_core::store::{Capability, OverriddenQueue, QueueChange, QueueOverride, QueueStats, TaskFilter};
 use runtime_core::task::TaskState;
 use tokio::sync::watch;
@@ -33,17 +34,17 @@ impl QueueService {
     }
 
     /// Carries out a command and answers it.
-    pub(crate) async fn carry_out(self, command: QueueCommand) {
+    pub(crate) async fn carry_out(self, command: QueueCommand, origin: Origin) {
         match command {
             QueueCommand::Get { queue, reply } => reply.send(self.get(&queue).await),
             QueueCommand::Drain { queue, scope, reason, leased, reply } => {
-                reply.send(self.drain(&queue, scope, reason, &leased).await);
+                reply.send(self.drain(&queue, scope, reason, &leased, &origin).await);
             }
             QueueCommand::Pause { queue, scope, paused, reason, reply } => {
-                reply.send(self.pause(&queue, scope, paused, reason).await);
+                reply.send(self.pause(&queue, scope, paused, reason, &origin).await);
             }
             QueueCommand::Update { queue, change, reason, validate_only, reply } => {
-                reply.send(self.update(&queue, change, reason, validate_only).await);
+                reply.send(self.update(&queue, change, reason, validate_only, &origin).await);
             }
         }
     }
@@ -78,12 +79,16 @@ impl QueueService {
         scope: Option<Scope>,
         paused: bool,
         reason: String,
+        origin: &Origin,
     ) -> Result<QueueDetail, CommandError> {
         self.stats(queue).await?;
         match scope {
             Some(scope) => {
                 tracing::info!(%queue, %scope, paused, reason, "an operator pauses or resumes a scope");
-                self.platform.store.pause_scope(queue.clone(), scope, paused, reason).await?;
+                let before = self.is_paused(queue, &scope).await?;
+                self.platform.store.pause_scope(queue.clone(), scope.clone(), paused, reason).await?;
+                let scope = Changed::is("scope", Value::text(scope.as_str()));
+                self.tell_paused(queue, before, paused, Some(scope), origin);
             }
             None => {
                 tracing::info!(%queue, paused, reason, "an operator pauses or resumes a queue");
@@ -92,12 +97,56 @@ impl QueueService {
                 if nodes.peek().is_none() {
                     return Err(CommandError::precondition(format!("no worker takes from queue {queue}")));
                 }
+                let holds = |path| self.platform.table.get(path).map(|node| node.desired());
+                let before = self.nodes(queue).all(|path| holds(path) == Some(DesiredState::Paused));
                 for node in nodes {
-                    self.steering.steer(node, command).await?;
+                    self.steering.steer(node, command, origin).await?;
                 }
+                self.tell_paused(queue, before, paused, None, origin);
             }
         }
         self.get(queue).await
+    }
+
+    async fn is_paused(&self, queue: &QueueName, scope: &Scope) -> Result<bool, CommandError> {
+        let paused = self.platform.store.paused_scopes().await?;
+        Ok(paused.iter().any(|known| known.queue == *queue && known.scope == *scope))
+    }
+
+    fn tell_paused(
+        &self,
+        queue: &QueueName,
+        before: bool,
+        paused: bool,
+        scope: Option<Changed>,
+        origin: &Origin,
+    ) {
+        let word = |paused| Value::Word(if paused { "yes" } else { "no" });
+        let changed = Changed::new("paused", word(before), word(paused));
+        let (kind, command) =
+            if paused { (EventType::QueuePaused, "pause") } else { (EventType::QueueResumed, "resume") };
+        self.tell(queue, kind, Changes::of([changed].into_iter().chain(scope)), origin, command);
+    }
+
+    fn tell(
+        &self,
+        queue: &QueueName,
+        kind: EventType,
+        changes: Changes,
+        origin: &Origin,
+        command: &'static str,
+    ) {
+        let entry = Entry::new(self.platform.clock.now(), kind, Subject::Queue(queue.clone()), changes);
+        self.platform.journal.note(&self.place(queue), entry.of(origin, command));
+    }
+
+    /// A queue belongs to an app whose workers alone take from it.
+    fn place(&self, queue: &QueueName) -> Arc<Place> {
+        let mut apps: Vec<&AppName> =
+            self.targets_of(queue).map(|target| &target.descriptor.route.app).collect();
+        apps.dedup();
+        let app = if let [app] = apps[..] { Some(app.clone()) } else { None };
+        Arc::new(Place { app, queue: Some(queue.clone()), worker: None })
     }
 
     /// Says other limits than the worker declares, or takes back what was said.
@@ -107,6 +156,7 @@ impl QueueService {
         change: QueueChange,
         reason: String,
         validate_only: bool,
+        origin: &Origin,
     ) -> Result<QueueDetail, CommandError> {
         let mut detail = self.get(queue).await?;
         if change.says_something() && detail.policy.lanes.is_none() {
@@ -128,6 +178,8 @@ impl QueueService {
         }
         tracing::info!(%queue, ?change, reason, "an operator changes what is said of the limits of a queue");
         detail.overridden = self.platform.store.override_queue(queue.clone(), change, reason).await?;
+        let says = detail.overridden.as_ref().map(|known| known.says.clone()).unwrap_or_default();
+        self.tell(queue, EventType::QueueUpdated, limits_changed(&before, &says), origin, "update");
         Ok(detail)
     }
 
@@ -138,8 +190,9 @@ impl QueueService {
         scope: Option<Scope>,
         reason: String,
         leased: &watch::Sender<u64>,
+        origin: &Origin,
     ) -> Result<u64, CommandError> {
-        self.pause(queue, scope.clone(), true, reason).await?;
+        self.pause(queue, scope.clone(), true, reason, origin).await?;
         loop {
             let count = self.under_way(queue, scope.as_ref()).await?;
             if count == 0 {
@@ -184,9 +237,24 @@ impl QueueService {
     }
 
     fn nodes<'a>(&'a self, queue: &'a QueueName) -> impl Iterator<Item = &'a NodePath> {
-        self.targets
-            .iter()
-            .filter(|target| target.descriptor.route.queue == *queue)
-            .map(|target| &target.path)
+        self.targets_of(queue).map(|target| &target.path)
     }
+
+    fn targets_of<'a>(&'a self, queue: &'a QueueName) -> impl Iterator<Item = &'a RunTarget> {
+        self.targets.iter().filter(|target| target.descriptor.route.queue == *queue)
+    }
+}
+
+/// What is said of limits that was not said before.
+fn limits_changed(before: &QueueOverride, after: &QueueOverride) -> Changes {
+    let said = |says: &QueueOverride| serde_json::to_value(says).unwrap_or_default();
+    let (before, after) = (said(before), said(after));
+    let text = |value: Option<&serde_json::Value>| match value {
+        None | Some(serde_json::Value::Null) => Value::Nothing,
+        Some(value) => Value::text(value.to_string()),
+    };
+    let fields = after.as_object().into_iter().flat_map(|fields| fields.keys());
+    let differs = |field: &&String| before.get(field) != after.get(field);
+    let changed = |field: &String| Changed::named(field, text(before.get(field)), text(after.get(field)));
+    Changes::of(fields.filter(differs).map(changed))
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use runtime_core::control::{CommandError, NodeCommand, Reply};
+use runtime_core::control::{CommandError, NodeCommand, Origin, Reply};
 use runtime_core::error::ErrorCode;
 use runtime_core::name::WorkerName;
 use runtime_core::node::{DesiredState, NodeKind, NodePath, NodeState, NodeView};
@@ -30,12 +30,18 @@ impl SteeringService {
     ///
     /// # Errors
     /// No such node; a platform node that operators may only restart; a node that did not come to the wanted state.
-    pub async fn steer(&self, path: &NodePath, command: NodeCommand) -> Result<NodeView, CommandError> {
+    pub async fn steer(
+        &self,
+        path: &NodePath,
+        command: NodeCommand,
+        origin: &Origin,
+    ) -> Result<NodeView, CommandError> {
         let entry = self.entry(path)?;
         if !is_steerable(&entry) && command != NodeCommand::Restart {
             let text = format!("{path} is a node of the platform: it can be restarted, nothing else");
             return Err(CommandError::precondition(text));
         }
+        let _behalf = Behalf::of(self.platform.table.under(path), origin, command);
         match command {
             NodeCommand::Start => {
                 self.want(path, DesiredState::Running).await?;
@@ -231,6 +237,25 @@ impl SteeringService {
             .send(make(ChildId::from(path.name()), reply))
             .map_err(|_| CommandError::precondition(format!("{parent} is not running: start it first")))?;
         answered(answer.await)
+    }
+}
+
+/// Nodes that change on somebody's behalf, until the change has happened.
+struct Behalf<'a> {
+    nodes: Vec<Arc<NodeEntry>>,
+    origin: &'a Origin,
+}
+
+impl<'a> Behalf<'a> {
+    fn of(nodes: Vec<Arc<NodeEntry>>, origin: &'a Origin, command: NodeCommand) -> Self {
+        nodes.iter().for_each(|node| node.begin_behalf(origin, command.as_str()));
+        Self { nodes, origin }
+    }
+}
+
+impl Drop for Behalf<'_> {
+    fn drop(&mut self) {
+        self.nodes.iter().for_each(|node| node.end_behalf(self.origin));
     }
 }
 

@@ -235,7 +235,7 @@ impl NodeActor for Spinner {
 async fn a_node_that_spins_is_asked_then_killed_then_abandoned_and_its_late_end_changes_nothing() {
     let release = Release::default();
     let spinning = Arc::new(AtomicUsize::new(0));
-    let table = Arc::new(NodeTable::new(Arc::new(SystemClock)));
+    let table = Arc::new(NodeTable::new(Arc::new(SystemClock), Arc::default()));
     let root = table.declare(NodePath::root(), NodeKind::Supervisor);
     let spinner = table.declare(path("/spinner"), NodeKind::Executor);
     let spec = ChildSpec {

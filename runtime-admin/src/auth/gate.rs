@@ -10,7 +10,9 @@ use http::request::Parts;
 use jiff::Timestamp;
 use runtime_core::access::{Target, TokenRefused};
 use runtime_core::audit::{AuditKind, AuditSubject};
+use runtime_core::control::{Asked as AskedBy, Origin};
 use runtime_core::error::ErrorCode;
+use runtime_core::journal::TraceId;
 use runtime_core::name::{PrincipalName, RequestId};
 use runtime_core::store::Begun;
 use runtime_core::trace::TraceContext;
@@ -169,9 +171,11 @@ impl Gate {
             request_id: request_id(&asked)?,
             ..call.subject(Some(&caller), &resource)
         };
+        let origin = origin(&subject);
         match self.begin(rule, subject, &asked).await? {
             Ok(mutation) => {
                 parts.extensions.insert(caller.clone());
+                parts.extensions.insert(origin);
                 let standing = shape.streams.then(|| self.standing(rule, caller, Some(asked)));
                 Ok(Passed::Change(Request::from_parts(parts, body), mutation, standing))
             }
@@ -316,6 +320,17 @@ fn reason(rule: &MethodRule, asked: &Asked) -> Result<String, Status> {
 
 fn request_id(asked: &Asked) -> Result<Option<RequestId>, Status> {
     crate::convert::optional("request_id", &asked.text("request_id"))
+}
+
+/// On whose behalf a mutation is carried out: as its entry says.
+fn origin(subject: &AuditSubject) -> Origin {
+    Origin::of(AskedBy {
+        principal: subject.principal.clone(),
+        method: subject.method.clone(),
+        reason: subject.reason.clone(),
+        request_id: subject.request_id.clone(),
+        trace: subject.trace_id.as_deref().and_then(TraceId::parse),
+    })
 }
 
 /// The beginning of a text.

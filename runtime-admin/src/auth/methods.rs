@@ -151,6 +151,8 @@ pub(crate) const RULES: &[MethodRule] = &[
     look(Viewer, "OperationService/ListOperations", Whole),
     change(Operator, "OperationService/CancelOperation", Name("name")),
     look(Viewer, "OperationService/WatchOperation", Name("name")),
+    look(Viewer, "EventService/ListEvents", Nothing),
+    look(Viewer, "EventService/WatchEvents", Nothing),
     look(Viewer, "ScheduleService/ListSchedules", Whole),
     look(Viewer, "ScheduleService/GetSchedule", Name("name")),
     look(Viewer, "ScheduleService/PreviewTimes", Name("name")),

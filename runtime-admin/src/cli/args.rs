@@ -5,6 +5,7 @@ mod change;
 mod config;
 mod dead_letters;
 mod enqueue;
+mod events;
 mod names;
 mod nodes;
 mod operations;
@@ -27,6 +28,7 @@ pub(super) use change::Change;
 pub(super) use config::{ConfigVerb, LogFilterVerb};
 pub(super) use dead_letters::{DeadLetterTarget, DeadLetterVerb};
 pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
+pub(super) use events::EventsArgs;
 pub(super) use nodes::NodeVerb;
 pub(super) use operations::{Many, OperationVerb, TaskOrMany};
 pub(super) use queues::{Fairness, QueuePurge, QueueUpdate, QueueVerb, Said};
@@ -160,6 +162,8 @@ pub(super) enum Noun {
         #[command(subcommand)]
         verb: AuditVerb,
     },
+    /// What happens in the tree
+    Events(EventsArgs),
     /// Look at the configuration, and reload it
     Config {
         #[command(subcommand)]

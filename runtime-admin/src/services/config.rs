@@ -19,7 +19,7 @@ impl ConfigService for Config {
         &self,
         request: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let ask = |reply| Command::Overrides(OverrideCommand::List { reply });
         let overrides = door.ask(&Resource::system(), ask).await?;
         // A process without a configuration has overrides all the same.
@@ -68,7 +68,7 @@ impl ConfigService for Config {
         request: Request<v1::ClearOverrideRequest>,
     ) -> Result<Response<v1::ClearOverrideResponse>, Status> {
         let (subject, about) = convert::subject_from_wire(&request.get_ref().name)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let ask = |reply| Command::Overrides(OverrideCommand::Clear { subject, reply });
         let cleared = door.ask(&about, ask).await?;
         Ok(Response::new(v1::ClearOverrideResponse {

@@ -10,7 +10,6 @@ use runtime_core::operation::{Operation, OperationKind};
 use runtime_core::store::TaskFilter;
 use runtime_proto::v1;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterService;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::operations::{Begun, Bulk, follow, meant, who};
@@ -26,14 +25,14 @@ impl DeadLetters {
     /// Begins an operation and tells of it until its end, or says what it would change.
     async fn act<M: Send + 'static>(
         &self,
-        metadata: &MetadataMap,
+        door: Door,
         bulk: Bulk<'_>,
         all: bool,
         preview: impl FnOnce(u64, Vec<v1::Task>) -> M,
         message: impl Fn(&Operation, bool) -> M + Send + 'static,
     ) -> Result<Response<BoxStream<'static, Result<M, Status>>>, Status> {
         let filter = meant(bulk.kind, &bulk.asked, all)?;
-        let begun = Bulk { filter, ..bulk }.begin(&self.0.for_call(metadata)).await?;
+        let begun = Bulk { filter, ..bulk }.begin(&door).await?;
         let messages = match begun {
             Begun::Operation(operation) => follow(&self.0, *operation)?.told(message),
             Begun::Preview(found) => {
@@ -51,7 +50,7 @@ impl DeadLetterService for DeadLetters {
         &self,
         request: Request<v1::ListDeadLettersRequest>,
     ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let v1::ListDeadLettersRequest { filter, page_size, page_token } = request.get_ref();
         let list = format!("dead letters {filter}");
         let filter = dead(selected(filter)?)?;
@@ -64,7 +63,7 @@ impl DeadLetterService for DeadLetters {
         request: Request<v1::CountDeadLettersRequest>,
     ) -> Result<Response<v1::CountDeadLettersResponse>, Status> {
         let filter = dead(selected(&request.get_ref().filter)?)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let groups =
             door.ask(&Resource::system(), |reply| Command::CountDeadLetters { filter, reply }).await?;
         Ok(Response::new(v1::CountDeadLettersResponse {
@@ -80,7 +79,7 @@ impl DeadLetterService for DeadLetters {
         request: Request<v1::ReplayDeadLettersRequest>,
     ) -> Result<Response<Self::ReplayDeadLettersStream>, Status> {
         let by = who(&request)?;
-        let (metadata, _, request) = request.into_parts();
+        let (door, request) = (self.0.for_call(&request), request.into_inner());
         let v1::ReplayDeadLettersRequest { filter: asked, all, rate, validate_only, reason, .. } = request;
         let kind = OperationKind::Replay;
         let filter = TaskFilter::default();
@@ -99,7 +98,7 @@ impl DeadLetterService for DeadLetters {
             finished,
             operation: Some(convert::operation(operation)),
         };
-        self.act(&metadata, bulk, all, preview, message).await
+        self.act(door, bulk, all, preview, message).await
     }
 
     type DiscardDeadLettersStream = BoxStream<'static, Result<v1::DiscardDeadLettersResponse, Status>>;
@@ -109,7 +108,7 @@ impl DeadLetterService for DeadLetters {
         request: Request<v1::DiscardDeadLettersRequest>,
     ) -> Result<Response<Self::DiscardDeadLettersStream>, Status> {
         let by = who(&request)?;
-        let (metadata, _, request) = request.into_parts();
+        let (door, request) = (self.0.for_call(&request), request.into_inner());
         let v1::DiscardDeadLettersRequest { filter: asked, all, reason, validate_only, rate, .. } = request;
         let kind = OperationKind::Discard;
         let filter = TaskFilter::default();
@@ -127,7 +126,7 @@ impl DeadLetterService for DeadLetters {
             finished,
             operation: Some(convert::operation(operation)),
         };
-        self.act(&metadata, bulk, all, preview, message).await
+        self.act(door, bulk, all, preview, message).await
     }
 }
 

@@ -53,7 +53,7 @@ impl DiagnosticsService for Diagnostics {
         &self,
         request: Request<v1::DumpStateRequest>,
     ) -> Result<Response<v1::DumpStateResponse>, Status> {
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let mut document = door.ask(&Resource::system(), |reply| Command::DumpState { reply }).await?;
         if let (Ok(instance), Some(document)) = (door.instance(), document.as_object_mut()) {
             let settings = instance.settings().into_iter().map(|setting| {

@@ -32,7 +32,7 @@ impl OperationService for Operations {
         request: Request<v1::GetOperationRequest>,
     ) -> Result<Response<v1::GetOperationResponse>, Status> {
         let (id, about) = convert::operation_from_wire(&request.get_ref().name)?;
-        let operation = get(&self.0.for_call(request.metadata()), id, &about).await?;
+        let operation = get(&self.0.for_call(&request), id, &about).await?;
         Ok(Response::new(v1::GetOperationResponse { operation: Some(convert::operation(&operation)) }))
     }
 
@@ -44,7 +44,7 @@ impl OperationService for Operations {
         let size = page_size(*asked)?;
         let before: Option<OperationId> =
             cursor("operations", token)?.map(|id| convert::parsed("page_token", &id)).transpose()?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let mut operations = door
             .ask(&Resource::system(), |reply| {
                 Command::Operations(OperationCommand::List { before, page_size: size + 1, reply })
@@ -68,7 +68,7 @@ impl OperationService for Operations {
         check_reason(reason)?;
         let (by, reason) = (who(&request)?, reason.clone());
         tracing::info!(operation = %id, reason, "an operator cancels an operation");
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let operation = door
             .ask(&about, |reply| Command::Operations(OperationCommand::Cancel { id, by, reason, reply }))
             .await?;
@@ -82,7 +82,7 @@ impl OperationService for Operations {
         request: Request<v1::WatchOperationRequest>,
     ) -> Result<Response<Self::WatchOperationStream>, Status> {
         let (id, about) = convert::operation_from_wire(&request.get_ref().name)?;
-        let operation = get(&self.0.for_call(request.metadata()), id, &about).await?;
+        let operation = get(&self.0.for_call(&request), id, &about).await?;
         let work = follow(&self.0, operation)?;
         Ok(Response::new(work.told(|operation, _| v1::WatchOperationResponse {
             operation: Some(convert::operation(operation)),

@@ -9,7 +9,6 @@ use runtime_core::task::TaskState;
 use runtime_proto::v1;
 use runtime_proto::v1::queue_service_server::QueueService;
 use tokio::sync::watch;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::operations::{Bulk, who};
@@ -24,15 +23,15 @@ use crate::status::{Resource, invalid, refusal};
 pub(crate) struct Queues(pub(crate) Door);
 
 impl Queues {
-    async fn all(&self, metadata: &MetadataMap, about: &Resource) -> Result<Vec<QueueStats>, Status> {
-        let mut queues = self.0.for_call(metadata).ask(about, |reply| Command::ListQueues { reply }).await?;
+    async fn all<T: Sync>(&self, call: &Request<T>, about: &Resource) -> Result<Vec<QueueStats>, Status> {
+        let mut queues = self.0.for_call(call).ask(about, |reply| Command::ListQueues { reply }).await?;
         queues.sort_by(|a, b| a.queue.cmp(&b.queue));
         Ok(queues)
     }
 
-    async fn pause(
+    async fn pause<T: Sync>(
         &self,
-        metadata: &MetadataMap,
+        call: &Request<T>,
         name: &str,
         scope: &str,
         paused: bool,
@@ -41,7 +40,7 @@ impl Queues {
         let (queue, about) = convert::queue_from_wire(name)?;
         let scope = convert::optional("scope", scope)?;
         check_reason(reason)?;
-        let (door, reason) = (self.0.for_call(metadata), reason.to_owned());
+        let (door, reason) = (self.0.for_call(call), reason.to_owned());
         let detail = door
             .ask(&about, |reply| Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply }))
             .await?;
@@ -63,7 +62,7 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::ListQueuesRequest>,
     ) -> Result<Response<v1::ListQueuesResponse>, Status> {
-        let queues = self.all(request.metadata(), &Resource::system()).await?;
+        let queues = self.all(&request, &Resource::system()).await?;
         let v1::ListQueuesRequest { page_size, page_token } = request.get_ref();
         let (page, next_page_token) =
             page_of("queues", queues, |stats| stats.queue.as_str(), *page_size, page_token)?;
@@ -78,7 +77,7 @@ impl QueueService for Queues {
         request: Request<v1::GetQueueRequest>,
     ) -> Result<Response<v1::GetQueueResponse>, Status> {
         let (queue, about) = convert::queue_from_wire(&request.get_ref().name)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let detail = door.ask(&about, |reply| Command::Queues(QueueCommand::Get { queue, reply })).await?;
         Ok(Response::new(v1::GetQueueResponse { queue: Some(convert::queue_detail(&detail)) }))
     }
@@ -88,7 +87,7 @@ impl QueueService for Queues {
         request: Request<v1::PauseQueueRequest>,
     ) -> Result<Response<v1::PauseQueueResponse>, Status> {
         let v1::PauseQueueRequest { name, scope, reason, .. } = request.get_ref();
-        let queue = self.pause(request.metadata(), name, scope, true, reason).await?;
+        let queue = self.pause(&request, name, scope, true, reason).await?;
         Ok(Response::new(v1::PauseQueueResponse { queue: Some(queue) }))
     }
 
@@ -97,7 +96,7 @@ impl QueueService for Queues {
         request: Request<v1::ResumeQueueRequest>,
     ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
         let v1::ResumeQueueRequest { name, scope, .. } = request.get_ref();
-        let queue = self.pause(request.metadata(), name, scope, false, "").await?;
+        let queue = self.pause(&request, name, scope, false, "").await?;
         Ok(Response::new(v1::ResumeQueueResponse { queue: Some(queue) }))
     }
 
@@ -105,7 +104,7 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::UpdateQueueRequest>,
     ) -> Result<Response<v1::UpdateQueueResponse>, Status> {
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let request = request.into_inner();
         let (queue, about) = convert::queue_from_wire(&request.name)?;
         let change = convert::change_from_wire(&request)?;
@@ -122,7 +121,7 @@ impl QueueService for Queues {
         request: Request<v1::GetQueueStatsRequest>,
     ) -> Result<Response<v1::GetQueueStatsResponse>, Status> {
         let (queue, about) = convert::queue_from_wire(&request.get_ref().name)?;
-        let queues = self.all(request.metadata(), &about).await?;
+        let queues = self.all(&request, &about).await?;
         let stats = queues
             .iter()
             .find(|stats| stats.queue == queue)
@@ -136,7 +135,8 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::DrainQueueRequest>,
     ) -> Result<Response<Self::DrainQueueStream>, Status> {
-        let v1::DrainQueueRequest { name, scope, reason, .. } = request.into_inner();
+        let (door, request) = (self.0.for_call(&request), request.into_inner());
+        let v1::DrainQueueRequest { name, scope, reason, .. } = request;
         let (queue, about) = convert::queue_from_wire(&name)?;
         let scope = convert::optional("scope", &scope)?;
         check_reason(&reason)?;
@@ -144,7 +144,7 @@ impl QueueService for Queues {
         let (leased, listens) = watch::channel(0);
         let (reply, end) = Reply::channel();
         let drain = QueueCommand::Drain { queue, scope, reason, leased, reply };
-        self.0.send(Command::Queues(drain), &about)?;
+        door.send(Command::Queues(drain), &about)?;
         let work = Work { about, listens, end };
         let messages = work.told(|leased, finished| v1::DrainQueueResponse { leased: *leased, finished });
         Ok(Response::new(messages))
@@ -185,7 +185,7 @@ impl QueueService for Queues {
             by: who(&request)?,
             validate_only: !force,
         };
-        let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
+        let begun = bulk.begin(&self.0.for_call(&request)).await?;
         let (matched, sample, operation) = begun.told();
         Ok(Response::new(v1::PurgeQueueResponse { matched, sample, operation }))
     }

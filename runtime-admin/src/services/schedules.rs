@@ -6,7 +6,6 @@ use runtime_core::control::{Command, Reply, ScheduleCommand};
 use runtime_core::store::Enqueued;
 use runtime_proto::v1;
 use runtime_proto::v1::schedule_service_server::ScheduleService;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::auth::Caller;
@@ -22,13 +21,13 @@ const PREVIEW: (usize, usize) = (10, 1_000);
 pub(crate) struct Schedules(pub(crate) Door);
 
 impl Schedules {
-    async fn ask<T>(
+    async fn ask<T, Q: Sync>(
         &self,
-        metadata: &MetadataMap,
+        call: &Request<Q>,
         about: &Resource,
         make: impl FnOnce(Reply<T>) -> ScheduleCommand,
     ) -> Result<T, Status> {
-        self.0.for_call(metadata).ask(about, |reply| Command::Schedules(make(reply))).await
+        self.0.for_call(call).ask(about, |reply| Command::Schedules(make(reply))).await
     }
 }
 
@@ -43,7 +42,7 @@ impl ScheduleService for Schedules {
         request: Request<v1::ListSchedulesRequest>,
     ) -> Result<Response<v1::ListSchedulesResponse>, Status> {
         let system = Resource::system();
-        let views = self.ask(request.metadata(), &system, |reply| ScheduleCommand::List { reply }).await?;
+        let views = self.ask(&request, &system, |reply| ScheduleCommand::List { reply }).await?;
         let v1::ListSchedulesRequest { page_size, page_token } = request.get_ref();
         let (page, next_page_token) =
             page_of("schedules", views, |view| view.stored.spec.name.as_str(), *page_size, page_token)?;
@@ -58,7 +57,7 @@ impl ScheduleService for Schedules {
         request: Request<v1::GetScheduleRequest>,
     ) -> Result<Response<v1::GetScheduleResponse>, Status> {
         let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
-        let view = self.ask(request.metadata(), &about, |reply| ScheduleCommand::Get { name, reply }).await?;
+        let view = self.ask(&request, &about, |reply| ScheduleCommand::Get { name, reply }).await?;
         Ok(Response::new(v1::GetScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
@@ -75,7 +74,7 @@ impl ScheduleService for Schedules {
             _ => return Err(invalid("count", format!("{count} is more than {}", PREVIEW.1))),
         };
         let make = |reply| ScheduleCommand::Preview { name, after, count, reply };
-        let ticks = self.ask(request.metadata(), &about, make).await?;
+        let ticks = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::PreviewTimesResponse { ticks: ticks.iter().map(convert::tick).collect() }))
     }
 
@@ -90,7 +89,7 @@ impl ScheduleService for Schedules {
         }
         let by = Caller::of(&request)?.principal.name.to_string();
         let make = |reply| ScheduleCommand::Pause { name, reason, by, reply };
-        let view = self.ask(request.metadata(), &about, make).await?;
+        let view = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::PauseScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
@@ -99,8 +98,7 @@ impl ScheduleService for Schedules {
         request: Request<v1::ResumeScheduleRequest>,
     ) -> Result<Response<v1::ResumeScheduleResponse>, Status> {
         let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
-        let view =
-            self.ask(request.metadata(), &about, |reply| ScheduleCommand::Resume { name, reply }).await?;
+        let view = self.ask(&request, &about, |reply| ScheduleCommand::Resume { name, reply }).await?;
         Ok(Response::new(v1::ResumeScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
@@ -109,8 +107,7 @@ impl ScheduleService for Schedules {
         request: Request<v1::TriggerScheduleRequest>,
     ) -> Result<Response<v1::TriggerScheduleResponse>, Status> {
         let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
-        let made =
-            self.ask(request.metadata(), &about, |reply| ScheduleCommand::Trigger { name, reply }).await?;
+        let made = self.ask(&request, &about, |reply| ScheduleCommand::Trigger { name, reply }).await?;
         let known = !matches!(made, Enqueued::Accepted { .. });
         Ok(Response::new(v1::TriggerScheduleResponse { task: convert::task_name(made.id()), known }))
     }
@@ -123,7 +120,7 @@ impl ScheduleService for Schedules {
         let (name, about) = convert::schedule_from_wire(name)?;
         let (from, until) = (moment("from", from.as_ref())?, moment("until", until.as_ref())?);
         let make = |reply| ScheduleCommand::Backfill { name, from, until, reply };
-        let done = self.ask(request.metadata(), &about, make).await?;
+        let done = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::BackfillScheduleResponse {
             tasks: done.made.into_iter().map(convert::task_name).collect(),
             known: u64::try_from(done.known).unwrap_or(u64::MAX),
@@ -140,8 +137,7 @@ impl ScheduleService for Schedules {
         let name = convert::parsed("schedule_id", schedule_id)?;
         let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);
         let about = Resource::new("schedule", convert::schedule_name(&spec.name));
-        let view =
-            self.ask(request.metadata(), &about, |reply| ScheduleCommand::Create { spec, reply }).await?;
+        let view = self.ask(&request, &about, |reply| ScheduleCommand::Create { spec, reply }).await?;
         Ok(Response::new(v1::CreateScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
@@ -155,7 +151,7 @@ impl ScheduleService for Schedules {
         let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);
         let expected = convert::revision_from_wire(etag)?;
         let make = |reply| ScheduleCommand::Update { spec, expected, reply };
-        let view = self.ask(request.metadata(), &about, make).await?;
+        let view = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::UpdateScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
@@ -164,7 +160,7 @@ impl ScheduleService for Schedules {
         request: Request<v1::DeleteScheduleRequest>,
     ) -> Result<Response<v1::DeleteScheduleResponse>, Status> {
         let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
-        self.ask(request.metadata(), &about, |reply| ScheduleCommand::Delete { name, reply }).await?;
+        self.ask(&request, &about, |reply| ScheduleCommand::Delete { name, reply }).await?;
         Ok(Response::new(v1::DeleteScheduleResponse {}))
     }
 }

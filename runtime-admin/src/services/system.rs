@@ -41,7 +41,7 @@ impl SystemService for System {
         &self,
         request: Request<v1::GetInfoRequest>,
     ) -> Result<Response<v1::GetInfoResponse>, Status> {
-        let door = self.door.for_call(request.metadata());
+        let door = self.door.for_call(&request);
         let info = door.ask(&Resource::system(), |reply| Command::GetInfo { reply }).await?;
         Ok(Response::new(v1::GetInfoResponse { info: Some(convert::system_info(&info)) }))
     }
@@ -50,7 +50,7 @@ impl SystemService for System {
         &self,
         request: Request<v1::GetOverviewRequest>,
     ) -> Result<Response<v1::GetOverviewResponse>, Status> {
-        let door = self.door.for_call(request.metadata());
+        let door = self.door.for_call(&request);
         let overview = door.ask(&Resource::system(), |reply| Command::GetOverview { reply }).await?;
         let events = door.ask(&Resource::system(), |reply| Command::GetEventStatus { reply }).await?;
         Ok(Response::new(v1::GetOverviewResponse { overview: Some(convert::overview(overview, &events)) }))
@@ -60,7 +60,7 @@ impl SystemService for System {
         &self,
         request: Request<v1::GetCapabilitiesRequest>,
     ) -> Result<Response<v1::GetCapabilitiesResponse>, Status> {
-        let door = self.door.for_call(request.metadata());
+        let door = self.door.for_call(&request);
         let info = door.ask(&Resource::system(), |reply| Command::GetInfo { reply }).await?;
         let v1::SystemInfo { version, store, store_capabilities, .. } = convert::system_info(&info);
         let methods = RULES.iter().filter(|rule| self.answers(rule.method())).map(convert::method);
@@ -80,7 +80,7 @@ impl SystemService for System {
         request: Request<v1::StartDrainRequest>,
     ) -> Result<Response<v1::StartDrainResponse>, Status> {
         let by = Caller::of(&request)?.principal.name.to_string();
-        let door = self.door.for_call(request.metadata());
+        let door = self.door.for_call(&request);
         let v1::StartDrainRequest { reason, validate_only, .. } = request.into_inner();
         check_reason(&reason)?;
         let start = |reply| Command::Drain(DrainCommand::Start { by, reason, validate_only, reply });
@@ -92,7 +92,7 @@ impl SystemService for System {
         &self,
         request: Request<v1::StopDrainRequest>,
     ) -> Result<Response<v1::StopDrainResponse>, Status> {
-        let door = self.door.for_call(request.metadata());
+        let door = self.door.for_call(&request);
         let was = if request.get_ref().validate_only {
             door.ask(&Resource::system(), |reply| Command::GetInfo { reply }).await?.drain
         } else {

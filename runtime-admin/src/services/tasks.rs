@@ -8,7 +8,6 @@ use runtime_core::store::{TaskCommand, TaskFilter, TaskPage};
 use runtime_core::task::TaskId;
 use runtime_proto::v1;
 use runtime_proto::v1::task_service_server::TaskService;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::operations::{Bulk, meant, who};
@@ -28,14 +27,8 @@ pub(super) const MAX_REASON_BYTES: usize = 1_024;
 pub(crate) struct Tasks(pub(crate) Door);
 
 impl Tasks {
-    async fn steer(
-        &self,
-        metadata: &MetadataMap,
-        name: &str,
-        command: TaskCommand,
-    ) -> Result<v1::TaskState, Status> {
+    async fn steer(&self, door: Door, name: &str, command: TaskCommand) -> Result<v1::TaskState, Status> {
         let (id, about) = convert::task_from_wire(name)?;
-        let door = self.0.for_call(metadata);
         tracing::info!(task = %id, command = command.name(), "an operator steers a task");
         let state = door.ask(&about, |reply| Command::SteerTask { id, command, reply }).await?;
         Ok(convert::task_state(state))
@@ -51,7 +44,7 @@ impl TaskService for Tasks {
         let v1::ListTasksRequest { filter, page_size: asked, page_token: token } = request.get_ref();
         let list = format!("tasks {filter}");
         let filter = selected(filter)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let (tasks, next_page_token) = listed(&door, &list, filter, *asked, token).await?;
         Ok(Response::new(v1::ListTasksResponse { tasks, next_page_token }))
     }
@@ -61,7 +54,7 @@ impl TaskService for Tasks {
         request: Request<v1::GetTaskRequest>,
     ) -> Result<Response<v1::GetTaskResponse>, Status> {
         let (id, about) = convert::task_from_wire(&request.get_ref().name)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let detail = door.ask(&about, |reply| Command::GetTask { id, reply }).await?;
         Ok(Response::new(v1::GetTaskResponse {
             task: Some(convert::task(&detail.task)),
@@ -74,7 +67,7 @@ impl TaskService for Tasks {
         request: Request<v1::CountTasksRequest>,
     ) -> Result<Response<v1::CountTasksResponse>, Status> {
         let filter = selected(&request.get_ref().filter)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let (system, at_most) = (Resource::system(), MAX_COUNT);
         let count = door.ask(&system, |reply| Command::CountTasks { filter, at_most, reply }).await?;
         Ok(Response::new(v1::CountTasksResponse {
@@ -89,7 +82,7 @@ impl TaskService for Tasks {
         request: Request<v1::GetTaskPayloadRequest>,
     ) -> Result<Response<v1::GetTaskPayloadResponse>, Status> {
         let (id, about) = convert::task_from_wire(&request.get_ref().name)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         tracing::info!(task = %id, "an operator reads a payload");
         let task = door.ask(&about, |reply| Command::GetTask { id, reply }).await?.task;
         Ok(Response::new(v1::GetTaskPayloadResponse {
@@ -106,7 +99,7 @@ impl TaskService for Tasks {
         let at = convert::moment("at", request.get_ref().at)?;
         let at = at.ok_or_else(|| invalid("at", "name the time"))?;
         let command = TaskCommand::Reschedule { at };
-        let state = self.steer(request.metadata(), &request.get_ref().name, command).await?;
+        let state = self.steer(self.0.for_call(&request), &request.get_ref().name, command).await?;
         Ok(Response::new(v1::RescheduleTaskResponse { state: state.into() }))
     }
 
@@ -117,7 +110,7 @@ impl TaskService for Tasks {
         let v1::DeleteTaskRequest { name, reason: why, .. } = request.get_ref();
         let command = TaskCommand::Delete { reason: reason(why.clone())? };
         tracing::info!(task = name, reason = why, "an operator deletes a task");
-        let state = self.steer(request.metadata(), name, command).await?;
+        let state = self.steer(self.0.for_call(&request), name, command).await?;
         Ok(Response::new(v1::DeleteTaskResponse { state: state.into() }))
     }
 
@@ -125,7 +118,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::EnqueueTaskRequest>,
     ) -> Result<Response<v1::EnqueueTaskResponse>, Status> {
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let (metadata, _, request) = request.into_parts();
         let about = Resource::new("queue", request.queue.clone());
         let task = convert::new_task(request, &metadata)?;
@@ -142,7 +135,8 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::RetryTaskRequest>,
     ) -> Result<Response<v1::RetryTaskResponse>, Status> {
-        let state = self.steer(request.metadata(), &request.get_ref().name, TaskCommand::Retry).await?;
+        let state =
+            self.steer(self.0.for_call(&request), &request.get_ref().name, TaskCommand::Retry).await?;
         Ok(Response::new(v1::RetryTaskResponse { state: state.into() }))
     }
 
@@ -154,7 +148,7 @@ impl TaskService for Tasks {
         let kind = OperationKind::Retry;
         let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
         let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };
-        let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
+        let begun = bulk.begin(&self.0.for_call(&request)).await?;
         let (matched, sample, operation) = begun.told();
         Ok(Response::new(v1::RetryTasksResponse { matched, sample, operation }))
     }
@@ -167,7 +161,7 @@ impl TaskService for Tasks {
         let kind = OperationKind::Cancel;
         let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
         let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };
-        let begun = bulk.begin(&self.0.for_call(request.metadata())).await?;
+        let begun = bulk.begin(&self.0.for_call(&request)).await?;
         let (matched, sample, operation) = begun.told();
         Ok(Response::new(v1::CancelTasksResponse { matched, sample, operation }))
     }
@@ -181,7 +175,7 @@ impl TaskService for Tasks {
             v1::Decision::Reject => TaskCommand::Reject,
             v1::Decision::Unspecified => return Err(invalid("decision", "approve or reject")),
         };
-        let state = self.steer(request.metadata(), &request.get_ref().name, command).await?;
+        let state = self.steer(self.0.for_call(&request), &request.get_ref().name, command).await?;
         Ok(Response::new(v1::ResolveTaskResponse { state: state.into() }))
     }
 
@@ -189,7 +183,8 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::CancelTaskRequest>,
     ) -> Result<Response<v1::CancelTaskResponse>, Status> {
-        let state = self.steer(request.metadata(), &request.get_ref().name, TaskCommand::Cancel).await?;
+        let state =
+            self.steer(self.0.for_call(&request), &request.get_ref().name, TaskCommand::Cancel).await?;
         Ok(Response::new(v1::CancelTaskResponse { state: state.into() }))
     }
 
@@ -197,9 +192,9 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::ReplayTaskRequest>,
     ) -> Result<Response<v1::ReplayTaskResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (door, request) = (self.0.for_call(&request), request.into_inner());
         let name = request.name.clone();
-        let state = self.steer(&metadata, &name, convert::replay(request)?).await?;
+        let state = self.steer(door, &name, convert::replay(request)?).await?;
         Ok(Response::new(v1::ReplayTaskResponse { state: state.into() }))
     }
 
@@ -208,7 +203,7 @@ impl TaskService for Tasks {
         request: Request<v1::DiscardTaskRequest>,
     ) -> Result<Response<v1::DiscardTaskResponse>, Status> {
         let command = TaskCommand::Discard { reason: reason(request.get_ref().reason.clone())? };
-        let state = self.steer(request.metadata(), &request.get_ref().name, command).await?;
+        let state = self.steer(self.0.for_call(&request), &request.get_ref().name, command).await?;
         Ok(Response::new(v1::DiscardTaskResponse { state: state.into() }))
     }
 }

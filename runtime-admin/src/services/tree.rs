@@ -7,7 +7,6 @@ use runtime_core::control::{Command, NodeCommand};
 use runtime_core::node::NodePath;
 use runtime_proto::v1;
 use runtime_proto::v1::tree_service_server::TreeService;
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::convert;
@@ -19,14 +18,8 @@ pub(crate) struct Tree(pub(crate) Door);
 
 impl Tree {
     /// Changes a node; the answer waits until the change has happened.
-    async fn steer(
-        &self,
-        metadata: &MetadataMap,
-        name: &str,
-        command: NodeCommand,
-    ) -> Result<Option<v1::Node>, Status> {
+    async fn steer(&self, door: Door, name: &str, command: NodeCommand) -> Result<Option<v1::Node>, Status> {
         let (path, about) = convert::node_from_wire(name)?;
-        let door = self.0.for_call(metadata);
         tracing::info!(node = %path, ?command, "an operator steers a node");
         let node = door.ask(&about, |reply| Command::SteerNode { path, command, reply }).await?;
         Ok(Some(convert::node(&node)))
@@ -43,7 +36,7 @@ impl TreeService for Tree {
             "" => (NodePath::root(), Resource::new("node", convert::node_name(&NodePath::root()))),
             name => convert::node_from_wire(name)?,
         };
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let nodes = door.ask(&about, |reply| Command::GetTree { root, reply }).await?;
         Ok(Response::new(v1::GetTreeResponse { nodes: nodes.iter().map(convert::node).collect() }))
     }
@@ -53,7 +46,7 @@ impl TreeService for Tree {
         request: Request<v1::GetNodeRequest>,
     ) -> Result<Response<v1::GetNodeResponse>, Status> {
         let (path, about) = convert::node_from_wire(&request.get_ref().name)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let node = door.ask(&about, |reply| Command::GetNode { path, reply }).await?;
         Ok(Response::new(v1::GetNodeResponse { node: Some(convert::node(&node)) }))
     }
@@ -62,7 +55,7 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::StartNodeRequest>,
     ) -> Result<Response<v1::StartNodeResponse>, Status> {
-        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Start).await?;
+        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Start).await?;
         Ok(Response::new(v1::StartNodeResponse { node }))
     }
 
@@ -70,7 +63,7 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::StopNodeRequest>,
     ) -> Result<Response<v1::StopNodeResponse>, Status> {
-        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Stop).await?;
+        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Stop).await?;
         Ok(Response::new(v1::StopNodeResponse { node }))
     }
 
@@ -78,7 +71,8 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::RestartNodeRequest>,
     ) -> Result<Response<v1::RestartNodeResponse>, Status> {
-        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Restart).await?;
+        let node =
+            self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Restart).await?;
         Ok(Response::new(v1::RestartNodeResponse { node }))
     }
 
@@ -86,7 +80,7 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::PauseNodeRequest>,
     ) -> Result<Response<v1::PauseNodeResponse>, Status> {
-        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Pause).await?;
+        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Pause).await?;
         Ok(Response::new(v1::PauseNodeResponse { node }))
     }
 
@@ -94,7 +88,8 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::ResumeNodeRequest>,
     ) -> Result<Response<v1::ResumeNodeResponse>, Status> {
-        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Resume).await?;
+        let node =
+            self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Resume).await?;
         Ok(Response::new(v1::ResumeNodeResponse { node }))
     }
 
@@ -102,7 +97,7 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::DrainNodeRequest>,
     ) -> Result<Response<v1::DrainNodeResponse>, Status> {
-        let node = self.steer(request.metadata(), &request.get_ref().name, NodeCommand::Drain).await?;
+        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Drain).await?;
         Ok(Response::new(v1::DrainNodeResponse { node }))
     }
 
@@ -113,7 +108,7 @@ impl TreeService for Tree {
         let v1::ResizeNodeRequest { name, slots, .. } = request.get_ref();
         let slots = usize::try_from(*slots).ok().and_then(NonZeroUsize::new);
         let slots = slots.ok_or_else(|| invalid("slots", "a worker has at least 1"))?;
-        let node = self.steer(request.metadata(), name, NodeCommand::Resize { slots }).await?;
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Resize { slots }).await?;
         Ok(Response::new(v1::ResizeNodeResponse { node }))
     }
 }

@@ -28,7 +28,7 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let mut workers = door.ask(&Resource::system(), |reply| Command::ListWorkers { reply }).await?;
         workers.sort_by(|a, b| a.name.cmp(&b.name));
         let dependencies = dependencies(&door, &Resource::system()).await?;
@@ -48,7 +48,7 @@ impl WorkerService for Workers {
         request: Request<v1::GetWorkerRequest>,
     ) -> Result<Response<v1::GetWorkerResponse>, Status> {
         let (name, about) = convert::worker_from_wire(&request.get_ref().name)?;
-        let door = self.0.for_call(request.metadata());
+        let door = self.0.for_call(&request);
         let worker = registered(&door, &about, &name).await?;
         let dependencies = dependencies(&door, &about).await?;
         Ok(Response::new(v1::GetWorkerResponse { worker: Some(convert::worker(&worker, &dependencies)) }))
@@ -58,13 +58,14 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::RunWorkerRequest>,
     ) -> Result<Response<Self::RunWorkerStream>, Status> {
+        let door = self.0.for_call(&request);
         let (ask, about) = asked(request.into_inner())?;
         let correlation_id = ask.correlation.to_string();
         tracing::info!(worker = %ask.worker, selection = ?ask.selection, correlation_id, rebuild = ask.rebuild,
             dry_run = ask.dry_run, "an operator runs a worker");
         let (progress, listens) = watch::channel(RunProgress::default());
         let (reply, end) = Reply::channel();
-        self.0.send(Command::RunWorker { ask, progress, reply }, &about)?;
+        door.send(Command::RunWorker { ask, progress, reply }, &about)?;
         let work = Work { about, listens, end };
         Ok(Response::new(work.told(move |progress, finished| v1::RunWorkerResponse {
             correlation_id: correlation_id.clone(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime_core::control::{
     Command, CommandError, Control, DrainCommand, DrainView, EventStatus, NodeCommand, OperationAsk,
-    OperationCommand, OperationPreview, Overview, QueueCommand, QueueDetail, Reply, RunAsk, RunProgress,
-    RunSelection, SystemInfo, TaskDetail,
+    OperationCommand, OperationPreview, Origin, Overview, QueueCommand, QueueDetail, Reply, RunAsk,
+    RunProgress, RunSelection, SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::flow::{FlowLimits, RateLimit};
@@ -126,7 +126,7 @@ impl InMemoryControl {
 }
 
 impl Control for InMemoryControl {
-    fn send_command(&self, command: Command) -> Result<(), CommandError> {
+    fn send_on_behalf(&self, command: Command, _origin: Origin) -> Result<(), CommandError> {
         let mut world = self.0.lock().expect("no panic while held");
         match world.mood.clone() {
             Mood::Answering => world.answer(command),

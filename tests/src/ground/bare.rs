@@ -93,6 +93,7 @@ impl BareArgs {
             apps: vec![assembled.plan],
             admin: None,
             instance_control: None,
+            events: runtime_core::journal::JournalLimits::default(),
             quiet: false,
         });
         Ok((core.await.map_err(|error| error.to_string())?, store))

@@ -3,6 +3,7 @@
 mod access;
 mod config;
 mod dead_letters;
+mod events;
 mod health;
 mod operations;
 mod queues;

@@ -1,6 +1,6 @@
 //! What operators do to schedules.
 
-use runtime_core::control::{Backfilled, MAX_BACKFILL, PreviewedTick, Reply, ScheduleCommand};
+use runtime_core::control::{Backfilled, MAX_BACKFILL, Origin, PreviewedTick, Reply, ScheduleCommand};
 use runtime_core::schedule::Paused;
 use runtime_core::store::Enqueued;
 use runtime_core::task::NewTask;
@@ -17,7 +17,7 @@ fn answer<T: Send + 'static>(reply: Reply<T>, result: Result<T, CommandError>) -
 
 impl ScheduleService {
     /// Carries a command out, as far as it changes something or needs the store.
-    pub(crate) async fn carry_out(&mut self, command: ScheduleCommand) -> Answer {
+    pub(crate) async fn carry_out(&mut self, command: ScheduleCommand, _origin: &Origin) -> Answer {
         match command {
             ScheduleCommand::List { reply } => answer(reply, self.views().ok_or_else(|| self.not_read())),
             ScheduleCommand::Get { name, reply } => answer(reply, self.view(&name)),

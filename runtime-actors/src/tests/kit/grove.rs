@@ -96,7 +96,7 @@ impl Grown {
     }
 
     pub(crate) async fn start(self) -> Result<Grove, String> {
-        let table = Arc::new(NodeTable::new(PausedClock::new()));
+        let table = Arc::new(NodeTable::new(PausedClock::new(), Arc::default()));
         let log = Log::default();
         let Self { strategy, order, broken, planted } = self;
         let root = table.declare(NodePath::root(), NodeKind::Supervisor);

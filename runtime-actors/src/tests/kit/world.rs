@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use runtime_core::clock::Clock;
 use runtime_core::control::{Command, CommandError, Control, NodeCommand, RunAsk, RunProgress, ask};
 use runtime_core::handler::Handler;
+use runtime_core::journal::JournalLimits;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, HandlerName, InstanceName, QueueName, Route, StepName, WorkerName};
 use runtime_core::node::{NodePath, NodeState, NodeView};
@@ -98,13 +99,15 @@ pub(crate) fn route(name: &str) -> Arc<Route> {
 
 /// What the nodes of a tree share, without a tree.
 pub(crate) fn platform(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Platform> {
+    let journal = Arc::<crate::SharedJournal>::default();
     Arc::new(Platform {
         store,
         instance: InstanceName::new("test-1").expect("a name"),
         timing: timing(),
         traces: Arc::new(NoTrace),
         pool: Arc::new(WorkPool::shared(tokio::runtime::Handle::current())),
-        table: Arc::new(NodeTable::new(clock.clone())),
+        table: Arc::new(NodeTable::new(clock.clone(), journal.clone())),
+        journal,
         clock,
         completion: Arc::default(),
         templates: Arc::default(),
@@ -179,6 +182,7 @@ impl Worlds {
             apps: vec![app],
             admin,
             instance_control: None,
+            events: JournalLimits::default(),
             quiet,
         };
         let core = RuntimeCore::new(parts).await?;

@@ -62,7 +62,7 @@ impl Desk {
             trace: None,
         };
         let executor = NodeAddress::of(self.executor.node.entry().clone());
-        self.service.submit(Ended { settlement, executor, due: None, retry_after });
+        self.service.submit(Ended { settlement, executor, due: None, retry_after, attempt: 1 });
     }
 
     async fn flush(&self) -> Result<Option<Flushed>, runtime_core::store::StoreError> {

@@ -39,7 +39,7 @@ impl Noun {
     /// Why and under which id, of a command that changes something; nothing of one that looks.
     pub(in crate::cli) fn change(&self) -> Option<&Change> {
         match self {
-            Self::Tree { .. } | Self::Dump | Self::Info | Self::Overview { .. } => None,
+            Self::Tree { .. } | Self::Dump | Self::Info | Self::Overview { .. } | Self::Events(_) => None,
             Self::System { verb } => match verb {
                 SystemVerb::Capabilities => None,
                 SystemVerb::Drain { change, .. }

@@ -1,0 +1,24 @@
+//! `runtimectl events …`.
+
+use std::num::NonZeroU32;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct EventsArgs {
+    /// Which: field=value or field:prefix, joined by AND
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(in crate::cli) filter: String,
+    /// Go on with what happens, until interrupted
+    #[arg(long)]
+    pub(in crate::cli) watch: bool,
+    /// With --watch: first how the resources are
+    #[arg(long, requires = "watch")]
+    pub(in crate::cli) state: bool,
+    /// With --watch: several events of one resource as one
+    #[arg(long, requires = "watch")]
+    pub(in crate::cli) coalesce: bool,
+    /// Most events to list: the latest
+    #[arg(long, default_value = "50", value_name = "COUNT", conflicts_with = "watch")]
+    pub(in crate::cli) limit: NonZeroU32,
+}

@@ -1,0 +1,152 @@
+//! How things are, for those who begin to watch: in the same fields as their events.
+
+use jiff::Timestamp;
+use runtime_core::control::{
+    Command, OperationCommand, Override, OverrideCommand, OverrideSubject, ScheduleCommand, ScheduleView,
+};
+use runtime_core::journal::{Changed, Place, Subject, Value};
+use runtime_core::name::{QueueName, Route};
+use runtime_core::node::{DesiredState, Health, NodeView};
+use runtime_core::operation::Operation;
+use runtime_core::store::QueueStats;
+use runtime_core::task::Task;
+use runtime_core::worker::WorkerDescriptor;
+use runtime_proto::v1;
+use tonic::Status;
+
+use super::Asked;
+use super::filter::may_see;
+use crate::convert;
+use crate::door::Door;
+use crate::page::MAX_PAGE_SIZE;
+use crate::status::Resource;
+
+/// How every resource is that is asked for and may be seen: of tasks those that the filter names, of operations the newest.
+pub(super) async fn of(door: &Door, asked: &Asked, now: Timestamp) -> Result<Vec<v1::Event>, Status> {
+    let system = Resource::system();
+    let wants = |kind, collection| asked.filter.asks_for(kind, collection);
+    let workers = door.ask(&system, |reply| Command::ListWorkers { reply }).await?;
+    let mut told = Telling { asked, workers, now, events: Vec::new() };
+    let (nodes, queues) = (wants("node_", "nodes/"), wants("queue_", "queues/"));
+    if nodes || queues {
+        let root = runtime_core::node::NodePath::root();
+        let tree = door.ask(&system, |reply| Command::GetTree { root, reply }).await?;
+        if nodes {
+            tree.iter().for_each(|node| told.node(node));
+        }
+        if queues {
+            let said = |reply| Command::Overrides(OverrideCommand::List { reply });
+            let overrides = door.ask(&system, said).await?;
+            let all = door.ask(&system, |reply| Command::ListQueues { reply }).await?;
+            all.iter().for_each(|queue| told.queue(queue, &tree, &overrides));
+        }
+    }
+    if wants("schedule_", "schedules/") {
+        let list = |reply| Command::Schedules(ScheduleCommand::List { reply });
+        door.ask(&system, list).await?.iter().for_each(|view| told.schedule(view));
+    }
+    if wants("operation_", "operations/") {
+        let (before, page_size) = (None, MAX_PAGE_SIZE);
+        let list = |reply| Command::Operations(OperationCommand::List { before, page_size, reply });
+        door.ask(&system, list).await?.iter().for_each(|operation| told.operation(operation));
+    }
+    for id in asked.filter.tasks() {
+        let about = Resource::new("task", convert::task_name(id));
+        let task = door.ask(&about, |reply| Command::GetTask { id, reply }).await?.task;
+        told.task(&task);
+    }
+    Ok(told.events)
+}
+
+struct Telling<'a> {
+    asked: &'a Asked,
+    workers: Vec<WorkerDescriptor>,
+    now: Timestamp,
+    events: Vec<v1::Event>,
+}
+
+impl Telling<'_> {
+    fn tell(&mut self, subject: &Subject, place: &Place, fields: &[Changed]) {
+        let sees = self.asked.sees_all || may_see(&self.asked.principal, place, subject);
+        if sees && self.asked.filter.fits_state(place, subject) {
+            self.events.push(convert::snapshot(subject, place, self.now, fields));
+        }
+    }
+
+    fn node(&mut self, node: &NodeView) {
+        let mut place = Place::of_node(&node.path);
+        let worker = self.workers.iter().find(|known| Some(&known.name) == place.worker.as_ref());
+        place.queue = worker.map(|worker| worker.route.queue.clone());
+        let (health, text) = match &node.health {
+            Health::Healthy => ("healthy", None),
+            Health::Degraded(text) => ("degraded", Some(text)),
+            Health::Unhealthy(text) => ("unhealthy", Some(text)),
+        };
+        let mut fields = vec![
+            Changed::is("state", Value::Word(node.state.as_str())),
+            Changed::is("desired", Value::Word(node.desired.as_str())),
+            Changed::is("health", Value::Word(health)),
+        ];
+        fields.extend(text.map(|text| Changed::is("health_text", Value::text(text))));
+        fields.extend(node.slots.map(|(_, slots)| Changed::is("slots", Value::Number(slots))));
+        fields.push(Changed::is("restarts", Value::Number(node.restarts)));
+        self.tell(&Subject::Node(node.path.clone()), &place, &fields);
+    }
+
+    fn queue(&mut self, stats: &QueueStats, tree: &[NodeView], overrides: &[Override]) {
+        let QueueStats { queue, .. } = stats;
+        let names: Vec<_> = self.workers_of(queue).map(|worker| worker.name.clone()).collect();
+        let takes = |node: &&NodeView| {
+            let worker = Place::of_node(&node.path).worker;
+            worker.is_some_and(|worker| names.contains(&worker))
+        };
+        let mut nodes = tree.iter().filter(takes).peekable();
+        let paused = nodes.peek().is_some() && nodes.all(|node| node.desired == DesiredState::Paused);
+        let mut fields = vec![Changed::is("paused", Value::Word(if paused { "yes" } else { "no" }))];
+        let of_queue = |known: &&Override| known.subject == OverrideSubject::Queue(queue.clone());
+        let says =
+            overrides.iter().filter(of_queue).map(|known| Changed::is("says", Value::text(&known.says)));
+        fields.extend(says);
+        let mut apps: Vec<_> = self.workers_of(queue).map(|worker| worker.route.app.clone()).collect();
+        apps.dedup();
+        let app = if apps.len() == 1 { apps.pop() } else { None };
+        let place = Place { app, queue: Some(queue.clone()), worker: None };
+        self.tell(&Subject::Queue(queue.clone()), &place, &fields);
+    }
+
+    fn workers_of<'a>(&'a self, queue: &'a QueueName) -> impl Iterator<Item = &'a WorkerDescriptor> {
+        self.workers.iter().filter(|worker| worker.route.queue == *queue)
+    }
+
+    fn schedule(&mut self, view: &ScheduleView) {
+        let spec = &view.stored.spec;
+        let paused = view.stored.state.paused.is_some();
+        let next = view.next_tick.map_or(Value::Nothing, |at| Value::text(at.to_string()));
+        let fields = [
+            Changed::is("paused", Value::Word(if paused { "yes" } else { "no" })),
+            Changed::is("next_tick", next),
+        ];
+        self.tell(&Subject::Schedule(spec.name.clone()), &Place::of_route(&spec.route), &fields);
+    }
+
+    fn operation(&mut self, operation: &Operation) {
+        let Operation { id, spec, state, counts, .. } = operation;
+        let place = Place { app: spec.filter.app.clone(), queue: spec.filter.queue.clone(), worker: None };
+        let fields = [
+            Changed::is("kind", Value::Word(spec.kind.as_str())),
+            Changed::is("state", Value::Word(state.as_str())),
+            Changed::is("done", Value::Number(counts.done)),
+            Changed::is("matched", Value::Number(spec.matched)),
+        ];
+        self.tell(&Subject::Operation(*id), &place, &fields);
+    }
+
+    fn task(&mut self, task: &Task) {
+        let route: &Route = &task.route;
+        let fields = [
+            Changed::is("state", Value::Word(task.state.as_str())),
+            Changed::is("attempt", Value::Number(task.attempt.into())),
+        ];
+        self.tell(&Subject::Task(task.id), &Place::of_route(route), &fields);
+    }
+}
