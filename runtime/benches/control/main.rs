@@ -126,8 +126,8 @@ impl Servers {
         config.admin.authentication = AuthenticationKind::Required;
         config.admin.tls = tls.as_ref().map(Tls::of_the_product);
         let as_often_as_it_likes = 1_000_000.try_into().expect("not zero");
-        config.admin.requests_per_sec = as_often_as_it_likes;
-        config.admin.requests_at_once = as_often_as_it_likes;
+        config.admin.limits.requests_per_sec = as_often_as_it_likes;
+        config.admin.limits.requests_at_once = as_often_as_it_likes;
         let token = first_token(&config).await;
         let product = Product::configured(&config, telemetry, Work::Noop).await;
         product.steer(NodeCommand::Pause).await;
