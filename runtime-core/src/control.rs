@@ -370,7 +370,7 @@ pub enum Command {
     CountTasks {
         /// Which.
         filter: TaskFilter,
-        /// Stop counting there.
+        /// Look at so many live ones, and as many finished ones, before stopping.
         at_most: u64,
         /// The answer.
         reply: Reply<TaskCount>,

@@ -264,7 +264,8 @@ pub trait TaskReader: Send + Sync {
     /// Attempts that history keeps of a task, oldest first.
     async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, StoreError>;
 
-    /// Tasks that fit the filter, newest first. `after` is the `next` of the page before.
+    /// Tasks that fit the filter, newest first. `after` is the `next` of the page before. A back end looks at a bounded number of tasks for one
+    /// page: where few fit among many, the page holds fewer than asked, even none, and has a `next` all the same.
     async fn list(
         &self,
         filter: TaskFilter,
@@ -280,8 +281,9 @@ pub trait TaskReader: Send + Sync {
         up_to: usize,
     ) -> Result<Vec<TaskId>, StoreError>;
 
-    /// How many tasks fit the filter, by state. Stops counting live ones, and finished ones, at `at_most` each, and says so.
-    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError>;
+    /// How many tasks fit the filter, by state. Looks at `look_at_most` live ones and as many finished ones before it stops, and says so; what
+    /// is known without a look, such as how many stand in a state of a queue, is exact however many they are.
+    async fn count(&self, filter: TaskFilter, look_at_most: u64) -> Result<TaskCount, StoreError>;
 
     /// Depth by state and age of every queue that ever held a task. Cheap at any depth.
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError>;

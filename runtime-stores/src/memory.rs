@@ -239,8 +239,8 @@ impl TaskReader for MemoryStore {
         Ok(self.look()?.walk(&filter, after, up_to))
     }
 
-    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError> {
-        Ok(self.look()?.count(&filter, at_most))
+    async fn count(&self, filter: TaskFilter, look_at_most: u64) -> Result<TaskCount, StoreError> {
+        Ok(self.look()?.count(&filter, look_at_most))
     }
 
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {

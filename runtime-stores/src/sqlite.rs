@@ -38,6 +38,7 @@ mod standalone;
 mod statements;
 mod steer;
 mod sweep;
+mod ways;
 mod writer;
 
 use std::num::NonZeroUsize;
@@ -326,8 +327,8 @@ impl TaskReader for SqliteStore {
         self.0.readers.read(move |reader, look| reader.walk(look, &filter, after, up_to)).await
     }
 
-    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError> {
-        self.0.readers.read(move |reader, look| reader.count(look, &filter, at_most)).await
+    async fn count(&self, filter: TaskFilter, look_at_most: u64) -> Result<TaskCount, StoreError> {
+        self.0.readers.read(move |reader, look| reader.count(look, &filter, look_at_most)).await
     }
 
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {

@@ -467,7 +467,7 @@ impl Side {
                 let after = self.tasks.get(*from).copied();
                 let walked = self.store.walk(filter.clone(), after, 100).await.unwrap();
                 let walked: Vec<usize> = walked.into_iter().map(|id| self.number(id)).collect();
-                format!("{walked:?} {:?}", self.store.count(filter, 5).await.unwrap().whole)
+                format!("{walked:?} {:?}", self.store.count(filter, u64::MAX).await.unwrap())
             }
             Call::DeadGroups => {
                 let groups = self.store.dead_groups(TaskFilter::default()).await.unwrap();

@@ -327,7 +327,16 @@ async fn preview(
 ) -> Result<OperationPreview, CommandError> {
     let filter = selected(platform, kind, filter)?;
     let count = platform.store.count(filter.clone(), u64::MAX).await?;
-    let sample = platform.store.list(filter, None, SAMPLE).await?.tasks;
+    // A page may hold fewer than there are: then the next one is looked at, as far as the count was.
+    let (mut sample, mut after) = (Vec::new(), None);
+    while (sample.len() as u64) < count.total().min(SAMPLE as u64) {
+        let page = platform.store.list(filter.clone(), after, SAMPLE - sample.len()).await?;
+        sample.extend(page.tasks);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
     Ok(OperationPreview { count, sample })
 }
 

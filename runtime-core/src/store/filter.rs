@@ -51,9 +51,9 @@ impl From<Expr<TaskTest>> for TaskFilter {
 /// One page of a list.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskPage {
-    /// The tasks, newest first.
+    /// The tasks, newest first: fewer than asked, even none, where few fit among many.
     pub tasks: Vec<Task>,
-    /// Where the next page begins, when there is one.
+    /// Where the next page begins, when there may be one.
     pub next: Option<TaskId>,
 }
 

@@ -48,14 +48,16 @@ impl State {
         fitting
     }
 
-    pub(super) fn count(&self, filter: &TaskFilter, at_most: u64) -> TaskCount {
+    pub(super) fn count(&self, filter: &TaskFilter, look_at_most: u64) -> TaskCount {
         let expr = filter.expr();
         let mut counted = TaskCount { counts: StateCounts::default(), whole: true };
         for tasks in [&self.live, &self.finished] {
-            let mut fitting = tasks.values().filter(|task| fits(&expr, task));
-            let most = usize::try_from(at_most).unwrap_or(usize::MAX);
-            fitting.by_ref().take(most).for_each(|task| *counted.counts.of_mut(task.state) += 1);
-            counted.whole &= fitting.next().is_none();
+            let most = usize::try_from(look_at_most).unwrap_or(usize::MAX);
+            let looked_at = tasks.values().take(most);
+            looked_at
+                .filter(|task| fits(&expr, task))
+                .for_each(|task| *counted.counts.of_mut(task.state) += 1);
+            counted.whole &= tasks.len() <= most;
         }
         counted
     }

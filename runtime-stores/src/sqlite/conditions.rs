@@ -1,128 +1,162 @@
 //! Filters as SQL.
 
+use runtime_core::error::ErrorCode;
 use runtime_core::name::Route;
-use runtime_core::store::{Known, TaskFilter, TaskTest, TextTest};
-use runtime_core::task::{TaskId, TaskState};
+use runtime_core::store::{Expr, Known, StateCounts, TaskFilter, TaskTest, TextTest};
+use runtime_core::task::TaskState;
 
 use super::columns::shared_columns;
 use super::expression::{Values, condition_of, text_condition, time_condition};
 use super::names::Names;
-use super::writer::row_of;
 
 /// Behind what both have: what a finished task gave, how a live one is held.
 pub(super) const LIVE: &str = concat!("SELECT ", shared_columns!(), ", NULL, held FROM rt_task");
 pub(super) const FINISHED: &str = concat!("SELECT ", shared_columns!(), ", output, 0 FROM rt_history");
 
-/// A filter as SQL.
-pub(super) struct Conditions {
-    sql: String,
-    values: Values,
-    live: bool,
-    finished: bool,
-    /// Where the finished ones are looked up.
-    history: &'static str,
-    /// Of the finished ones only those of one state that is not done: their indexes have them in the order of rows.
-    one_bad_state: bool,
+/// A filter as SQL, and what every task that fits has in common.
+pub(super) struct Conditions<'a> {
+    expr: Expr<TaskTest>,
+    names: &'a Names,
+    /// Where they can stand.
+    pub(super) states: Vec<TaskState>,
+    /// The queues they can be in, by number.
+    pub(super) queues: Vec<i64>,
+    /// Their scope is one of these, when that is said.
+    pub(super) scopes: Option<Vec<TextTest>>,
+    /// Their tenant is one of these, when that is said.
+    pub(super) tenants: Option<Vec<TextTest>>,
+    /// They have one of these codes, when that is said.
+    pub(super) codes: Option<Vec<ErrorCode>>,
 }
 
-impl Conditions {
+impl<'a> Conditions<'a> {
     /// `None` when nothing can fit.
-    pub(super) fn of(filter: &TaskFilter, after: Option<TaskId>, names: &Names) -> Option<Self> {
-        let states = filter.possible_states();
-        let expr = filter.expr();
-        let may_go = |route: &Route| {
-            let known = Known { route: Some(route), ..Known::default() };
-            expr.decided(&|test| test.decided(known)) != Some(false)
-        };
-        if !names.routes().any(|(_, route)| may_go(route)) {
+    pub(super) fn of(filter: &TaskFilter, names: &'a Names) -> Option<Self> {
+        let (expr, states) = (filter.expr(), filter.possible_states());
+        let mut queues: Vec<i64> = names
+            .routes()
+            .filter(|(_, route)| {
+                let known = Known { route: Some(route), ..Known::default() };
+                expr.decided(&|test| test.decided(known)) != Some(false)
+            })
+            .filter_map(|(_, route)| names.queue_id(&route.queue))
+            .collect();
+        queues.sort_unstable();
+        queues.dedup();
+        if states.is_empty() || queues.is_empty() {
             return None;
         }
-        let mut values = Values::default();
-        let mut sql = condition_of(&expr, &mut |test| condition(test, names, &mut values));
-        if states.len() < TaskState::ALL.len() {
-            sql.push_str(&format!(" AND state IN ({})", numbers(&states)));
-        }
-        if let Some(after) = after {
-            sql.push_str(&format!(" AND row < {}", values.number(row_of(after))));
-        }
-        let (live, finished) =
-            (states.iter().any(|state| !state.is_finished()), states.iter().any(|state| state.is_finished()));
-        let (history, one_bad_state) = (history(filter, &states), one_bad_state(&states));
-        (live || finished).then_some(Self { sql, values, live, finished, history, one_bad_state })
+        let scopes = one_of(&expr, &|test| match test {
+            TaskTest::Scope(text) => Some(vec![text.clone()]),
+            _ => None,
+        });
+        let tenants = one_of(&expr, &|test| match test {
+            TaskTest::Tenant(text) => Some(vec![text.clone()]),
+            _ => None,
+        });
+        let codes = one_of(&expr, &|test| match test {
+            TaskTest::Code(codes) => Some(codes.clone()),
+            _ => None,
+        });
+        Some(Self { expr, names, states, queues, scopes, tenants, codes })
     }
 
-    /// Newest first, at most so many.
-    pub(super) fn list(mut self, limit: usize) -> (String, Values) {
-        let limit = self.values.number(i64::try_from(limit).unwrap_or(i64::MAX));
-        let (sql, history) = (&self.sql, self.history);
-        let select = match (self.live, self.finished) {
-            (true, true) => format!("{LIVE} WHERE {sql} UNION ALL {FINISHED}{history} {sql}"),
-            (true, false) => format!("{LIVE} WHERE {sql}"),
-            (false, _) => format!("{FINISHED}{history} {sql}"),
-        };
-        (format!("{select} ORDER BY row DESC LIMIT {limit}"), self.values)
+    /// Without the states in which no task of these queues stands.
+    pub(super) fn where_tasks_are(mut self, counts: &[(i64, StateCounts)]) -> Self {
+        let counts: Vec<&StateCounts> = counts
+            .iter()
+            .filter(|(queue, _)| self.queues.contains(queue))
+            .map(|(_, counts)| counts)
+            .collect();
+        self.states.retain(|state| counts.iter().any(|counts| counts.of(*state) > 0));
+        self
     }
 
-    /// Row and creation of each, oldest first, from after a task on. Always in the order of rows, so that a walk over all of them reads each
-    /// row once, however few fit and however many steps it takes.
-    pub(super) fn walk(mut self, after: Option<TaskId>, up_to: usize) -> (String, Values) {
-        let after = self.values.number(after.map_or(0, row_of));
-        let limit = self.values.number(i64::try_from(up_to).unwrap_or(i64::MAX));
-        let select =
-            |table: &str| format!("SELECT row, created_at FROM {table} {} AND row > {after}", self.sql);
-        let live = select("rt_task NOT INDEXED WHERE");
-        let history = select(&format!(
-            "rt_history{}",
-            if self.one_bad_state { self.history } else { " NOT INDEXED WHERE" }
-        ));
-        let select = match (self.live, self.finished) {
-            (true, true) => format!("{live} UNION ALL {history}"),
-            (true, false) => live,
-            (false, _) => history,
-        };
-        (format!("{select} ORDER BY row LIMIT {limit}"), self.values)
+    /// Whether every queue there is can hold a task that fits.
+    pub(super) fn in_any_queue(&self) -> bool {
+        self.names.queues().all(|(queue, _)| self.queues.contains(&queue))
+    }
+
+    /// The condition of a row of which this much is known; what is known needs no column.
+    pub(super) fn sql(&self, known: Known<'_>, values: &mut Values) -> String {
+        condition_of(&self.expr, &mut |test| match test.decided(known) {
+            Some(true) => "1".to_owned(),
+            Some(false) => "0".to_owned(),
+            None => condition(test, self.names, values),
+        })
+    }
+
+    /// Whether each task of a queue that stands so fits, or none does; `None` when that has to be looked at.
+    pub(super) fn decided(&self, queue: i64, state: TaskState) -> Option<bool> {
+        let mut answer = None;
+        for (_, route) in
+            self.names.routes().filter(|(_, route)| self.names.queue_id(&route.queue) == Some(queue))
+        {
+            let known = Known { state: Some(state), route: Some(route) };
+            let decided = self.expr.decided(&|test| test.decided(known))?;
+            if answer.replace(decided).is_some_and(|before| before != decided) {
+                return None;
+            }
+        }
+        answer
     }
 
     /// Whether the task of this row fits.
     pub(super) fn one(&self, row: i64) -> (String, Values) {
-        let (sql, mut values) = (&self.sql, self.values.clone());
+        let mut values = Values::default();
+        let sql = self.sql(Known::default(), &mut values);
         let row = values.number(row);
         let of = |table: &str| format!("SELECT 1 FROM {table} NOT INDEXED WHERE row = {row} AND {sql}");
-        let select = match (self.live, self.finished) {
-            (true, true) => format!("{} UNION ALL {}", of("rt_task"), of("rt_history")),
-            (true, false) => of("rt_task"),
-            (false, _) => of("rt_history"),
-        };
-        (select, values)
+        (format!("{} UNION ALL {}", of("rt_task"), of("rt_history")), values)
     }
 
-    /// State and number, of at most so many live ones, and of at most so many finished ones.
-    pub(super) fn counts(self, at_most: u64) -> Vec<(String, Values)> {
-        let mut values = self.values;
-        let limit = values.number(i64::try_from(at_most).unwrap_or(i64::MAX));
-        let sql = &self.sql;
-        let tables =
-            [(self.live, "rt_task WHERE".to_owned()), (self.finished, format!("rt_history{}", self.history))];
-        let tables = tables.into_iter().filter(|(wanted, _)| *wanted);
-        let count = |(_, table): (bool, String)| {
-            let select = format!("SELECT state FROM {table} {sql} LIMIT {limit}");
-            (format!("SELECT state, count(*) FROM ({select}) GROUP BY state"), values.clone())
+    /// Route, code, how many, first and last end, last row of each group of dead tasks.
+    pub(super) fn dead_groups(&self) -> (String, Values) {
+        let mut values = Values::default();
+        let known = Known { state: Some(TaskState::Dead), ..Known::default() };
+        let sql = self.sql(known, &mut values);
+        let texts = |texts: &Option<Vec<TextTest>>| match texts.as_deref() {
+            Some([TextTest::Is(text)]) => Some(text.clone()),
+            _ => None,
         };
-        tables.map(count).collect()
-    }
-
-    /// Route, code, how many, first and last end, last row of each group.
-    pub(super) fn dead_groups(self) -> (String, Values) {
-        let (sql, history) = (&self.sql, self.history);
+        // All that most filters ask of a group stands in its index, so that no task is read.
+        let from = match (texts(&self.scopes), texts(&self.tenants)) {
+            (Some(scope), _) => {
+                let scope = values.text(&scope);
+                format!(
+                    "rt_history_bad_scope WHERE state <> 4 AND scope IS NOT NULL AND state = 5 AND scope = {scope}"
+                )
+            }
+            (_, Some(tenant)) => {
+                let tenant = values.text(&tenant);
+                format!(
+                    "rt_history_bad_tenant WHERE state <> 4 AND tenant IS NOT NULL AND state = 5 AND tenant = {tenant}"
+                )
+            }
+            _ => "rt_history_dead WHERE state = 5".to_owned(),
+        };
         let select = format!(
-            "SELECT route, error ->> '$.code' AS code, count(*), min(at), max(at), max(row) FROM rt_history{history} {sql} \
-             GROUP BY route, code"
+            "SELECT route, error ->> '$.code', count(*), min(at), max(at), max(row) FROM rt_history INDEXED BY {from} AND {sql} \
+             GROUP BY route, error ->> '$.code'"
         );
-        (select, self.values)
+        (select, values)
     }
 }
 
-/// One comparison as a condition that is never NULL. Names are compared here: what is left of them are their numbers.
+/// Of these is what every way through the expression asks for, each by itself; `None` when one of them does not say.
+fn one_of<T: Clone>(expr: &Expr<TaskTest>, of: &impl Fn(&TaskTest) -> Option<Vec<T>>) -> Option<Vec<T>> {
+    match expr {
+        Expr::Is(test) => of(test),
+        Expr::Not(_) => None,
+        Expr::All(parts) => parts.iter().filter_map(|part| one_of(part, of)).min_by_key(Vec::len),
+        Expr::Any(parts) => {
+            let parts: Option<Vec<Vec<T>>> = parts.iter().map(|part| one_of(part, of)).collect();
+            Some(parts?.concat())
+        }
+    }
+}
+
+/// One comparison as a condition that is never NULL. Names are compared here: what is left of them are numbers of routes.
 fn condition(test: &TaskTest, names: &Names, values: &mut Values) -> String {
     let of_routes = |text: &TextTest, name: fn(&Route) -> &str| {
         let routes = names.routes().filter(|(_, route)| text.fits(name(route)));
@@ -132,17 +166,13 @@ fn condition(test: &TaskTest, names: &Names, values: &mut Values) -> String {
     match test {
         TaskTest::State(states) => format!("state IN ({})", numbers(states)),
         TaskTest::App(text) => of_routes(text, |route| route.app.as_str()),
+        TaskTest::Queue(text) => of_routes(text, |route| route.queue.as_str()),
         TaskTest::Handler(text) => of_routes(text, |route| route.handler.as_str()),
-        TaskTest::Queue(text) => {
-            let queues = names.queues().filter(|(_, queue)| text.fits(queue.as_str()));
-            let ids: Vec<String> = queues.map(|(id, _)| id.to_string()).collect();
-            format!("queue IN ({})", ids.join(", "))
-        }
         TaskTest::Tenant(text) => text_condition("tenant", text, values),
         TaskTest::Scope(text) => text_condition("scope", text, values),
         TaskTest::Code(codes) => {
             let codes: Vec<String> = codes.iter().map(|code| format!("'{code}'")).collect();
-            format!("error IS NOT NULL AND error ->> '$.code' IN ({})", codes.join(", "))
+            format!("coalesce(error ->> '$.code', '') IN ({})", codes.join(", "))
         }
         TaskTest::Created(time) => time_condition("created_at", *time, values),
         TaskTest::Finished(time) => {
@@ -158,44 +188,28 @@ fn numbers(states: &[TaskState]) -> String {
     numbers.join(", ")
 }
 
-/// Finished tasks that are not done are few, and have indexes of their own. One of them is named, with its own condition repeated:
-/// SQLite does not see by itself that it fits, and would read history whole.
-fn history(filter: &TaskFilter, states: &[TaskState]) -> &'static str {
-    let mut finished = states.iter().filter(|state| state.is_finished());
-    if finished.any(|state| *state == TaskState::Done) {
-        " WHERE"
-    } else if filter.scope.is_some() {
-        " INDEXED BY rt_history_bad_scope WHERE state <> 4 AND scope IS NOT NULL AND"
-    } else if filter.queue.is_some() {
-        " INDEXED BY rt_history_bad_queue WHERE state <> 4 AND"
-    } else if one_bad_state(states) {
-        " INDEXED BY rt_history_bad WHERE state <> 4 AND"
-    } else {
-        " WHERE state <> 4 AND"
-    }
-}
-
-fn one_bad_state(states: &[TaskState]) -> bool {
-    let mut finished = states.iter().filter(|state| state.is_finished());
-    matches!((finished.next(), finished.next()), (Some(TaskState::Dead | TaskState::Cancelled), None))
-}
-
 #[cfg(test)]
 mod tests {
-    use runtime_core::error::ErrorCode;
     use runtime_core::name::{QueueName, Scope};
+    use runtime_core::task::TaskState::{Cancelled, Dead, Done, Parked, Ready};
     use rusqlite::Connection;
 
     use super::super::schema::MIGRATIONS;
+    use super::super::ways::{Order, Ways};
     use super::*;
 
-    fn names(conn: &Connection, queue: &QueueName) -> Names {
+    /// A file with three queues of two apps.
+    fn file() -> (Connection, Names) {
+        let conn = Connection::open_in_memory().unwrap();
+        MIGRATIONS.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
         let mut names = Names::default();
-        let id = names.intern_queue(conn, queue).unwrap();
-        let route =
-            Route { app: "shop".parse().unwrap(), queue: queue.clone(), handler: "h".parse().unwrap() };
-        names.intern_route(conn, &route.into(), id).unwrap();
-        names
+        for (app, queue) in [("shop", "mail"), ("shop", "orders"), ("books", "loans")] {
+            let queue: QueueName = queue.parse().unwrap();
+            let id = names.intern_queue(&conn, &queue).unwrap();
+            let route = Route { app: app.parse().unwrap(), queue, handler: "handle".parse().unwrap() };
+            names.intern_route(&conn, &route.into(), id).unwrap();
+        }
+        (conn, names)
     }
 
     fn plan(conn: &Connection, (sql, values): (String, Values)) -> String {
@@ -204,61 +218,250 @@ mod tests {
         steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
     }
 
+    /// Columns that a statement takes from the table itself, and not from its index: the plan does not say so of an index over an expression.
+    fn columns_read(conn: &Connection, (sql, values): (String, Values)) -> usize {
+        let root: i64 = conn
+            .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'rt_history'", [], |row| row.get(0))
+            .unwrap();
+        let mut statement = conn.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let steps = statement.query_map(values.bound(), |row| {
+            Ok((row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+        });
+        let steps: Vec<_> = steps.unwrap().map(Result::unwrap).collect();
+        let table = steps
+            .iter()
+            .find(|(code, _, page)| code == "OpenRead" && *page == root)
+            .map(|(_, cursor, _)| *cursor);
+        steps.iter().filter(|(code, cursor, _)| code == "Column" && Some(*cursor) == table).count()
+    }
+
+    fn is(test: TaskTest) -> Expr<TaskTest> {
+        Expr::Is(test)
+    }
+
+    fn text(text: &str) -> TextTest {
+        TextTest::Is(text.to_owned())
+    }
+
+    fn begins(text: &str) -> TextTest {
+        TextTest::Begins(text.to_owned())
+    }
+
+    fn dead() -> Expr<TaskTest> {
+        is(TaskTest::State(vec![Dead]))
+    }
+
+    /// Deep in every queue and state, so that nothing is few.
+    fn deep() -> Vec<(i64, StateCounts)> {
+        let mut counts = StateCounts::default();
+        TaskState::ALL.into_iter().for_each(|state| *counts.of_mut(state) = 1_000_000);
+        (1..=3).map(|queue| (queue, counts)).collect()
+    }
+
     #[test]
-    fn dead_tasks_are_listed_without_a_look_at_the_others() {
-        let conn = Connection::open_in_memory().unwrap();
-        MIGRATIONS.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
-        let queue = QueueName::new("work").unwrap();
-        let names = names(&conn, &queue);
-        let scope: Scope = "store=1".parse().unwrap();
-        let dead = || TaskFilter { states: vec![TaskState::Dead], ..TaskFilter::default() };
-        let filters = [
-            dead(),
-            TaskFilter { queue: Some(queue.clone()), ..dead() },
-            TaskFilter { scope: Some(scope.clone()), ..dead() },
-            TaskFilter { queue: Some(queue), scope: Some(scope), code: Some(ErrorCode::Poison), ..dead() },
-        ];
-        for filter in filters {
-            let conditions = || Conditions::of(&filter, None, &names).unwrap();
-            let list = plan(&conn, conditions().list(50));
-            assert!(list.starts_with("SEARCH rt_history USING INDEX rt_history_bad"), "{filter:?}: {list}");
-            assert!(!list.contains("TEMP B-TREE") && !list.contains("SCAN"), "{filter:?}: {list}");
-            let groups = plan(&conn, conditions().dead_groups());
-            assert!(
-                groups.starts_with("SEARCH rt_history USING INDEX rt_history_bad"),
-                "{filter:?}: {groups}"
-            );
+    fn each_shape_of_filter_goes_by_its_index_and_never_sorts() {
+        let (conn, names) = file();
+        let any = Expr::Any;
+        for (shape, expr, live, finished) in [
+            ("a state", dead(), vec![], vec!["rt_history_bad (state=?"]),
+            (
+                "two states",
+                is(TaskTest::State(vec![Dead, Cancelled])),
+                vec![],
+                vec!["rt_history_bad (state=?", "rt_history_bad (state=?"],
+            ),
+            (
+                "two states by OR",
+                any(vec![dead(), is(TaskTest::State(vec![Cancelled]))]),
+                vec![],
+                vec!["rt_history_bad (state=?", "rt_history_bad (state=?"],
+            ),
+            (
+                "a queue",
+                Expr::All(vec![dead(), is(TaskTest::Queue(text("mail")))]),
+                vec![],
+                vec!["rt_history_bad_queue (queue=? AND state=?"],
+            ),
+            (
+                "two queues by OR",
+                Expr::All(vec![
+                    dead(),
+                    any(vec![is(TaskTest::Queue(text("mail"))), is(TaskTest::Queue(text("loans")))]),
+                ]),
+                vec![],
+                vec![
+                    "rt_history_bad_queue (queue=? AND state=?",
+                    "rt_history_bad_queue (queue=? AND state=?",
+                ],
+            ),
+            (
+                "an app",
+                Expr::All(vec![dead(), is(TaskTest::App(text("books")))]),
+                vec![],
+                vec!["rt_history_bad_queue (queue=? AND state=?"],
+            ),
+            (
+                "what is not of an app",
+                Expr::All(vec![dead(), !is(TaskTest::App(text("shop")))]),
+                vec![],
+                vec!["rt_history_bad_queue (queue=? AND state=?"],
+            ),
+            (
+                "a tenant",
+                Expr::All(vec![dead(), is(TaskTest::Tenant(text("acme")))]),
+                vec![],
+                vec!["rt_history_bad_tenant (tenant=? AND state=?"],
+            ),
+            (
+                "a code or another",
+                Expr::All(vec![dead(), is(TaskTest::Code(vec![ErrorCode::Poison, ErrorCode::InvalidInput]))]),
+                vec![],
+                vec![
+                    "rt_history_bad_code (<expr>=? AND state=?",
+                    "rt_history_bad_code (<expr>=? AND state=?",
+                ],
+            ),
+            (
+                "a scope",
+                Expr::All(vec![
+                    is(TaskTest::State(vec![Dead, Parked])),
+                    is(TaskTest::Scope(text("store=1"))),
+                ]),
+                vec!["rt_scope (queue=? AND scope=?"; 3],
+                vec!["rt_history_bad_scope (scope=? AND state=?"],
+            ),
+            (
+                "a scope of a queue",
+                Expr::All(vec![
+                    is(TaskTest::Scope(text("store=1"))),
+                    is(TaskTest::Queue(text("mail"))),
+                    is(TaskTest::State(vec![Ready])),
+                ]),
+                vec!["rt_scope (queue=? AND scope=?"],
+                vec![],
+            ),
+            ("what is ready", is(TaskTest::State(vec![Ready])), vec!["INTEGER PRIMARY KEY (rowid<?"], vec![]),
+            ("what is done", is(TaskTest::State(vec![Done])), vec![], vec!["INTEGER PRIMARY KEY (rowid<?"]),
+        ] {
+            let filter = TaskFilter::from(expr);
+            let conditions = Conditions::of(&filter, &names).expect(shape);
+            let ways = [Ways::live(&conditions, &deep()), Ways::finished(&conditions)];
+            for (ways, expected) in
+                ways.into_iter().zip([live, finished]).filter(|(_, expected)| !expected.is_empty())
+            {
+                let plans: Vec<String> = ways
+                    .ordered
+                    .iter()
+                    .map(|way| plan(&conn, way.sql(&conditions, Some(9), Some(Order::NewestFirst))))
+                    .collect();
+                assert_eq!(plans.len(), expected.len(), "{shape}: {plans:?}");
+                for (plan, expected) in plans.iter().zip(expected) {
+                    assert!(plan.starts_with("SEARCH") && plan.contains(expected), "{shape}: {plan}");
+                    assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{shape}: {plan}");
+                }
+            }
         }
     }
 
     #[test]
-    fn a_walk_goes_by_rows_and_never_sorts() {
-        let conn = Connection::open_in_memory().unwrap();
-        MIGRATIONS.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
-        let queue = QueueName::new("work").unwrap();
-        let names = names(&conn, &queue);
-        let scope: Scope = "store=1".parse().unwrap();
-        let any = TaskFilter::default;
-        let filters = [
-            any(),
-            TaskFilter { states: vec![TaskState::Scheduled, TaskState::Ready], ..any() },
-            TaskFilter { states: vec![TaskState::Dead, TaskState::Cancelled], ..any() },
-            TaskFilter { states: vec![TaskState::Done], queue: Some(queue.clone()), ..any() },
-            TaskFilter { states: vec![TaskState::Dead], queue: Some(queue.clone()), ..any() },
-            TaskFilter { states: vec![TaskState::Dead], scope: Some(scope.clone()), ..any() },
-            TaskFilter { states: vec![TaskState::Dead], ..any() },
-            TaskFilter { scope: Some(scope), queue: Some(queue), ..any() },
-        ];
-        for filter in filters {
-            let conditions = || Conditions::of(&filter, None, &names).unwrap();
-            let walk = plan(&conn, conditions().walk(None, 500));
-            assert!(!walk.contains("TEMP B-TREE") && !walk.contains("SCAN"), "{filter:?}: {walk}");
-            let one = plan(&conn, conditions().one(1));
-            let by_row = one.matches("USING INTEGER PRIMARY KEY (rowid=?)").count();
-            assert!(by_row >= 1 && !one.contains("SCAN"), "{filter:?}: {one}");
-            for counted in conditions().counts(10) {
-                plan(&conn, counted);
+    fn a_prefix_and_what_stands_in_few_is_gathered_from_its_index() {
+        let (conn, names) = file();
+        let few_parked: Vec<(i64, StateCounts)> = deep()
+            .into_iter()
+            .map(|(queue, mut counts)| {
+                *counts.of_mut(Parked) = 7;
+                (queue, counts)
+            })
+            .collect();
+        for (expr, live, finished) in [
+            (is(TaskTest::State(vec![Parked])), vec!["rt_waiting (state=?"], vec![]),
+            (
+                is(TaskTest::Scope(begins("store="))),
+                vec!["rt_scope (queue=? AND scope>? AND scope<?"; 3],
+                vec![],
+            ),
+            (
+                Expr::All(vec![dead(), is(TaskTest::Scope(begins("store=")))]),
+                vec![],
+                vec!["rt_history_bad_scope (scope>? AND scope<?"],
+            ),
+            (
+                Expr::All(vec![dead(), is(TaskTest::Tenant(begins("ac")))]),
+                vec![],
+                vec!["rt_history_bad_tenant (tenant>? AND tenant<?"],
+            ),
+        ] {
+            let filter = TaskFilter::from(expr);
+            let conditions = Conditions::of(&filter, &names).unwrap();
+            let ways = [Ways::live(&conditions, &few_parked), Ways::finished(&conditions)];
+            for (ways, expected) in
+                ways.into_iter().zip([live, finished]).filter(|(_, expected)| !expected.is_empty())
+            {
+                let plans: Vec<String> =
+                    ways.few.iter().map(|way| plan(&conn, way.sql(&conditions, None, None))).collect();
+                assert_eq!(plans.len(), expected.len(), "{plans:?}");
+                for (plan, expected) in plans.iter().zip(expected) {
+                    assert!(plan.starts_with("SEARCH") && plan.contains(expected), "{plan}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn groups_of_dead_tasks_are_counted_without_a_look_at_each() {
+        let (conn, names) = file();
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        for expr in [
+            dead(),
+            is(TaskTest::Queue(text("mail"))),
+            any_of_two(),
+            is(TaskTest::Code(vec![ErrorCode::Poison])),
+            is(TaskTest::Finished(runtime_core::store::TimeTest::Since(at))),
+            !is(TaskTest::App(text("shop"))),
+        ] {
+            let filter = TaskFilter::from(expr).of_the_dead().unwrap();
+            let groups = plan(&conn, Conditions::of(&filter, &names).unwrap().dead_groups());
+            assert!(groups.contains("USING INDEX rt_history_dead"), "{filter:?}: {groups}");
+            assert!(!groups.contains("TEMP B-TREE"), "{filter:?}: {groups}");
+            let read = columns_read(&conn, Conditions::of(&filter, &names).unwrap().dead_groups());
+            assert!(read <= 1, "{filter:?} reads more than one task of each group: {read}");
+        }
+        let tenant = TaskFilter::from(!is(TaskTest::Tenant(text("acme")))).of_the_dead().unwrap();
+        let read = columns_read(&conn, Conditions::of(&tenant, &names).unwrap().dead_groups());
+        assert!(read > 1, "the control");
+        let scope: Scope = "store=1".parse().unwrap();
+        let filter = TaskFilter { scope: Some(scope), ..TaskFilter::default() }.of_the_dead().unwrap();
+        let groups = plan(&conn, Conditions::of(&filter, &names).unwrap().dead_groups());
+        assert!(groups.contains("rt_history_bad_scope (scope=? AND state=?"), "{groups}");
+    }
+
+    fn any_of_two() -> Expr<TaskTest> {
+        Expr::Any(vec![is(TaskTest::Queue(text("mail"))), is(TaskTest::Code(vec![ErrorCode::Poison]))])
+    }
+
+    #[test]
+    fn one_task_is_looked_up_by_its_row() {
+        let (conn, names) = file();
+        for filter in [TaskFilter::default(), TaskFilter::from(any_of_two())] {
+            let one = plan(&conn, Conditions::of(&filter, &names).unwrap().one(1));
+            assert_eq!(one.matches("USING INTEGER PRIMARY KEY (rowid=?)").count(), 2, "{one}");
+        }
+    }
+
+    /// The control: written as one would at first, NOT forgets whoever has no tenant.
+    #[test]
+    fn a_comparison_that_may_be_null_is_found_out() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t (tenant TEXT); INSERT INTO t VALUES ('acme'), ('other'), (NULL)")
+            .unwrap();
+        let count = |test: &dyn Fn(&mut Values) -> String| {
+            let mut values = Values::default();
+            let sql = condition_of(&!is(TaskTest::Tenant(text("acme"))), &mut |_| test(&mut values));
+            let select = format!("SELECT count(*) FROM t WHERE {sql}");
+            conn.query_row(&select, values.bound(), |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(count(&|values| text_condition("tenant", &text("acme"), values)), 2);
+        assert_eq!(count(&|values| text_condition("tenant", &begins("ac"), values)), 2);
+        assert_eq!(count(&|values| format!("tenant = {}", values.text("acme"))), 1, "one is lost");
     }
 }

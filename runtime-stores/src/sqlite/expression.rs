@@ -78,7 +78,7 @@ pub(super) fn time_condition(column: &str, test: TimeTest, values: &mut Values) 
 }
 
 /// The first text that comes behind every text with this prefix; `None` when there is none.
-fn right_after(prefix: &str) -> Option<String> {
+pub(super) fn right_after(prefix: &str) -> Option<String> {
     let mut characters: Vec<char> = prefix.chars().collect();
     while let Some(last) = characters.pop() {
         // The next character there is: some numbers in between are none.

@@ -103,7 +103,8 @@ impl Writer<'_> {
         }
         let command = operation.spec.kind.command(&operation.spec.reason);
         let counts = &mut operation.counts;
-        let Some(conditions) = Conditions::of(&operation.spec.filter, None, &self.shared.names()) else {
+        let names = self.shared.names();
+        let Some(conditions) = Conditions::of(&operation.spec.filter, &names) else {
             counts.skipped += tasks.len() as u64;
             return Ok(under_way);
         };

@@ -1,6 +1,7 @@
 //! Readers: a few read-only connections, used on blocking threads. They see the last commit and keep nobody from writing.
 
 mod line;
+mod looking;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,10 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runtime_core::event::{NewEvent, StoredEvent};
 use runtime_core::name::{InstanceName, Route};
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::store::{
-    DeadGroup, QueueStats, Resized, SqlRow, SqlValue, StateCounts, StoreError, TaskCount, TaskFilter,
-    TaskPage,
-};
+use runtime_core::store::{DeadGroup, QueueStats, Resized, SqlRow, SqlValue, StoreError, TaskFilter};
 use runtime_core::task::{AttemptRecord, Epoch, Task, TaskId, TaskState};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -96,7 +94,7 @@ impl Readers {
     ) -> Result<T, Fault> {
         // Taken before the read: what is committed refers only to names that were known before it was.
         let names = self.shared.names();
-        look(reader, &Look { names: &names, salt: self.salt })
+        look(reader, &Look { names: &names, shared: &self.shared, salt: self.salt })
     }
 
     /// No new looks; waits for those under way.
@@ -123,6 +121,7 @@ pub(super) const OLDEST_READY: &str = "WITH RECURSIVE used (lane) AS (\
 /// What reading rows needs to know.
 pub(super) struct Look<'a> {
     names: &'a Names,
+    shared: &'a Shared,
     salt: u64,
 }
 
@@ -183,77 +182,9 @@ impl Reader {
         Ok(attempts)
     }
 
-    pub(super) fn list(
-        &self,
-        look: &Look<'_>,
-        filter: &TaskFilter,
-        after: Option<TaskId>,
-        page_size: usize,
-    ) -> Result<TaskPage, Fault> {
-        let Some(conditions) = Conditions::of(filter, after, look.names) else {
-            return Ok(TaskPage::default());
-        };
-        let (sql, values) = conditions.list(page_size.saturating_add(1));
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(values.bound())?;
-        let mut tasks = Vec::new();
-        while let Some(row) = rows.next()? {
-            tasks.push(self.task(row, look)?);
-        }
-        let more = tasks.len() > page_size;
-        tasks.truncate(page_size);
-        let next = if more { tasks.last().map(|task| task.id) } else { None };
-        Ok(TaskPage { tasks, next })
-    }
-
-    pub(super) fn walk(
-        &self,
-        look: &Look<'_>,
-        filter: &TaskFilter,
-        after: Option<TaskId>,
-        up_to: usize,
-    ) -> Result<Vec<TaskId>, Fault> {
-        let Some(conditions) = Conditions::of(filter, None, look.names) else { return Ok(Vec::new()) };
-        let (sql, values) = conditions.walk(after, up_to);
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let mut rows = statement.query(values.bound())?;
-        let mut ids = Vec::new();
-        while let Some(row) = rows.next()? {
-            let number: i64 = row.get(0)?;
-            ids.push(TaskId::new(moment(row.get(1)?)?, look.salt, number.unsigned_abs()));
-        }
-        Ok(ids)
-    }
-
-    pub(super) fn count(
-        &self,
-        look: &Look<'_>,
-        filter: &TaskFilter,
-        at_most: u64,
-    ) -> Result<TaskCount, Fault> {
-        let mut counted = TaskCount { counts: StateCounts::default(), whole: true };
-        let Some(conditions) = Conditions::of(filter, None, look.names) else { return Ok(counted) };
-        // One snapshot: a task that moves to history meanwhile is counted in one of the two.
-        let tx = self.conn.unchecked_transaction()?;
-        for (sql, values) in conditions.counts(at_most.saturating_add(1)) {
-            let mut statement = tx.prepare_cached(&sql)?;
-            let mut rows = statement.query(values.bound())?;
-            let mut found = 0;
-            while let Some(row) = rows.next()? {
-                let (state, tasks) = (columns::state(row.get(0)?)?, row.get::<_, i64>(1)?.unsigned_abs());
-                found += tasks;
-                // One more than was asked for was looked at, to see whether there is one.
-                let surplus = found.saturating_sub(at_most).min(tasks);
-                counted.whole &= surplus == 0;
-                *counted.counts.of_mut(state) += tasks - surplus;
-            }
-        }
-        Ok(counted)
-    }
-
     pub(super) fn dead_groups(&self, look: &Look<'_>, filter: TaskFilter) -> Result<Vec<DeadGroup>, Fault> {
         let Some(filter) = filter.of_the_dead() else { return Ok(Vec::new()) };
-        let Some(conditions) = Conditions::of(&filter, None, look.names) else { return Ok(Vec::new()) };
+        let Some(conditions) = Conditions::of(&filter, look.names) else { return Ok(Vec::new()) };
         let (sql, values) = conditions.dead_groups();
         // One snapshot: the examples are there.
         let tx = self.conn.unchecked_transaction()?;

@@ -344,9 +344,13 @@ pub(super) async fn walks_and_counts_fit_the_filter(w: World) {
     let all = count(any(), 100).await;
     assert_eq!((all.total(), all.whole), (6, true));
     assert_eq!((all.counts.of(TaskState::Ready), all.counts.of(TaskState::Dead)), (4, 1));
-    let some = count(any(), 3).await;
-    assert_eq!((some.counts.of(TaskState::Ready), some.whole), (3, false), "live ones stop at three");
-    assert_eq!((some.total(), count(any(), 4).await.whole), (5, true));
+    for look_at_most in 0..8 {
+        // Whether everything can be counted within so many looks is the back end's matter; what it says of it is not.
+        let some = count(any(), look_at_most).await;
+        assert!(some.total() <= 6 && (!some.whole || some.total() == 6), "{look_at_most}: {some:?}");
+        let some = count(in_scope(), look_at_most).await;
+        assert!(some.total() <= 3 && (!some.whole || some.total() == 3), "{look_at_most}: {some:?}");
+    }
     assert_eq!((count(in_scope(), 100).await.total(), count(in_scope(), 100).await.whole), (3, true));
     assert_eq!(count(TaskFilter { queue: Some(queue("none")), ..any() }, 9).await.total(), 0);
 }

@@ -247,8 +247,8 @@ impl TaskReader for FaultyStore {
         self.inner.walk(filter, after, up_to).await
     }
 
-    async fn count(&self, filter: TaskFilter, at_most: u64) -> Result<TaskCount, StoreError> {
-        self.inner.count(filter, at_most).await
+    async fn count(&self, filter: TaskFilter, look_at_most: u64) -> Result<TaskCount, StoreError> {
+        self.inner.count(filter, look_at_most).await
     }
 
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
