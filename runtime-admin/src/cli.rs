@@ -7,6 +7,7 @@ mod access;
 mod args;
 mod config;
 mod dead_letters;
+mod errors;
 mod events;
 mod exit;
 mod failure;
@@ -14,30 +15,32 @@ mod json;
 mod nodes;
 mod operations;
 mod output;
+mod profiles;
 mod queues;
 mod schedules;
 mod system;
 mod table;
+mod target;
 mod tasks;
 mod tree;
 mod words;
 mod workers;
+mod yaml;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use runtime_core::access::TokenText;
 use runtime_core::clock::Clock;
 
 pub use exit::Exit;
 
-use crate::client::{AdminClient, ClientTls, DEFAULT_ENDPOINT};
-use args::{Args, Noun};
+use crate::client::AdminClient;
+use args::{Args, Common, Format, Known, Noun, ProfileVerb, What};
 use failure::Failure;
 use output::Output;
+use target::{Place, Target};
 
 /// The variable that names the endpoint when no flag does.
 pub const ENDPOINT_VARIABLE: &str = "RUNTIMECTL_ENDPOINT";
@@ -50,11 +53,18 @@ pub const CLIENT_CERT_VARIABLE: &str = "RUNTIMECTL_CLIENT_CERT";
 
 /// The variable that names the file of its private key when no flag does.
 pub const CLIENT_KEY_VARIABLE: &str = "RUNTIMECTL_CLIENT_KEY";
+
 /// The variable that names a file with the token of whoever asks.
 pub const TOKEN_FILE_VARIABLE: &str = "RUNTIMECTL_TOKEN_FILE";
 
 /// The variable that holds the token itself.
 pub const TOKEN_VARIABLE: &str = "RUNTIMECTL_TOKEN";
+
+/// The variable that names the profile when no flag does.
+pub const PROFILE_VARIABLE: &str = "RUNTIMECTL_PROFILE";
+
+/// The variable that names the file of profiles when no flag does.
+pub const CONFIG_VARIABLE: &str = "RUNTIMECTL_CONFIG";
 
 /// What a run of `runtimectl` touches outside of the tree.
 pub struct Surroundings<'a> {
@@ -103,6 +113,11 @@ pub async fn run_here(
     run(args, around).await
 }
 
+/// The command line, for what looks at it from outside.
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
 /// Runs one command line, its program name included.
 pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
     let Surroundings { stdout, stderr, terminal, progress, token, variable, clock, answer } = around;
@@ -121,23 +136,11 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
         }
     };
     let colours = terminal && variable("NO_COLOR").is_none_or(|value| value.is_empty());
-    let endpoint = args
-        .endpoint
-        .clone()
-        .or_else(|| variable(ENDPOINT_VARIABLE))
-        .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    let tls = tls_files(&args, &endpoint, variable);
-    let token = match token_of(args.token_file.as_deref(), variable) {
-        Ok(named) => token.map(str::to_owned).or(named),
-        Err(failure) => {
-            drop(failure.explain(stderr));
-            return failure.exit();
-        }
-    };
     let now = clock.now();
+    let place = Place::default();
     let mut output =
-        Output { stdout, stderr, format: args.output, colours, progress, now, endpoint, token, answer };
-    match carry_out(args, &tls, &mut output).await {
+        Output { stdout, stderr, format: Format::default(), colours, progress, now, place, answer };
+    match carry_out(args, token, variable, &mut output).await {
         Ok(exit) => exit,
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
         Err(failure) => {
@@ -148,62 +151,77 @@ pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<
     }
 }
 
-/// The files for TLS: those of the flags, else those of the environment, which are for endpoints with TLS alone. A certificate and its key
-/// come from the same place.
-fn tls_files(args: &Args, endpoint: &str, variable: &dyn Fn(&str) -> Option<String>) -> ClientTls {
-    let without_tls = endpoint.starts_with("http://") || endpoint.starts_with("unix:");
-    let named = |name| variable(name).filter(|path| !path.is_empty() && !without_tls).map(PathBuf::from);
-    let given = args.client_cert.clone().zip(args.client_key.clone());
-    ClientTls {
-        ca: args.ca.clone().or_else(|| named(CA_VARIABLE)),
-        identity: given.or_else(|| named(CLIENT_CERT_VARIABLE).zip(named(CLIENT_KEY_VARIABLE))),
-    }
-}
-
-/// The token of whoever asks: never from the command line, which everybody on the machine can read.
-fn token_of(
-    file: Option<&Path>,
+async fn carry_out(
+    Args { common, what }: Args,
+    token: Option<&str>,
     variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<String>, Failure> {
-    let named = variable(TOKEN_FILE_VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from);
-    let Some(file) = file.map(Path::to_owned).or(named) else {
-        return Ok(variable(TOKEN_VARIABLE).filter(|token| !token.is_empty()));
+    output: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let noun = match what {
+        What::Known(known) => return tell(known, &common, variable, output).map(|()| Exit::Ok),
+        What::Asked(noun) => noun,
     };
-    let unreadable = |source| Failure::Input { file: file.display().to_string(), source };
-    let text = std::fs::read_to_string(&file).map_err(unreadable)?;
-    Ok(Some(text.trim().to_owned()))
-}
-
-async fn carry_out(args: Args, tls: &ClientTls, output: &mut Output<'_>) -> Result<Exit, Failure> {
-    let client = AdminClient::connect_with(&output.endpoint, tls).await?;
-    let client = match &output.token {
+    let target = Target::of(&common, common.profile.as_deref(), variable)?;
+    output.format = target.output.value;
+    output.place = target.place();
+    let token = match token {
+        Some(token) => Some(token.to_owned()),
+        None => target.token(variable)?,
+    };
+    let client = AdminClient::connect_with(&target.endpoint.value, &target.tls()).await?;
+    let client = match &token {
         Some(token) => client.with_token(token)?,
         None => client,
     };
-    let client = client.with_timeout(Duration::from_secs(args.timeout_secs.get().into()));
-    let client = match args.noun.change() {
+    let client = client.with_timeout(target.timeout());
+    let client = match noun.change() {
         Some(change) => change.sign(client),
         None => client,
     };
-    match args.noun {
-        Noun::Tree { path } => tree::show(&path, &client, output).await?,
-        Noun::Node { verb } => nodes::run(verb, &client, output).await?,
-        Noun::Queue { verb } => queues::run(verb, &client, output).await?,
-        Noun::Schedule { verb } => schedules::run(verb, &client, output).await?,
-        Noun::Task { verb } => tasks::run(verb, &client, output).await?,
-        Noun::DeadLetter { verb } => dead_letters::run(verb, &client, output).await?,
-        Noun::Operation { verb } => operations::run(verb, &client, output).await?,
-        Noun::Worker { verb } => workers::run(verb, &client, output).await?,
-        Noun::Principal { verb } => access::principals(verb, &client, output).await?,
-        Noun::Token { verb } => access::tokens(verb, &client, output).await?,
-        Noun::Events(args) => events::run(args, &client, output).await?,
-        Noun::Audit { verb } => access::audit(verb, &client, output).await?,
-        Noun::Config { verb } => return config::run(verb, &client, output).await,
-        Noun::LogFilter { verb } => config::log_filter(verb, &client, output).await?,
-        Noun::System { verb } => system::run(verb, &client, output).await?,
-        Noun::Dump => config::dump(&client, output).await?,
-        Noun::Info => system::info(&client, output).await?,
-        Noun::Overview { check } => return system::overview(check, &client, output).await,
+    ask(noun, &client, output).await
+}
+
+/// What the program knows by itself.
+fn tell(
+    known: Known,
+    common: &Common,
+    variable: &dyn Fn(&str) -> Option<String>,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    output.format = common.output.unwrap_or_default();
+    match known {
+        Known::Errors { code } => errors::run(code, output),
+        Known::Profile { verb } => {
+            let named = match &verb {
+                ProfileVerb::Show { name: Some(name) } => Some(name.as_str()),
+                _ => common.profile.as_deref(),
+            };
+            profiles::run(&verb, &Target::of(common, named, variable)?, output)
+        }
+    }
+}
+
+/// What a server is asked.
+async fn ask(noun: Noun, client: &AdminClient, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    match noun {
+        Noun::Tree { path } => tree::show(&path, client, output).await?,
+        Noun::Node { verb } => nodes::run(verb, client, output).await?,
+        Noun::Queue { verb } => queues::run(verb, client, output).await?,
+        Noun::Schedule { verb } => schedules::run(verb, client, output).await?,
+        Noun::Task { verb } => tasks::run(verb, client, output).await?,
+        Noun::DeadLetter { verb } => dead_letters::run(verb, client, output).await?,
+        Noun::Operation { verb } => operations::run(verb, client, output).await?,
+        Noun::Worker { verb } => workers::run(verb, client, output).await?,
+        Noun::Principal { verb } => access::principals(verb, client, output).await?,
+        Noun::Token { verb } => access::tokens(verb, client, output).await?,
+        Noun::Events(args) => events::run(args, client, output).await?,
+        Noun::Audit { verb } => access::audit(verb, client, output).await?,
+        Noun::Config { verb } => return config::run(verb, client, output).await,
+        Noun::LogFilter { verb } => config::log_filter(verb, client, output).await?,
+        Noun::System { verb } => system::run(verb, client, output).await?,
+        Noun::Dump => config::dump(client, output).await?,
+        Noun::Info => system::info(client, output).await?,
+        Noun::Overview { check } => return system::overview(check, client, output).await,
     }
     Ok(Exit::Ok)
 }

@@ -161,7 +161,7 @@ impl Gate {
             return Err(self.deny(&call, Some(&caller), &resource, status, now).await);
         }
         let body = asked.body();
-        if !rule.changes || asked.flag("validate_only") {
+        if !rule.changes || asked.flag("validate_only") || (rule.needs_force && !asked.flag("force")) {
             parts.extensions.insert(caller.clone());
             let standing = shape.streams.then(|| self.standing(rule, caller, Some(asked)));
             return Ok(Passed::Look(Request::from_parts(parts, body), standing));

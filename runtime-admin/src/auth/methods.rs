@@ -44,6 +44,7 @@ pub struct MethodRule {
     pub(crate) reads_payloads: bool,
     pub(crate) needs_reason: bool,
     pub(crate) answers_once: bool,
+    pub(crate) needs_force: bool,
 }
 
 /// A method that looks.
@@ -56,6 +57,7 @@ const fn look(role: Role, method: &'static str, about: About) -> MethodRule {
         reads_payloads: false,
         needs_reason: false,
         answers_once: false,
+        needs_force: false,
     }
 }
 
@@ -77,6 +79,11 @@ const fn with_reason(rule: MethodRule) -> MethodRule {
 /// A change whose answer is for its caller alone, and once: no request id brings it back.
 const fn answers_once(rule: MethodRule) -> MethodRule {
     MethodRule { answers_once: true, ..rule }
+}
+
+/// A change that is made with `force` alone: without, its request only looks.
+const fn with_force(rule: MethodRule) -> MethodRule {
+    MethodRule { needs_force: true, ..rule }
 }
 
 impl MethodRule {
@@ -128,7 +135,7 @@ pub(crate) const RULES: &[MethodRule] = &[
     change(Operator, "QueueService/ResumeQueue", Name("name")),
     change(Operator, "QueueService/UpdateQueue", Name("name")),
     change(Operator, "QueueService/DrainQueue", Name("name")),
-    change(Admin, "QueueService/PurgeQueue", Name("name")),
+    with_force(change(Admin, "QueueService/PurgeQueue", Name("name"))),
     look(Viewer, "TaskService/ListTasks", Filter("filter")),
     look(Viewer, "TaskService/GetTask", Name("name")),
     look(Viewer, "TaskService/CountTasks", Filter("filter")),

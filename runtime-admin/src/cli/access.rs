@@ -6,11 +6,12 @@ use runtime_proto::v1;
 
 use super::args::{AuditVerb, May, PrincipalVerb, TokenVerb};
 use super::failure::Failure;
+use super::operations::number;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{NONE, age, moment, or_none, short_name, word};
 use crate::client::AdminClient;
-use crate::convert::principal_name;
+use crate::convert::{principal_name, token_name};
 
 pub(super) async fn principals(
     verb: PrincipalVerb,
@@ -49,10 +50,14 @@ pub(super) async fn principals(
             wanted.disabled = (wanted.disabled || disable) && !enable;
             show(&client.update_principal(wanted, &change.reason).await?, output)?;
         }
-        PrincipalVerb::Delete { principal, change, yes } => {
-            let tokens = client.tokens(Some(&principal)).await?.len();
-            output.confirm(&format!("Delete principal {principal} with {tokens} tokens?"), yes)?;
+        PrincipalVerb::Delete { principal, change, confirm } => {
+            let tokens = client.tokens(Some(&principal)).await?;
             announce("delete", &principal, output)?;
+            let with = number(tokens.len() as u64, "token");
+            output.sample(&token_table(&tokens, output.now))?;
+            let question = format!("delete principal {principal} with {with} at {}? Its name:", output.place);
+            let given = confirm.as_ref().map(PrincipalName::as_str);
+            output.confirm_by_name(&question, principal.as_str(), given)?;
             client.delete_principal(&principal, &change.reason).await?;
         }
     }
@@ -79,8 +84,14 @@ pub(super) async fn tokens(
             // The text alone, so that it can go into a file: what it is was said on the other stream.
             output.one(&made, &text, |_, _| format!("{text}\n"))?;
         }
-        TokenVerb::Revoke { id, change } => {
+        TokenVerb::Revoke { id, change, yes } => {
+            let name = token_name(&id);
+            let known: Vec<_> =
+                client.tokens(None).await?.into_iter().filter(|token| token.name == name).collect();
             output.announce("revoke", &format!("token {id}"))?;
+            output.sample(&token_table(&known, output.now))?;
+            let question = format!("revoke token {id} at {}?", output.place);
+            output.confirm(&question, yes)?;
             let token = client.revoke_token(&id, &change.reason).await?;
             output.sheet(&token, &token.name, |now| token_sheet(&token, now))?;
         }
@@ -111,7 +122,7 @@ fn texts(may: &May) -> Vec<String> {
 }
 
 fn announce(verb: &str, principal: &PrincipalName, output: &mut Output<'_>) -> Result<(), Failure> {
-    Ok(output.announce(verb, &format!("principal {principal}"))?)
+    output.announce(verb, &format!("principal {principal}"))
 }
 
 fn show(principal: &v1::Principal, output: &mut Output<'_>) -> Result<(), Failure> {

@@ -9,18 +9,23 @@ mod events;
 mod names;
 mod nodes;
 mod operations;
+mod profiles;
 mod queues;
 mod schedules;
 mod system;
 mod tasks;
 mod workers;
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use runtime_core::error::ErrorCode;
 use runtime_core::node::NodePath;
+use serde::{Deserialize, Serialize};
 
+use super::errors::error_code;
 use names::node_path;
 
 pub(super) use access::{AuditVerb, May, PrincipalVerb, TokenVerb};
@@ -31,6 +36,7 @@ pub(super) use enqueue::{ConflictPolicy, EnqueueArgs};
 pub(super) use events::EventsArgs;
 pub(super) use nodes::NodeVerb;
 pub(super) use operations::{Many, OperationVerb, TaskOrMany};
+pub(super) use profiles::ProfileVerb;
 pub(super) use queues::{Fairness, QueuePurge, QueueUpdate, QueueVerb, Said};
 pub(super) use schedules::{Part, ScheduleParts, ScheduleVerb};
 pub(super) use system::SystemVerb;
@@ -39,15 +45,30 @@ pub(super) use workers::{WorkerRun, WorkerVerb};
 
 /// See and steer a running tree.
 #[derive(Debug, Parser)]
-#[command(name = "runtimectl", version, after_help = AFTER_HELP)]
+#[command(name = "runtimectl", version, after_help = AFTER_HELP, term_width = WIDTH)]
 pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) what: What,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
     /// Admin server [default: http://127.0.0.1:7070]
     #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
     pub(super) endpoint: Option<String>,
+    /// Server by its name in the file of profiles
+    #[arg(long, global = true, value_name = "NAME", help_heading = COMMON)]
+    pub(super) profile: Option<String>,
+    /// File of profiles [env: RUNTIMECTL_CONFIG]
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    pub(super) config: Option<PathBuf>,
     /// File with a token [env: RUNTIMECTL_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     pub(super) token_file: Option<PathBuf>,
-    /// Authorities to trust instead of the machine's, a PEM file
+    /// Authorities, a PEM file [default: the machine's]
     #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     pub(super) ca: Option<PathBuf>,
     /// Certificate to show, a PEM file
@@ -56,25 +77,43 @@ pub(super) struct Args {
     /// Its private key, a PEM file
     #[arg(long, global = true, value_name = "FILE", requires = "client_cert", help_heading = COMMON)]
     pub(super) client_key: Option<PathBuf>,
-    /// Form: table (default), wide, json, jsonl, name
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_enum,
-        default_value_t,
-        value_name = "FORM",
-        hide_possible_values = true,
-        hide_default_value = true,
-        help_heading = COMMON
-    )]
-    pub(super) output: Format,
-    /// How long to wait for an answer
-    #[arg(long, global = true, default_value = "30", value_name = "SECONDS", help_heading = COMMON)]
-    pub(super) timeout_secs: NonZeroU32,
-    #[command(subcommand)]
-    pub(super) noun: Noun,
+    /// table (default), wide, json, jsonl, yaml, name
+    #[arg(short, long, global = true, value_enum, value_name = "FORM", hide_possible_values = true, help_heading = COMMON)]
+    pub(super) output: Option<Format>,
+    /// How long to wait for an answer [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS", help_heading = COMMON)]
+    pub(super) timeout_secs: Option<NonZeroU32>,
 }
+
+/// What is wanted.
+#[derive(Debug, Subcommand)]
+pub(super) enum What {
+    /// Something of a server.
+    #[command(flatten)]
+    Asked(Noun),
+    /// Something that the program knows by itself.
+    #[command(flatten)]
+    Known(Known),
+}
+
+/// What needs no server.
+#[derive(Debug, Subcommand)]
+pub(super) enum Known {
+    /// Servers by name, in a file
+    Profile {
+        #[command(subcommand)]
+        verb: ProfileVerb,
+    },
+    /// List error codes, or explain one
+    Errors {
+        /// A code or its name, such as RT0028 or shutting_down
+        #[arg(value_parser = error_code)]
+        code: Option<ErrorCode>,
+    },
+}
+
+/// Columns that help keeps to.
+const WIDTH: usize = 80;
 
 const COMMON: &str = "Common options";
 
@@ -84,12 +123,17 @@ precondition, 5 not permitted, 6 cannot connect, 7 deadline, 8 partial,
 9 check failed, 130 interrupted.
 
 Environment: RUNTIMECTL_ENDPOINT names the admin server when --endpoint does
-not; RUNTIMECTL_CA, RUNTIMECTL_CLIENT_CERT and RUNTIMECTL_CLIENT_KEY name the
-files for TLS when no flag does; RUNTIMECTL_TOKEN_FILE names a file with a
-token, RUNTIMECTL_TOKEN holds one; NO_COLOR turns colours off.";
+not, RUNTIMECTL_PROFILE the profile; RUNTIMECTL_CA, RUNTIMECTL_CLIENT_CERT and
+RUNTIMECTL_CLIENT_KEY name the files for TLS; RUNTIMECTL_TOKEN_FILE names a
+file with a token, RUNTIMECTL_TOKEN holds one; RUNTIMECTL_CONFIG names the file
+of profiles; NO_COLOR turns colours off.
+
+Profiles stand in $XDG_CONFIG_HOME/runtimectl/config.toml. The one called
+default is for looking: what changes something has to say where.";
 
 /// Form of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// For people, within 80 columns.
     #[default]
@@ -100,10 +144,19 @@ pub(super) enum Format {
     Json,
     /// One JSON document a line.
     Jsonl,
+    /// One YAML document.
+    Yaml,
     /// Resource names alone.
     Name,
 }
 
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_possible_value().map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
+}
+
+/// What a server is asked about.
 #[derive(Debug, Subcommand)]
 pub(super) enum Noun {
     /// Show the live tree

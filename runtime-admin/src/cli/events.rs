@@ -8,7 +8,7 @@ use runtime_proto::v1;
 
 use super::args::{EventsArgs, Format};
 use super::failure::Failure;
-use super::json;
+use super::json::{self, Wire};
 use super::output::Output;
 use super::table::{Column, Table};
 use super::words::{age, clean, or_none, short_name, word};
@@ -56,7 +56,10 @@ async fn watch(args: EventsArgs, client: &AdminClient, output: &mut Output<'_>) 
             Watched::State(events) | Watched::Events(events) => {
                 for event in &events {
                     match output.format {
-                        Format::Json | Format::Jsonl => writeln!(output.stdout, "{}", json::line(event))?,
+                        Format::Json | Format::Jsonl => {
+                            writeln!(output.stdout, "{}", json::line(&Wire(event)))?
+                        }
+                        Format::Yaml => writeln!(output.stdout, "---\n{}", json::yaml(&Wire(event)))?,
                         Format::Name => writeln!(output.stdout, "{}", event.resource)?,
                         _ => writeln!(output.stdout, "{}", line(event))?,
                     }

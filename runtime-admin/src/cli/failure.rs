@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::io::{self, Write};
 
+use runtime_core::access::TokenText;
 use tonic::Code;
 
 use super::exit::Exit;
+use super::target::TargetError;
 use super::words::clean;
 use crate::client::ClientError;
 
@@ -47,6 +49,12 @@ pub(super) enum Failure {
     /// No worker goes by that name.
     #[error("no worker {0}")]
     NoWorker(String),
+    /// Where to go, and as whom, cannot be made out.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Something is to be changed, and only a file says where.
+    #[error("nobody said where: {0} is what the file of profiles has for looking; nothing was changed")]
+    Unplaced(String),
 }
 
 impl Failure {
@@ -55,7 +63,9 @@ impl Failure {
         match self {
             Self::Client(error) => exit_of(error),
             Self::Output(_) => Exit::Unexpected,
-            Self::Input { .. } | Self::Unasked | Self::Unnamed => Exit::Usage,
+            Self::Input { .. } | Self::Unasked | Self::Unnamed | Self::Target(_) | Self::Unplaced(_) => {
+                Exit::Usage
+            }
             Self::Declined => Exit::Interrupted,
             Self::Partial(_) => Exit::Partial,
             Self::NoWorker(_) | Self::NoPrincipal(_) => Exit::NotFound,
@@ -69,9 +79,9 @@ impl Failure {
             _ => None,
         };
         let mark = code.map(|code| format!(" ({code} {})", code.name())).unwrap_or_default();
-        writeln!(stderr, "error: {}{mark}", clean(&self.to_string()))?;
+        writeln!(stderr, "error: {}{mark}", told(&self.to_string()))?;
         if let Some(cause) = root_cause(self) {
-            writeln!(stderr, "cause: {}", clean(&cause.to_string()))?;
+            writeln!(stderr, "cause: {}", told(&cause.to_string()))?;
         }
         match (self, code) {
             (Self::Client(ClientError::Connect { .. }), _) => {
@@ -89,10 +99,18 @@ impl Failure {
             (Self::Client(ClientError::Refused(refusal)), _) if refusal.is_about("reason") => {
                 writeln!(stderr, "hint: --reason TEXT says why")
             }
-            (_, Some(code)) => writeln!(stderr, "hint: docs/errors/{code}.md"),
+            (Self::Unplaced(_), _) => {
+                writeln!(stderr, "hint: --profile default or --endpoint URL says where to change it")
+            }
+            (_, Some(code)) => writeln!(stderr, "hint: runtimectl errors {code}"),
             _ => Ok(()),
         }
     }
+}
+
+/// A text that may repeat what somebody typed or wrote into a file: without the secret of a token in it.
+fn told(text: &str) -> String {
+    clean(&TokenText::redacted(text))
 }
 
 fn exit_of(error: &ClientError) -> Exit {

@@ -88,7 +88,7 @@ pub(super) fn agreed(
 ) -> Result<bool, Failure> {
     look(verb, noun, dry_run, (matched, sample), output)?;
     if matched > 0 && !dry_run {
-        let question = format!("{verb} {} at {}?", number(matched, noun), output.endpoint);
+        let question = format!("{verb} {} at {}?", number(matched, noun), output.place);
         output.confirm(&question, yes)?;
     }
     Ok(!dry_run)
@@ -102,11 +102,8 @@ pub(super) fn look(
     (matched, sample): (u64, &[v1::Task]),
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let doing = if dry_run { format!("would {verb}") } else { verb.to_owned() };
-    output.announce(&doing, &number(matched, noun))?;
-    if !sample.is_empty() {
-        write!(output.stderr, "{}", tasks::table(sample, output.now).render(false, false))?;
-    }
+    output.intend(verb, &number(matched, noun), dry_run)?;
+    output.sample(&tasks::table(sample, output.now))?;
     if matched > sample.len() as u64 {
         writeln!(output.stderr, "and {} more", count(matched - sample.len() as u64))?;
     }

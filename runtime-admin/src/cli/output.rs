@@ -4,11 +4,15 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use prost::{Message, Name};
+use runtime_core::access::TokenText;
+use serde::Serialize;
 
 use super::args::Format;
 use super::failure::Failure;
-use super::json;
+use super::json::{self, Wire};
 use super::table::{Sheet, Table};
+use super::target::Place;
+use super::words::clean;
 
 /// The streams of a run, and what shapes the text on them.
 pub(super) struct Output<'a> {
@@ -19,9 +23,8 @@ pub(super) struct Output<'a> {
     /// Whether `stderr` is a terminal.
     pub(super) progress: bool,
     pub(super) now: Timestamp,
-    pub(super) endpoint: String,
-    /// Of whoever asks.
-    pub(super) token: Option<String>,
+    /// The server that is asked.
+    pub(super) place: Place,
     pub(super) answer: &'a dyn Fn() -> Option<String>,
 }
 
@@ -38,13 +41,7 @@ impl Output<'_> {
         L: Message + Name,
         I: Message + Name,
     {
-        match self.format {
-            Format::Table => write!(self.stdout, "{}", table(self.now).render(false, self.colours)),
-            Format::Wide => write!(self.stdout, "{}", table(self.now).render(true, self.colours)),
-            Format::Json => writeln!(self.stdout, "{}", json::pretty(whole)),
-            Format::Jsonl => items.iter().try_for_each(|item| writeln!(self.stdout, "{}", json::line(item))),
-            Format::Name => items.iter().try_for_each(|item| writeln!(self.stdout, "{}", name(item))),
-        }
+        self.documents(&Wire(whole), items.iter().map(|item| (name(item), Wire(item))), table)
     }
 
     /// Prints one thing.
@@ -57,11 +54,40 @@ impl Output<'_> {
     where
         I: Message + Name,
     {
+        self.document(&Wire(item), name, text)
+    }
+
+    /// Prints a list of documents, each with its name; `whole` is all of them as one.
+    pub(super) fn documents<'i, D: Serialize>(
+        &mut self,
+        whole: &impl Serialize,
+        mut items: impl Iterator<Item = (&'i str, D)>,
+        table: impl FnOnce(Timestamp) -> Table,
+    ) -> io::Result<()> {
+        let stdout = &mut *self.stdout;
+        match self.format {
+            Format::Table => write!(stdout, "{}", table(self.now).render(false, self.colours)),
+            Format::Wide => write!(stdout, "{}", table(self.now).render(true, self.colours)),
+            Format::Json => writeln!(stdout, "{}", json::pretty(whole)),
+            Format::Jsonl => items.try_for_each(|(_, item)| writeln!(stdout, "{}", json::line(&item))),
+            Format::Yaml => writeln!(stdout, "{}", json::yaml(whole)),
+            Format::Name => items.try_for_each(|(name, _)| writeln!(stdout, "{name}")),
+        }
+    }
+
+    /// Prints one document.
+    pub(super) fn document(
+        &mut self,
+        item: &impl Serialize,
+        name: &str,
+        text: impl FnOnce(Timestamp, bool) -> String,
+    ) -> io::Result<()> {
         match self.format {
             Format::Table => write!(self.stdout, "{}", text(self.now, false)),
             Format::Wide => write!(self.stdout, "{}", text(self.now, true)),
             Format::Json => writeln!(self.stdout, "{}", json::pretty(item)),
             Format::Jsonl => writeln!(self.stdout, "{}", json::line(item)),
+            Format::Yaml => writeln!(self.stdout, "{}", json::yaml(item)),
             Format::Name => writeln!(self.stdout, "{name}"),
         }
     }
@@ -121,8 +147,27 @@ impl Output<'_> {
         }
     }
 
-    /// Says on stderr what is about to be changed, and where.
-    pub(super) fn announce(&mut self, verb: &str, target: &str) -> io::Result<()> {
-        writeln!(self.stderr, "{verb} {target} at {}", self.endpoint)
+    /// Says on stderr what is about to be changed, and where; unless nobody said where.
+    pub(super) fn announce(&mut self, verb: &str, target: &str) -> Result<(), Failure> {
+        if !self.place.is_named() {
+            return Err(Failure::Unplaced(self.place.to_string()));
+        }
+        Ok(self.say(verb, target)?)
+    }
+
+    /// Says on stderr what is about to be changed, or with `dry_run` what would be.
+    pub(super) fn intend(&mut self, verb: &str, target: &str, dry_run: bool) -> Result<(), Failure> {
+        if dry_run { Ok(self.say(&format!("would {verb}"), target)?) } else { self.announce(verb, target) }
+    }
+
+    /// Shows on stderr what is about to be changed, or some of it.
+    pub(super) fn sample(&mut self, table: &Table) -> io::Result<()> {
+        if table.is_empty() { Ok(()) } else { write!(self.stderr, "{}", table.render(false, false)) }
+    }
+
+    /// Says on stderr what is looked at, and where.
+    pub(super) fn say(&mut self, verb: &str, target: &str) -> io::Result<()> {
+        let target = clean(&TokenText::redacted(target));
+        writeln!(self.stderr, "{verb} {target} at {}", self.place)
     }
 }

@@ -90,7 +90,7 @@ async fn purge(asked: QueuePurge, client: &AdminClient, output: &mut Output<'_>)
     }
     if found.matched > 0 {
         let question =
-            format!("forget {} at {}? Its queue's name:", number(found.matched, "task"), output.endpoint);
+            format!("forget {} at {}? Its queue's name:", number(found.matched, "task"), output.place);
         let given = asked.confirm.as_ref().map(|queue| queue.as_str());
         output.confirm_by_name(&question, asked.queue.as_str(), given)?;
     }

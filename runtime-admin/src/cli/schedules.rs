@@ -78,8 +78,12 @@ pub(super) async fn run(
             put(&mut spec, update.parts);
             show(&client.update_schedule(&update.schedule, spec, &known.etag).await?, output)?;
         }
-        ScheduleVerb::Delete { schedule, .. } => {
+        ScheduleVerb::Delete { schedule, yes, .. } => {
+            let known = client.schedule(&schedule).await?;
             announce("delete", &schedule, output)?;
+            output.sample(&table(&[known], output.now))?;
+            let question = format!("delete schedule {schedule} at {}?", output.place);
+            output.confirm(&question, yes)?;
             client.delete_schedule(&schedule).await?;
         }
     }
@@ -87,7 +91,7 @@ pub(super) async fn run(
 }
 
 fn announce(verb: &str, schedule: &ScheduleName, output: &mut Output<'_>) -> Result<(), Failure> {
-    Ok(output.announce(verb, &format!("schedule {schedule}"))?)
+    output.announce(verb, &format!("schedule {schedule}"))
 }
 
 fn show(schedule: &v1::Schedule, output: &mut Output<'_>) -> Result<(), Failure> {

@@ -51,13 +51,13 @@ pub(super) async fn run(
         SystemVerb::Drain { change, wait, dry_run, yes } => {
             let instance = client.info().await?.instance;
             let would = client.start_drain(&change.reason, true).await?;
-            let doing = if dry_run { "would drain" } else { "drain" };
-            output.announce(doing, &format!("instance {instance}"))?;
+            output.intend("drain", &format!("instance {instance}"), dry_run)?;
             if dry_run {
                 return show_drain(&would, &instance, output);
             }
             let under_way = number(would.leased, "task");
-            output.confirm(&format!("take no new work? {under_way} under way;"), yes)?;
+            let question = format!("drain instance {instance} at {}, {under_way} under way?", output.place);
+            output.confirm(&question, yes)?;
             let mut drain = client.start_drain(&change.reason, false).await?;
             if wait {
                 drain = drained(drain, client, output).await?;
@@ -74,14 +74,11 @@ pub(super) async fn run(
             let instance = client.info().await?.instance;
             let grace = grace_secs.map(|secs| Duration::from_secs(secs.get().into()));
             let grace = client.shut_down(&change.reason, grace, true).await?;
-            let doing = if dry_run { "would shut down" } else { "shut down" };
-            output.announce(doing, &format!("instance {instance}, what runs has {} s", grace.as_secs()))?;
+            let target = format!("instance {instance}, what runs has {} s,", grace.as_secs());
+            output.intend("shut down", &target, dry_run)?;
             if !dry_run {
-                output.confirm_by_name(
-                    "end the process? Its instance's name:",
-                    &instance,
-                    confirm.as_deref(),
-                )?;
+                let question = format!("end the process at {}? Its instance's name:", output.place);
+                output.confirm_by_name(&question, &instance, confirm.as_deref())?;
                 client.shut_down(&change.reason, Some(grace).filter(|grace| !grace.is_zero()), false).await?;
             }
         }

@@ -129,6 +129,11 @@ impl Table {
         self.rows.push((cells, notes));
     }
 
+    /// Whether it has titles alone.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The table as text. `wide` shows every column at its full width.
     pub(super) fn render(&self, wide: bool, colours: bool) -> String {
         let shown: Vec<usize> =

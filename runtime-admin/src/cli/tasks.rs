@@ -192,8 +192,9 @@ async fn delete(
 ) -> Result<(), Failure> {
     let task = client.task(id).await?.task.unwrap_or_default();
     output.announce("delete", &format!("task {id}"))?;
-    write!(output.stderr, "{}", table(std::slice::from_ref(&task), output.now).render(false, false))?;
-    output.confirm(&format!("delete task {id} at {}?", output.endpoint), yes)?;
+    output.sample(&table(std::slice::from_ref(&task), output.now))?;
+    let question = format!("delete task {id} at {}?", output.place);
+    output.confirm(&question, yes)?;
     client.steer_task(id, TaskCommand::Delete { reason }).await?;
     Ok(())
 }

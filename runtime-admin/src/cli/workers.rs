@@ -42,12 +42,12 @@ pub(super) async fn run(
             tasks::retry(filter, false, &many, client, output).await?;
         }
         WorkerVerb::Run(run) => {
-            let doing = match (run.dry_run, run.rebuild) {
-                (true, _) => "look what would run of",
-                (false, true) => "rebuild",
-                (false, false) => "run",
-            };
-            output.announce(doing, &format!("worker {}", run.worker))?;
+            let worker = format!("worker {}", run.worker);
+            match (run.dry_run, run.rebuild) {
+                (true, _) => output.say("look what would run of", &worker)?,
+                (false, true) => output.announce("rebuild", &worker)?,
+                (false, false) => output.announce("run", &worker)?,
+            }
             let end = client.run_worker(run.request(), |_| ()).await?;
             output.sheet(&end, &end.correlation_id, |_| outcome(&end))?;
             if unfinished(&end) {

@@ -195,7 +195,8 @@ async fn schedules_are_steered() {
                 "2026-09-02T00:00:00Z",
             ],
             &["schedule", "delete", "often"],
-            &["schedule", "delete", "often"],
+            &["schedule", "delete", "often", "--yes"],
+            &["schedule", "delete", "often", "--yes"],
         ],
     )
     .await;

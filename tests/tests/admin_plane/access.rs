@@ -1,6 +1,7 @@
 //! Who is let in, by a process that asks: the first token, what a token may do, and that its secret is nowhere.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -47,6 +48,7 @@ async fn operator(endpoint: &str, token: &Path, args: &[&str]) -> Ran {
 fn written(ground: &Ground, name: &str, token: &str) -> std::path::PathBuf {
     let file = ground.path().join(name);
     fs::write(&file, token).expect("a file");
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("closed to others");
     file
 }
 

@@ -58,9 +58,9 @@ pub(in crate::cli) enum PrincipalVerb {
         principal: PrincipalName,
         #[command(flatten)]
         change: Change,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
+        /// Do not ask: the principal's name once more
+        #[arg(long, value_parser = principal, value_name = "NAME")]
+        confirm: Option<PrincipalName>,
     },
 }
 
@@ -111,6 +111,9 @@ pub(in crate::cli) enum TokenVerb {
         id: TokenId,
         #[command(flatten)]
         change: Change,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -31,7 +31,10 @@ pub(in crate::cli) enum DeadLetterVerb {
     #[command(after_help = FILTER_HELP)]
     Replay(DeadLetterTarget),
     /// Cancel dead tasks: they shall not be replayed
-    #[command(after_help = FILTER_HELP)]
+    #[command(
+        after_help = FILTER_HELP,
+        override_usage = "runtimectl dead-letter discard <--filter <FILTER>|--all> --reason <TEXT>",
+    )]
     #[command(mut_arg("reason", needed))]
     Discard(DeadLetterTarget),
 }

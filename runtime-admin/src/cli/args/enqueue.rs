@@ -13,7 +13,10 @@ use super::Change;
 use super::names::worker;
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("input").required(true))]
+#[command(
+    group = clap::ArgGroup::new("input").required(true),
+    override_usage = "runtimectl task enqueue <WORKER> <--payload <JSON>|--payload-file <FILE>>",
+)]
 pub(in crate::cli) struct EnqueueArgs {
     /// The worker whose app, queue and handler the task is for
     #[arg(value_parser = worker)]

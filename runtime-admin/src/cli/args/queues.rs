@@ -70,7 +70,10 @@ pub(in crate::cli) enum QueueVerb {
 
 /// What to say of a queue's limits, and what no longer.
 #[derive(Debug, Clone, clap::Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+#[command(
+    group = clap::ArgGroup::new("change").required(true).multiple(true),
+    override_usage = "runtimectl queue update <QUEUE> [--lane <LANE>] <CHANGE>...",
+)]
 pub(in crate::cli) struct QueueUpdate {
     /// The queue
     #[arg(value_parser = queue)]
@@ -114,7 +117,7 @@ pub(in crate::cli) struct QueuePurge {
     /// The queue
     #[arg(value_parser = queue)]
     pub(in crate::cli) queue: QueueName,
-    /// Only these, such as: state=done AND finished<2030-01-31T08:00:00Z
+    /// Only these, such as: finished<2030-01-31T08:00:00Z
     #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
     pub(in crate::cli) filter: String,
     /// Also those that wait: they are cancelled first

@@ -60,6 +60,7 @@ pub(in crate::cli) enum ScheduleVerb {
         change: Change,
     },
     /// Make the tasks of a past period's ticks, but those whose key is known
+    #[command(override_usage = "runtimectl schedule backfill <SCHEDULE> --from <TIME> --until <TIME>")]
     Backfill {
         /// The schedule
         #[arg(value_parser = schedule)]
@@ -84,11 +85,18 @@ pub(in crate::cli) enum ScheduleVerb {
         schedule: ScheduleName,
         #[command(flatten)]
         change: Change,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("timing").required(true))]
+#[command(
+    group = clap::ArgGroup::new("timing").required(true),
+    override_usage = "runtimectl schedule create <SCHEDULE> --worker <WORKER> --payload <JSON>\n       \
+                      <--cron <EXPRESSION>|--every-secs <SECONDS>> [OPTIONS]",
+)]
 pub(in crate::cli) struct ScheduleCreate {
     /// Its name
     #[arg(value_parser = schedule)]

@@ -46,7 +46,10 @@ pub(in crate::cli) enum WorkerVerb {
 
 /// What to run.
 #[derive(Debug, Clone, clap::Args)]
-#[command(group = clap::ArgGroup::new("selection").required(true))]
+#[command(
+    group = clap::ArgGroup::new("selection").required(true),
+    override_usage = "runtimectl worker run <WORKER> <--task <ID>|--scope <KEY=VALUE>>",
+)]
 pub(in crate::cli) struct WorkerRun {
     /// The worker; it may be paused
     #[arg(value_parser = worker)]
