@@ -4,8 +4,9 @@ use crate::failure::Failure;
 use crate::step;
 use crate::workspace::Workspace;
 
-/// What can be measured, each a bench of `runtime`: throughput and latency of tasks, and calls of the admin API.
-pub(crate) const BENCHES: [&str; 2] = ["table", "control"];
+/// What can be measured, each a bench of `runtime`: throughput and latency of tasks, calls of the admin API, and looks at a
+/// million tasks.
+pub(crate) const BENCHES: [&str; 3] = ["table", "control", "scale"];
 
 pub(crate) fn run(workspace: &Workspace, bench: &str, bench_args: Vec<String>) -> Result<(), Failure> {
     let mut cargo = workspace.cargo();
