@@ -1,12 +1,16 @@
 //! What holds for every call, whatever it calls: it is shed when too many go on, has a deadline, and cannot take the server with it.
+//!
+//! Neither can a caller who does not read. Each answer is made at once, so that its size is known, and all answers together have a share
+//! of memory; whoever takes too long over one is cut off.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +19,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
@@ -24,8 +29,14 @@ use crate::peer::Peer;
 use crate::places::{Place, UnderWay};
 use crate::status::{broken, no_answer, overloaded};
 
-/// Bytes of a request that are always taken. What is beyond comes out of the common share.
+/// Bytes of a request, and of an answer, that are always taken. What is beyond comes out of the common share.
 const FREE_BYTES: usize = 32 * 1024;
+
+/// Most bytes of answers that wait for their callers to read them, beyond [`FREE_BYTES`] of each.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of an answer that are handed on at once.
+const PIECE_BYTES: usize = 8 * 1024;
 
 /// What answers a call.
 type Services =
@@ -39,7 +50,8 @@ pub(crate) struct Calls {
     /// How long until an answer begins.
     patience: Duration,
     going_on: Arc<AtomicUsize>,
-    share: Arc<Share>,
+    requests: Arc<Share>,
+    answers: Arc<Share>,
 }
 
 impl Calls {
@@ -55,8 +67,8 @@ impl Calls {
             let mut services = services.clone();
             Box::pin(async move { services.call(request).await })
         });
-        let share = Arc::new(Share { limits: limits.clone(), taken: AtomicUsize::new(0) });
-        Self { services, limits, patience, going_on: Arc::default(), share }
+        let [requests, answers] = Default::default();
+        Self { services, limits, patience, going_on: Arc::default(), requests, answers }
     }
 
     /// Answers one call of the peer at `place`. The answer's body may go on for long.
@@ -72,12 +84,17 @@ impl Calls {
         }
         let method = request.uri().path().to_owned();
         request.extensions_mut().insert(peer);
+        let limits = self.limits.clone();
         let request =
-            request.map(|body| Body::new(RequestBody { body, free: FREE_BYTES, call: call.clone() }));
+            request.map(|body| Body::new(RequestBody { body, free: FREE_BYTES, limits, call: call.clone() }));
         let answering = AssertUnwindSafe(async move { (self.services)(request).await }).catch_unwind();
         Ok(match tokio::time::timeout(self.patience, answering).await {
             Ok(Ok(Ok(answer))) => {
-                answer.map(|body| Body::new(AnswerBody { body, method, broken: false, _call: call }))
+                let (parts, body) = answer.into_parts();
+                match AnswerBody::begin(body, method, call, self.patience, &place) {
+                    Ok(body) => Response::from_parts(parts, Body::new(body)),
+                    Err(full) => full.into_http(),
+                }
             }
             Ok(Err(panic)) => broke(&method, &*panic).into_http(),
             Err(_) => no_answer(self.patience).into_http(),
@@ -91,15 +108,42 @@ struct Call {
     /// Calls that went on when it began.
     before: usize,
     under_way: UnderWay,
-    share: Arc<Share>,
-    /// Bytes of the share.
-    held: AtomicUsize,
+    request: Held,
+    answer: Held,
 }
 
-/// The bytes of requests that all calls hold together, beyond the first [`FREE_BYTES`] of each.
+/// Bytes that all calls hold together, beyond the first [`FREE_BYTES`] of each.
+#[derive(Default)]
 struct Share {
-    limits: LiveLimits,
     taken: AtomicUsize,
+}
+
+/// What one call holds of a share.
+struct Held {
+    share: Arc<Share>,
+    bytes: AtomicUsize,
+}
+
+impl Held {
+    fn nothing_of(share: &Arc<Share>) -> Self {
+        Self { share: share.clone(), bytes: AtomicUsize::new(0) }
+    }
+
+    /// Takes so many bytes more, when they are there.
+    fn take(&self, bytes: usize, most: usize) -> bool {
+        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
+        let fits = self.share.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if fits {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.share.taken.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+    }
 }
 
 impl Call {
@@ -108,27 +152,15 @@ impl Call {
             before: calls.going_on.fetch_add(1, Ordering::Relaxed),
             going_on: calls.going_on.clone(),
             under_way: place.call(),
-            share: calls.share.clone(),
-            held: AtomicUsize::new(0),
+            request: Held::nothing_of(&calls.requests),
+            answer: Held::nothing_of(&calls.answers),
         }
-    }
-
-    /// Takes so many bytes of the common share, when they are there.
-    fn hold(&self, bytes: usize) -> bool {
-        let most = self.share.limits.now().request_bytes;
-        let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
-        let fits = self.share.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
-        if fits {
-            self.held.fetch_add(bytes, Ordering::Relaxed);
-        }
-        fits
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         self.going_on.fetch_sub(1, Ordering::Relaxed);
-        self.share.taken.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -136,6 +168,7 @@ impl Drop for Call {
 struct RequestBody {
     body: Incoming,
     free: usize,
+    limits: LiveLimits,
     call: Arc<Call>,
 }
 
@@ -155,7 +188,7 @@ impl HttpBody for RequestBody {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         let beyond = bytes.saturating_sub(this.free);
         this.free -= bytes - beyond;
-        if beyond > 0 && !this.call.hold(beyond) {
+        if beyond > 0 && !this.call.request.take(beyond, this.limits.now().request_bytes) {
             let status = overloaded("the requests under way take all the memory there is for requests");
             return Poll::Ready(Some(Err(status.into())));
         }
@@ -176,7 +209,90 @@ struct AnswerBody {
     body: Body,
     method: String,
     broken: bool,
-    _call: Arc<Call>,
+    /// What is made of it and was not taken yet.
+    made: VecDeque<Result<Frame<Bytes>, Status>>,
+    call: Arc<Call>,
+    /// Says that the whole answer was taken.
+    _taken: Option<DropGuard>,
+}
+
+impl AnswerBody {
+    /// Makes the answer, when it is one message; of many only what is there at once.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    fn begin(
+        body: Body,
+        method: String,
+        call: Arc<Call>,
+        patience: Duration,
+        place: &Arc<Place>,
+    ) -> Result<Self, Status> {
+        let made = VecDeque::new();
+        let mut answer = Self { body, method, broken: false, made, call, _taken: None };
+        let Some(bytes) = answer.make() else { return Ok(answer) };
+        if !answer.call.answer.take(bytes.saturating_sub(FREE_BYTES), ANSWER_BYTES) {
+            return Err(overloaded("answers that nobody reads take all the memory there is for answers"));
+        }
+        let (taken, place) = (CancellationToken::new(), place.clone());
+        answer._taken = Some(taken.clone().drop_guard());
+        tokio::spawn(async move {
+            if tokio::time::timeout(patience, taken.cancelled()).await.is_err() {
+                tracing::warn!(?patience, "cutting off an admin client that does not read its answer");
+                place.end();
+            }
+        });
+        Ok(answer)
+    }
+
+    /// Makes the first message and what follows it at once. The bytes of the whole, when that was all.
+    fn make(&mut self) -> Option<usize> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut bytes = 0;
+        for _ in 0..2 {
+            match self.poll_body(&mut context) {
+                Poll::Pending => return None,
+                Poll::Ready(None) => return Some(bytes),
+                Poll::Ready(Some(frame)) => {
+                    let data = frame.as_ref().ok().and_then(Frame::data_ref);
+                    bytes += data.map_or(0, Bytes::len);
+                    let is_last = data.is_none();
+                    self.made.push_back(frame);
+                    if is_last {
+                        return Some(bytes);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// As much of a frame as is handed on at once; the rest waits. The library takes whatever it is given, read or not, so it is given a piece
+    /// for each that left. A copy: none of them keeps the whole.
+    fn piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) if data.len() > PIECE_BYTES => {
+                let piece = Bytes::copy_from_slice(&data.split_to(PIECE_BYTES));
+                self.made.push_front(Ok(Frame::data(data)));
+                Frame::data(piece)
+            }
+            Ok(data) => Frame::data(Bytes::copy_from_slice(&data)),
+            Err(frame) => frame,
+        }
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.broken {
+            return Poll::Ready(None);
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(context)));
+        polled.unwrap_or_else(|panic| {
+            self.broken = true;
+            let mut trailers = HeaderMap::new();
+            let told = broke(&self.method, &*panic).add_header(&mut trailers);
+            Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
+        })
+    }
 }
 
 impl HttpBody for AnswerBody {
@@ -187,25 +303,18 @@ impl HttpBody for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        if this.broken {
-            return Poll::Ready(None);
+        match self.made.pop_front() {
+            Some(made) => Poll::Ready(Some(made.map(|frame| self.piece(frame)))),
+            None => self.poll_body(context),
         }
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(context)));
-        polled.unwrap_or_else(|panic| {
-            this.broken = true;
-            let mut trailers = HeaderMap::new();
-            let told = broke(&this.method, &*panic).add_header(&mut trailers);
-            Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
-        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.broken || self.body.is_end_stream()
+        self.made.is_empty() && (self.broken || self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        if self.made.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 

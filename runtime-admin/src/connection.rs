@@ -30,7 +30,8 @@ const HEADER_LIST_BYTES: u32 = 16 * 1024;
 const FRAME_BYTES: u32 = 16 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
-const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Of one stream; what is beyond waits where it is counted.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams that a peer opened and reset before anybody looked at them.
@@ -211,6 +212,8 @@ mod tests {
     use futures_util::future::BoxFuture;
     use http::{Request, Response};
     use http_body::{Body as HttpBody, Frame};
+    use http_body_util::{BodyExt, Full};
+    use prost::Message;
     use runtime_core::error::ErrorCode;
     use tokio::net::{TcpListener, TcpStream};
     use tonic::body::Body;
@@ -249,6 +252,7 @@ mod tests {
                     "/probe/panic" => panic!("canary"),
                     "/probe/hang" => std::future::pending().await,
                     "/probe/panic-later" => Ok(Response::new(Body::new(PanickingBody))),
+                    "/probe/large" => Ok(large()),
                     _ => {
                         let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
                         Ok(Status::not_found(peer.unwrap_or_default()).into_http())
@@ -256,6 +260,40 @@ mod tests {
                 }
             })
         }
+    }
+
+    /// As a service answers with one message of this many bytes.
+    fn large() -> Response<Body> {
+        let message = "x".repeat(LARGE).encode_to_vec();
+        let length = u32::try_from(message.len()).expect("a length").to_be_bytes();
+        let answer = Bytes::from([&[0][..], &length, &message].concat());
+        let trailers = http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+        let body = Full::new(answer).with_trailers(async { Some(Ok::<_, Infallible>(trailers)) });
+        let mut response = Response::new(Body::new(body));
+        response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        response
+    }
+
+    const LARGE: usize = 1024 * 1024;
+
+    /// Calls whose answers nobody reads, each as it was refused or not.
+    async fn ask_and_not_read(
+        endpoint: &str,
+        calls: usize,
+    ) -> Vec<Result<tonic::Response<tonic::Streaming<String>>, Status>> {
+        let endpoint = Endpoint::from_shared(endpoint.to_owned()).expect("an address");
+        let channel = endpoint.initial_stream_window_size(Some(1_024)).connect().await.expect("a server");
+        let mut answers = Vec::new();
+        for _ in 0..calls {
+            let mut client = Grpc::new(channel.clone());
+            client.ready().await.expect("a connection");
+            let path = http::uri::PathAndQuery::from_static("/probe/large");
+            let codec = ProstCodec::<String, String>::default();
+            answers.push(client.server_streaming(tonic::Request::new(String::new()), path, codec).await);
+            // Whatever fits the window has come.
+            tokio::task::yield_now().await;
+        }
+        answers
     }
 
     /// The answer has begun when it breaks.
@@ -374,6 +412,35 @@ mod tests {
         assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()));
         assert_eq!(call(&connect(&endpoint).await, "/probe/who", 0).await.code(), Code::NotFound);
         hanging.abort();
+    }
+
+    #[tokio::test]
+    async fn answers_that_nobody_reads_have_a_share_of_memory_and_no_more() {
+        let (_, places, endpoint) = probe(999, PATIENT).await;
+        let answers = ask_and_not_read(&endpoint, 80).await;
+        let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        assert!((1..=20).contains(&refused.len()), "{} of 80", refused.len());
+        for status in refused {
+            assert_eq!(status.code(), Code::ResourceExhausted);
+            assert_eq!(reason(status).as_deref(), Some(ErrorCode::Overloaded.as_str()));
+        }
+        drop(answers);
+        while places.calls() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(ask_and_not_read(&endpoint, 20).await.iter().all(Result::is_ok), "there is room again");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_an_answer_is_cut_off() {
+        let (client, places, endpoint) = probe(9, Duration::from_millis(20)).await;
+        let answers = ask_and_not_read(&endpoint, 1).await;
+        let answer = answers.into_iter().next().expect("one").expect("it began");
+        while places.calls() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(answer.into_inner().message().await.is_err(), "cut off in the middle");
+        assert_eq!(call(&client, "/probe/who", 0).await.code(), Code::NotFound, "others are not");
     }
 
     #[tokio::test]

@@ -160,6 +160,11 @@ impl Place {
     pub(crate) async fn cut(&self) {
         self.seat.cut.cancelled().await;
     }
+
+    /// It shall end at once.
+    pub(crate) fn end(&self) {
+        self.seat.cut.cancel();
+    }
 }
 
 impl Drop for Place {

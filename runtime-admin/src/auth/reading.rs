@@ -19,6 +19,9 @@ use crate::status::{invalid, refused};
 /// A flag and a length stand before a message.
 const HEADER_BYTES: usize = 5;
 
+/// Most room that is made for what is announced and has not come.
+const PIECE_BYTES: usize = 32 * 1024;
+
 /// The methods whose requests can be read, by path.
 pub(super) struct Shapes(HashMap<String, Shape>);
 
@@ -102,23 +105,61 @@ impl Asked {
 }
 
 async fn whole(mut body: Body) -> Result<Bytes, Status> {
-    let mut frame = BytesMut::new();
+    let mut pieces = Pieces::default();
     let mut expected = None;
     while let Some(part) = body.frame().await {
         let part = part.map_err(|error| Status::from_error(error.into()))?;
         let Ok(data) = part.into_data() else { continue };
-        frame.extend_from_slice(&data);
-        if expected.is_none() && frame.len() >= HEADER_BYTES {
-            expected = Some(length(&frame)?);
+        pieces.add(&data, expected.unwrap_or(0));
+        if expected.is_none() && pieces.bytes >= HEADER_BYTES {
+            expected = Some(length(pieces.first())?);
         }
-        if expected.is_some_and(|expected| frame.len() > expected) {
+        if expected.is_some_and(|expected| pieces.bytes > expected) {
             break;
         }
     }
-    if expected == Some(frame.len()) {
-        Ok(frame.freeze())
+    if expected == Some(pieces.bytes) {
+        Ok(pieces.whole())
     } else {
         Err(invalid("request", "is not one whole message"))
+    }
+}
+
+/// What has come of a request. In pieces: one that grew as a whole would be there several times while it does.
+#[derive(Default)]
+struct Pieces {
+    pieces: Vec<BytesMut>,
+    bytes: usize,
+}
+
+impl Pieces {
+    /// Adds bytes to a request that will have so many, as far as that is known.
+    fn add(&mut self, mut data: &[u8], expected: usize) {
+        while !data.is_empty() {
+            let room = |piece: &BytesMut| piece.capacity() - piece.len();
+            if self.pieces.last().is_none_or(|last| room(last) == 0) {
+                let missing = expected.saturating_sub(self.bytes).min(PIECE_BYTES);
+                // The first has room for the header, so that it can be read from there.
+                self.pieces.push(BytesMut::with_capacity(missing.max(data.len()).max(HEADER_BYTES)));
+            }
+            if let Some(last) = self.pieces.last_mut() {
+                let (now, later) = data.split_at(data.len().min(room(last)));
+                last.extend_from_slice(now);
+                self.bytes += now.len();
+                data = later;
+            }
+        }
+    }
+
+    fn first(&self) -> &[u8] {
+        self.pieces.first().map(AsRef::as_ref).unwrap_or_default()
+    }
+
+    fn whole(mut self) -> Bytes {
+        match self.pieces.len() {
+            1 => self.pieces.remove(0).freeze(),
+            _ => self.pieces.concat().into(),
+        }
     }
 }
 
@@ -134,4 +175,38 @@ fn length(frame: &[u8]) -> Result<usize, Status> {
         return Err(Status::new(Code::OutOfRange, what));
     }
     Ok(HEADER_BYTES + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_read_whole_however_it_is_cut() {
+        for size in [0, 1, 200, PIECE_BYTES, 3 * PIECE_BYTES + 7] {
+            let length = u32::try_from(size).expect("a length").to_be_bytes();
+            let message: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let frame = [&[0][..], &length, &message].concat();
+            for cut in [1, 4, 16 * 1024, frame.len()] {
+                let parts: Vec<_> = frame
+                    .chunks(cut)
+                    .map(|part| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(part))))
+                    .collect();
+                let body = Body::new(StreamBody::new(futures_util::stream::iter(parts)));
+                assert_eq!(whole(body).await.expect("whole"), frame, "{size} bytes, cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn room_is_made_for_what_comes_and_not_for_what_is_announced() {
+        let mut pieces = Pieces::default();
+        pieces.add(&[0, 0, 63, 255, 255, 7], 0);
+        pieces.add(&[7], MAX_MESSAGE_BYTES);
+        let room: usize = pieces.pieces.iter().map(BytesMut::capacity).sum();
+        assert!(room <= 2 * PIECE_BYTES, "{room}");
+    }
 }
