@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::frames::Frames;
 use crate::good::{GoodClient, Latencies};
-use crate::port::Port;
+use crate::port::{Attackers, Port};
 
 /// What is promised of a flood: latency of the good client, memory above what there was, and time until all is as before.
 const LATENCY: Duration = Duration::from_millis(250);
@@ -44,9 +44,9 @@ pub(crate) struct Figures {
 }
 
 /// Floods a process of its own, and measures.
-pub(crate) async fn under(name: &str, flood: impl AsyncFnOnce(&Port)) -> Figures {
+pub(crate) async fn under(name: &str, attackers: Attackers, flood: impl AsyncFnOnce(&Port)) -> Figures {
     let _alone = alone().await;
-    let port = Port::open().await;
+    let port = Port::open(attackers).await;
     let quiet = GoodClient::call(&port);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let quiet = quiet.stop().await;
@@ -73,7 +73,7 @@ pub(crate) async fn under(name: &str, flood: impl AsyncFnOnce(&Port)) -> Figures
         .await;
     port.client().await.info().await.expect("served as before");
     let figures = Figures {
-        name: name.to_owned(),
+        name: format!("{name}, {attackers:?}"),
         before: quiet.calls,
         during: served.calls,
         newcomers: served.newcomers,

@@ -24,6 +24,8 @@ pub(crate) mod kind {
 }
 
 const END_HEADERS: u8 = 4;
+/// A literal field with a new name that is remembered (RFC 7541, 6.2.1).
+const LITERAL_REMEMBERED: u8 = 0x40;
 const LARGEST_FRAME: usize = 16 * 1024;
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -56,6 +58,19 @@ pub(crate) fn headers(number: u32, padding: usize) -> Vec<u8> {
         kind = kind::CONTINUATION;
     }
     frames
+}
+
+/// A call whose headers want to be remembered, each time others: the table that both sides keep is turned over again and again.
+pub(crate) fn remembered_headers(number: u32) -> Vec<u8> {
+    let mut block = block(0);
+    for at in 0..3 {
+        block.push(LITERAL_REMEMBERED);
+        for text in [format!("x-churn-{number}-{at}"), "p".repeat(1_000)] {
+            integer(&mut block, text.len());
+            block.extend(text.as_bytes());
+        }
+    }
+    frame(kind::HEADERS, END_HEADERS, stream(number), &block)
 }
 
 /// Headers that go on: their end is not said.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
-use http_body_util::StreamBody;
+use http_body_util::{Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -153,14 +153,17 @@ impl fmt::Debug for Outcome {
     }
 }
 
-async fn channel(port: &Port) -> Channel {
+fn endpoint(port: &Port) -> Endpoint {
     let pem = |path: &std::path::Path| std::fs::read(path).expect("a file");
-    let (certificate, key) = port.tls.identity.as_ref().expect("a certificate");
+    let (certificate, key) = port.hostile.identity.as_ref().expect("a certificate");
     let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(pem(port.tls.ca.as_ref().expect("an authority"))))
+        .ca_certificate(Certificate::from_pem(pem(port.hostile.ca.as_ref().expect("an authority"))))
         .identity(Identity::from_pem(pem(certificate), pem(key)));
-    let endpoint = Endpoint::from_shared(port.endpoint()).expect("an address").tls_config(tls).expect("TLS");
-    endpoint.connect().await.expect("let in")
+    Endpoint::from_shared(port.endpoint()).expect("an address").tls_config(tls).expect("TLS")
+}
+
+async fn channel(port: &Port) -> Channel {
+    endpoint(port).connect().await.expect("let in")
 }
 
 /// So many streams over each of so many connections, held for as long as the outcome is.
@@ -224,9 +227,121 @@ pub(crate) async fn send_without_end(port: &Port, connections: usize, streams: u
     outcome
 }
 
+/// Tasks that a list of them says much about.
+pub(crate) async fn lay_tasks(port: &Port, tasks: usize) {
+    let root = &port.root().await;
+    root.pause_queue(&"job".parse().expect("a name"), None, "to be listed").await.expect("paused");
+    let one = |n: usize| v1::EnqueueTaskRequest {
+        app: "apps/ground".into(),
+        queue: "queues/job".into(),
+        handler: "job".into(),
+        payload: format!("{{\"n\":{n}}}").into_bytes(),
+        correlation_id: format!("{n:0>120}"),
+        ..Default::default()
+    };
+    let enqueued = stream::iter(0..tasks).map(|n| root.enqueue(one(n))).buffer_unordered(16);
+    enqueued.for_each(async |answer| drop(answer.expect("taken"))).await;
+}
+
+/// Asks for long lists, so many at once over each of so many connections, and reads none of them.
+pub(crate) async fn read_nothing(port: &Port, connections: usize, streams: usize) -> Outcome {
+    let mut asked = Vec::new();
+    for _ in 0..connections {
+        let io = TokioIo::new(port.tls().await.expect("let in"));
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = builder.initial_stream_window_size(1).handshake(io).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        for _ in 0..streams {
+            let (mut sender, list) = (sender.clone(), Full::new(Bytes::from_static(LIST_1_000)));
+            asked.push(async move { sender.send_request(request("TaskService/ListTasks", list)).await });
+        }
+    }
+    let mut outcome = Outcome::default();
+    let answers = join_all(asked).await;
+    for answer in &answers {
+        match answer {
+            Ok(answer) if answer.headers().get("grpc-status").is_none() => outcome.open += 1,
+            Ok(answer) if answer.headers().get("grpc-status").is_some_and(|status| status == "8") => {
+                outcome.shed += 1
+            }
+            _ => outcome.others += 1,
+        }
+    }
+    tokio::time::sleep(port.flood_for()).await;
+    outcome
+}
+
+/// A `ListTasksRequest` for the longest page, as it is sent.
+const LIST_1_000: &[u8] = &[0, 0, 0, 0, 3, PAGE_SIZE << 3, 0xe8, 0x07];
+const PAGE_SIZE: u8 = 2;
+
+/// Requests that come a byte each second, so many at once over each of so many connections.
+pub(crate) async fn dribble(port: &Port, connections: usize, streams: usize) -> Outcome {
+    let mut asked = Vec::new();
+    for _ in 0..connections {
+        let io = TokioIo::new(port.tls().await.expect("let in"));
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        for _ in 0..streams {
+            let mut sender = sender.clone();
+            let bytes = stream::unfold((), async |()| {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0]))), ()))
+            });
+            let request = request("QueueService/GetQueue", StreamBody::new(Box::pin(bytes)));
+            asked.push(tokio::spawn(async move { sender.send_request(request).await }));
+        }
+    }
+    tokio::time::sleep(port.flood_for()).await;
+    let mut outcome = Outcome::default();
+    for asked in asked {
+        asked.abort();
+        match asked.await {
+            Err(_) => outcome.open += 1,
+            Ok(Ok(answer)) if answer.headers().get("grpc-status").is_some_and(|status| status == "8") => {
+                outcome.shed += 1
+            }
+            Ok(_) => outcome.others += 1,
+        }
+    }
+    outcome
+}
+
+fn request<B>(method: &str, body: B) -> hyper::Request<B> {
+    hyper::Request::post(format!("https://localhost/runtime.admin.v1.{method}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(body)
+        .expect("a request")
+}
+
+/// Requests that are none of gRPC, or claim what is not taken: each is refused for itself, and its connection goes on.
+pub(crate) async fn ask_wrongly(port: &Port) {
+    let io = TokioIo::new(port.tls().await.expect("let in"));
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    // As if it were compressed: a small one may unfold to anything.
+    let bomb = Full::new(Bytes::from_static(&[1, 0, 0, 0, 4, 0x1f, 0x8b, 8, 0]));
+    let mut compressed = request("QueueService/GetQueue", bomb.clone());
+    compressed.headers_mut().insert("grpc-encoding", "gzip".parse().expect("a value"));
+    let mut other_content = request("QueueService/GetQueue", bomb.clone());
+    other_content.headers_mut().insert("content-type", "text/plain".parse().expect("a value"));
+    let mut got = request("QueueService/GetQueue", bomb.clone());
+    *got.method_mut() = hyper::Method::GET;
+    let nowhere = request("QueueService/NoSuchMethod", bomb.clone());
+    let mut elsewhere = request("QueueService/GetQueue", bomb);
+    *elsewhere.uri_mut() = "https://localhost/../../etc/passwd".parse().expect("a path");
+    for request in [compressed, other_content, got, nowhere, elsewhere] {
+        let asked = format!("{request:?}");
+        let answer = sender.send_request(request).await.expect("an answer");
+        let refused = answer.headers().get("grpc-status").is_some_and(|status| status != "0");
+        assert!(refused || !answer.status().is_success(), "{asked}: {answer:?}");
+    }
+}
+
 /// A message past the limit: it is refused, and the connection goes on.
 pub(crate) async fn send_too_much(port: &Port) {
-    let client = port.client().await;
+    let client = AdminClient::connect_with(&port.endpoint(), &port.hostile).await.expect("let in");
     for _ in 0..20 {
         let request = v1::EnqueueTaskRequest { payload: vec![b' '; MAX_MESSAGE_BYTES], ..Default::default() };
         let ClientError::Refused(refusal) = client.enqueue(request).await.unwrap_err() else {

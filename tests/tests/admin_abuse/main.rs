@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 
 use flood::{Figures, Flood, under};
 use frames::{Frames, block_of, data, frame, headers, kind};
-use port::Port;
+use port::{Attackers, Port};
 
 /// The nightly run floods in full number; others in a tenth, where number costs time.
 const FULL: bool = cfg!(feature = "nightly");
@@ -39,55 +39,63 @@ fn show(figures: &Figures) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_silent_handshakes_do_not_keep_a_good_client_out() {
-    let figures = under("2,000 silent handshakes", async |port: &Port| {
-        let (mut silent, mut first_words) = (Vec::new(), Vec::new());
-        for at in 0..2_000 {
-            let mut peer = port.plain().await;
-            // Half of them begin to speak TLS, and stop.
-            if at % 2 == 0 {
-                port::say(&mut peer, &[22, 3, 1, 0, 200]).await;
-                first_words.push(peer);
-            } else {
-                silent.push(peer);
+    for &attackers in Attackers::below_the_calls() {
+        let figures = under("2,000 silent handshakes", attackers, async |port: &Port| {
+            let (mut silent, mut first_words) = (Vec::new(), Vec::new());
+            for at in 0..2_000 {
+                let mut peer = port.plain().await;
+                // Half of them begin to speak TLS, and stop.
+                if at % 2 == 0 {
+                    port::say(&mut peer, &[22, 3, 1, 0, 200]).await;
+                    first_words.push(peer);
+                } else {
+                    silent.push(peer);
+                }
             }
-        }
-        let peers: Vec<_> = silent.into_iter().chain(first_words).map(port::Held::of).collect();
-        port::until_at_most(HANDSHAKES, &peers, "peers that say nothing").await;
-        tokio::time::sleep(port.flood_for()).await;
-    })
-    .await;
-    show(&figures);
+            let peers: Vec<_> = silent.into_iter().chain(first_words).map(port::Held::of).collect();
+            port::until_at_most(HANDSHAKES, &peers, "peers that say nothing").await;
+            tokio::time::sleep(port.flood_for()).await;
+        })
+        .await;
+        show(&figures);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_make_room_for_a_good_client() {
     let number = scaled(5_000).max(2 * CONNECTIONS);
-    let figures = under(&format!("{number} idle connections"), async |port: &Port| {
-        let mut idle = Vec::new();
-        for _ in 0..number {
-            if let Ok(mut peer) = port.tls().await {
-                port::say(&mut peer, &frames::hello()).await;
-                idle.push(port::Held::of(peer));
+    for &attackers in Attackers::below_the_calls() {
+        let figures = under(&format!("{number} idle connections"), attackers, async |port: &Port| {
+            let mut idle = Vec::new();
+            for _ in 0..number {
+                if let Ok(mut peer) = port.tls().await {
+                    port::say(&mut peer, &frames::hello()).await;
+                    idle.push(port::Held::of(peer));
+                }
             }
-        }
-        port::until_at_most(CONNECTIONS + LEAVING, &idle, "connections that idle").await;
-    })
-    .await;
-    show(&figures);
+            port::until_at_most(CONNECTIONS + LEAVING, &idle, "connections that idle").await;
+        })
+        .await;
+        show(&figures);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_streams_shed_their_own() {
-    let figures = under("10,000 streams", async |port: &Port| {
-        let outcome = good::watch_health(port, 100, 100).await;
-        println!("  streams: {outcome:?}");
-        assert!(outcome.open <= 1_024 + 100, "{outcome:?}");
-        assert!(outcome.shed > 0, "{outcome:?}");
-        tokio::time::sleep(port.flood_for()).await;
-        drop(outcome);
-    })
-    .await;
-    show(&figures);
+    for attackers in Attackers::ALL {
+        let figures = under("10,000 streams", attackers, async |port: &Port| {
+            let outcome = good::watch_health(port, 100, 100).await;
+            println!("  streams: {outcome:?}");
+            match attackers {
+                Attackers::LetIn => assert!(outcome.open <= 1_024 + 100 && outcome.shed > 0, "{outcome:?}"),
+                Attackers::Strangers => assert_eq!(outcome.open, 0, "{outcome:?}"),
+            }
+            tokio::time::sleep(port.flood_for()).await;
+            drop(outcome);
+        })
+        .await;
+        show(&figures);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,24 +108,29 @@ async fn headers_without_end_or_without_measure_end_their_connection() {
     let empty =
         Frames::repeated("empty continuations", block_of(1, 64), frame(kind::CONTINUATION, 0, 1, b""));
     let large = Frames::numbered("header lists of 60 KB", |number| headers(number, 60_000));
-    let figures = under("header floods", async |port: &Port| {
-        for frames in [continuations, empty, large] {
-            Flood { connections: 20, frames: &frames }.ends_them_all(port).await;
-        }
-    })
-    .await;
-    show(&figures);
+    let churn = Frames::numbered("headers to be remembered", frames::remembered_headers);
+    for &attackers in Attackers::below_the_calls() {
+        let figures = under("header floods", attackers, async |port: &Port| {
+            for frames in [&continuations, &empty, &large, &churn] {
+                Flood { connections: 20, frames }.ends_them_all(port).await;
+            }
+        })
+        .await;
+        show(&figures);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tiny_frames_end_their_connection() {
-    let figures = under("tiny frames", async |port: &Port| {
-        for frames in tiny_frames() {
-            Flood { connections: 10, frames: &frames }.ends_them_all(port).await;
-        }
-    })
-    .await;
-    show(&figures);
+    for &attackers in Attackers::below_the_calls() {
+        let figures = under("tiny frames", attackers, async |port: &Port| {
+            for frames in tiny_frames() {
+                Flood { connections: 10, frames: &frames }.ends_them_all(port).await;
+            }
+        })
+        .await;
+        show(&figures);
+    }
 }
 
 /// Everything that is cheap to send and costs the server work.
@@ -137,46 +150,87 @@ async fn rapid_reset_ends_its_connection() {
     let resets = Frames::numbered("rapid reset", |number| {
         [headers(number, 0), frame(kind::RST_STREAM, 0, frames::stream(number), &[0, 0, 0, 8])].concat()
     });
-    let figures = under("rapid reset", async |port: &Port| {
-        Flood { connections: 20, frames: &resets }.ends_them_all(port).await;
-    })
-    .await;
-    show(&figures);
+    for attackers in Attackers::ALL {
+        let figures = under("rapid reset", attackers, async |port: &Port| {
+            Flood { connections: 20, frames: &resets }.ends_them_all(port).await;
+        })
+        .await;
+        show(&figures);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_are_too_large_or_never_end_stay_within_their_share() {
-    let figures = under("oversize messages", async |port: &Port| {
-        let outcome = good::send_without_end(port, scaled(40), 20).await;
-        println!("  requests of 3.9 MiB without an end: {outcome:?}");
+    for attackers in Attackers::ALL {
+        let figures = under("oversize messages", attackers, async |port: &Port| {
+            let outcome = good::send_without_end(port, scaled(40), 20).await;
+            println!("  requests of 3.9 MiB without an end: {outcome:?}");
+            match attackers {
+                Attackers::LetIn => {
+                    assert!(outcome.shed > 0, "{outcome:?}");
+                    good::send_too_much(port).await;
+                }
+                Attackers::Strangers => assert_eq!(outcome.open, 0, "{outcome:?}"),
+            }
+        })
+        .await;
+        show(&figures);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_stay_within_their_share() {
+    let connections = if FULL { 20 } else { 6 };
+    let figures = under("answers that nobody reads", Attackers::LetIn, async |port: &Port| {
+        good::lay_tasks(port, 1_000).await;
+        let outcome = good::read_nothing(port, connections, 100).await;
+        println!("  lists of 1,000 tasks, unread: {outcome:?}");
         assert!(outcome.shed > 0, "{outcome:?}");
-        good::send_too_much(port).await;
     })
     .await;
     show(&figures);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_dribble_keep_nobody_out() {
+    for attackers in Attackers::ALL {
+        let figures = under("requests that dribble", attackers, async |port: &Port| {
+            let outcome = good::dribble(port, 12, 100).await;
+            println!("  requests of a byte a second: {outcome:?}");
+            match attackers {
+                Attackers::LetIn => assert!(outcome.open <= 1_024 + 12, "{outcome:?}"),
+                Attackers::Strangers => assert_eq!(outcome.open, 0, "{outcome:?}"),
+            }
+        })
+        .await;
+        show(&figures);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_malformed_ends_its_own_connection() {
-    let figures = under("malformed bytes", async |port: &Port| {
-        for (what, bytes) in malformed() {
-            join_all((0..20).map(async |_| {
-                let mut peer = port.tls().await.expect("a connection");
-                port::say(&mut peer, &bytes).await;
-                port::until_closed(peer, what).await;
-            }))
-            .await;
-        }
-        for garbage in
-            [&b"\x16\x03\x01\xff\xff"[..], b"GET / HTTP/1.1\r\n\r\n", b"\x80\x80\x80\x80\x80\x80\x80\x80"]
-        {
-            let mut peer = port.plain().await;
-            port::say(&mut peer, &garbage.repeat(100)).await;
-            port::until_closed(peer, "no TLS").await;
-        }
-    })
-    .await;
-    show(&figures);
+    for &attackers in Attackers::below_the_calls() {
+        let figures = under("malformed bytes", attackers, async |port: &Port| {
+            for (what, bytes) in malformed() {
+                join_all((0..20).map(async |_| {
+                    let mut peer = port.tls().await.expect("a connection");
+                    port::say(&mut peer, &bytes).await;
+                    port::until_closed(peer, what).await;
+                }))
+                .await;
+            }
+            good::ask_wrongly(port).await;
+            for garbage in
+                [&b"\x16\x03\x01\xff\xff"[..], b"GET / HTTP/1.1\r\n\r\n", b"\x80\x80\x80\x80\x80\x80\x80\x80"]
+            {
+                let mut peer = port.plain().await;
+                port::say(&mut peer, &garbage.repeat(100)).await;
+                port::until_closed(peer, "no TLS").await;
+            }
+        })
+        .await;
+        show(&figures);
+    }
 }
 
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {

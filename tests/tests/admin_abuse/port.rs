@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use runtime_admin::{AdminClient, ClientTls};
+use runtime_proto::v1;
 use runtime_tests::authority::Authority;
 use runtime_tests::eventually;
 use runtime_tests::ground::{Ground, GroundProcess};
@@ -25,10 +26,34 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Sockets of all peers at once, and a few files.
 const DESCRIPTORS: u64 = 8_000;
 
-/// A process that serves the admin API over TLS to clients with a certificate.
+/// Who floods. Either has a certificate of the right authority: without one nobody gets as far as HTTP/2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attackers {
+    /// The certificate is of a principal that may operate.
+    LetIn,
+    /// The certificate is of nobody.
+    Strangers,
+}
+
+impl Attackers {
+    pub(crate) const ALL: [Self; 2] = [Self::LetIn, Self::Strangers];
+
+    /// Those who flood below the calls, where nobody is asked who they are: one kind is enough, but for the nightly run.
+    pub(crate) fn below_the_calls() -> &'static [Self] {
+        if FULL { &Self::ALL } else { &Self::ALL[..1] }
+    }
+}
+
+/// The token that the configuration names.
+const FIRST_TOKEN: &str = "a token that nobody guesses, of one test";
+
+/// A process that serves the admin API over TLS to clients with a certificate, and asks everybody who they are.
 pub(crate) struct Port {
     pub(crate) address: SocketAddr,
+    /// Of the good client.
     pub(crate) tls: ClientTls,
+    /// Of the attackers.
+    pub(crate) hostile: ClientTls,
     connector: TlsConnector,
     ground: Ground,
     process: GroundProcess,
@@ -36,18 +61,30 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    pub(crate) async fn open() -> Self {
+    pub(crate) async fn open(attackers: Attackers) -> Self {
         raise_limit();
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Authority::new(folder.path());
-        let ((server, server_key), client) = (authority.sign("server"), authority.sign("client"));
+        let (server, server_key) = authority.sign("server");
+        let [good, hostile] = ["good", "hostile"].map(|name| authority.sign(name));
+        let token = folder.path().join("token");
+        std::fs::write(&token, FIRST_TOKEN).expect("a file");
         let setting = format!(
             "admin.tls={{ certificate = {server:?}, key = \"file:{}\", client_ca = {:?} }}",
             server_key.display(),
             authority.file
         );
         let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
-        let mut process = ground.start_with(&["--set", &setting], &[]);
+        let settings = [
+            setting,
+            "admin.authentication=required".to_owned(),
+            format!("admin.bootstrap_token=file:{}", token.display()),
+            // What is beyond the rate of a principal would be refused before it costs anything.
+            "admin.limits.requests_per_sec=1000000".to_owned(),
+            "admin.limits.requests_at_once=1000000".to_owned(),
+        ];
+        let args: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        let mut process = ground.start_with(&args, &[]);
         let address: SocketAddr = eventually("the admin API listens", || {
             assert_eq!(process.has_ended(), None, "{}", ground.log());
             let log = ground.log();
@@ -55,9 +92,32 @@ impl Port {
             address.split('"').next()?.parse().ok()
         })
         .await;
-        let connector = authority.connector(&client);
-        let tls = ClientTls { ca: Some(authority.file.clone()), identity: Some(client) };
-        Self { address, tls, connector, ground, process, _certificates: folder }
+        let connector = authority.connector(&hostile);
+        let [tls, hostile] = [good, hostile]
+            .map(|shown| ClientTls { ca: Some(authority.file.clone()), identity: Some(shown) });
+        let port = Self { address, tls, hostile, connector, ground, process, _certificates: folder };
+        port.let_in("good", "viewer").await;
+        if attackers == Attackers::LetIn {
+            port.let_in("hostile", "operator").await;
+        }
+        port
+    }
+
+    /// Makes the holder of this certificate a principal.
+    async fn let_in(&self, name: &str, grant: &str) {
+        let principal = v1::Principal {
+            grants: vec![grant.to_owned()],
+            certificates: vec![format!("CN={name}")],
+            ..Default::default()
+        };
+        let name = name.parse().expect("a name");
+        self.root().await.create_principal(&name, principal).await.expect("a principal");
+    }
+
+    /// Whoever may do anything.
+    pub(crate) async fn root(&self) -> AdminClient {
+        let client = AdminClient::connect_with(&self.endpoint(), &self.tls).await.expect("let in");
+        client.with_token(FIRST_TOKEN).expect("a token")
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -74,7 +134,7 @@ impl Port {
         TcpStream::connect(self.address).await.expect("the port is open")
     }
 
-    /// Let in by its certificate.
+    /// An attacker's connection.
     pub(crate) async fn tls(&self) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from("localhost").expect("a name");
         self.connector.connect(name, TcpStream::connect(self.address).await?).await
