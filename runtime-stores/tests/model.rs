@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use runtime_core::error::TaskError;
+use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::flow::{FlowLimits, RateLimit, ShedPolicy, Shedding};
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{
@@ -27,9 +27,9 @@ use runtime_core::schedule::{
     CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, ScheduleState, Timing, decide,
 };
 use runtime_core::store::{
-    Change, EffectClass, EnqueueError, Enqueued, Fired, Firing, LaneBy, LeaseAsk, Limit, LimitOverride,
+    Change, EffectClass, EnqueueError, Enqueued, Expr, Fired, Firing, LaneBy, LeaseAsk, Limit, LimitOverride,
     OperationStep, QueueChange, QueuePolicy, Revision, Stepped, Store, StoredSchedule, TaskCommand,
-    TaskFilter,
+    TaskFilter, TaskTest, TextTest,
 };
 use runtime_core::task::{
     AttemptRecord, Held, Lease, NewTask, OnConflict, Priority, Task, TaskId, TaskState, Unique, UniqueWithin,
@@ -139,6 +139,7 @@ enum Call {
         queue: u8,
         from: usize,
     },
+    Look(Box<Expr<TaskTest>>),
     PutSchedule {
         name: u8,
         every: u32,
@@ -156,6 +157,27 @@ enum Call {
     Sweep,
     Advance(u8),
     Reopen,
+}
+
+fn filter() -> impl Strategy<Value = Expr<TaskTest>> {
+    let text = |names: &'static [&'static str]| {
+        let name = select(names).prop_map(str::to_owned);
+        prop_oneof![3 => name.clone().prop_map(TextTest::Is), 1 => name.prop_map(TextTest::Begins)]
+    };
+    let states = vec(select(TaskState::ALL.to_vec()), 1..3);
+    let test = prop_oneof![
+        states.prop_map(TaskTest::State),
+        text(&["queue-0", "queue-1", "queue"]).prop_map(TaskTest::Queue),
+        text(&["store=0", "store=1", "store"]).prop_map(TaskTest::Scope),
+        vec(select(ErrorCode::ALL), 1..4).prop_map(TaskTest::Code),
+    ];
+    test.prop_map(Expr::Is).prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 1..4).prop_map(Expr::All),
+            vec(inner.clone(), 1..4).prop_map(Expr::Any),
+            inner.prop_map(|part| !part),
+        ]
+    })
 }
 
 fn new_task() -> impl Strategy<Value = New> {
@@ -289,6 +311,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0..2_u8, select(OperationKind::ALL.to_vec())).prop_map(|(queue, kind)| Call::StartOperation { queue, kind }),
         3 => (0..3_usize, 1..4_usize, weighted(0.1)).prop_map(|(operation, up_to, stale)| Call::StepOperation { operation, up_to, stale }),
         1 => (0..2_u8, 0..40_usize).prop_map(|(queue, from)| Call::WalkAndCount { queue, from }),
+        1 => filter().prop_map(|expr| Call::Look(Box::new(expr))),
         1 => Just(Call::DeadGroups),
         1 => (0..2_u8, 5..30_u32, any::<bool>()).prop_map(|(name, every, stale)| Call::PutSchedule { name, every, stale }),
         1 => (0..2_u8, weighted(0.2)).prop_map(|(name, stale)| Call::DeleteSchedule { name, stale }),
@@ -468,6 +491,16 @@ impl Side {
                 let walked = self.store.walk(filter.clone(), after, 100).await.unwrap();
                 let walked: Vec<usize> = walked.into_iter().map(|id| self.number(id)).collect();
                 format!("{walked:?} {:?}", self.store.count(filter, u64::MAX).await.unwrap())
+            }
+            Call::Look(expr) => {
+                let filter = TaskFilter::from((**expr).clone());
+                let page = self.store.list(filter.clone(), None, 100).await.unwrap();
+                let listed: Vec<usize> = page.tasks.iter().map(|task| self.number(task.id)).collect();
+                let counted = self.store.count(filter.clone(), u64::MAX).await.unwrap();
+                let dead: u64 =
+                    self.store.dead_groups(filter).await.unwrap().iter().map(|group| group.count).sum();
+                assert_eq!(listed.len() as u64, counted.total(), "{expr:?}");
+                format!("{listed:?} {counted:?} {dead}")
             }
             Call::DeadGroups => {
                 let groups = self.store.dead_groups(TaskFilter::default()).await.unwrap();
