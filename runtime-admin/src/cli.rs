@@ -22,6 +22,7 @@ mod system;
 mod table;
 mod target;
 mod tasks;
+mod terminal;
 mod tree;
 mod words;
 mod workers;
@@ -41,6 +42,7 @@ use args::{Args, Common, Format, Known, Noun, ProfileVerb, What};
 use failure::Failure;
 use output::Output;
 use target::{Place, Target};
+use terminal::Guarded;
 
 /// The variable that names the endpoint when no flag does.
 pub const ENDPOINT_VARIABLE: &str = "RUNTIMECTL_ENDPOINT";
@@ -120,6 +122,12 @@ pub fn command() -> clap::Command {
 
 /// Runs one command line, its program name included.
 pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
+    let mut stdout = Guarded::over(around.stdout, around.terminal);
+    let mut stderr = Guarded::over(around.stderr, around.progress);
+    obey(args, Surroundings { stdout: &mut stdout, stderr: &mut stderr, ..around }).await
+}
+
+async fn obey(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
     let Surroundings { stdout, stderr, terminal, progress, token, variable, clock, answer } = around;
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::operations::number;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
-use super::words::{NONE, age, moment, or_none, short_name, word};
+use super::words::{NONE, age, clean, moment, or_none, short_name, word};
 use crate::client::AdminClient;
 use crate::convert::{principal_name, token_name};
 
@@ -80,7 +80,7 @@ pub(super) async fn tokens(
             let days = SignedDuration::from_hours(24 * i64::from(expires_days.get()));
             let end = output.now.checked_add(days).unwrap_or(Timestamp::MAX);
             let made = client.create_token(&principal, &name, (!never_expires).then_some(end)).await?;
-            let text = made.text.clone();
+            let text = clean(&made.text);
             // The text alone, so that it can go into a file: what it is was said on the other stream.
             output.one(&made, &text, |_, _| format!("{text}\n"))?;
         }

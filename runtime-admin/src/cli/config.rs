@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
+use super::terminal::escaped;
 use super::words::{age, clean, moment, or_none, span};
 use crate::client::AdminClient;
 
@@ -28,7 +29,7 @@ pub(super) async fn run(
         }
         ConfigVerb::Schema => {
             let schema = client.config_schema().await?;
-            writeln!(output.stdout, "{}", schema.trim_end())?;
+            writeln!(output.stdout, "{}", escaped(schema.trim_end()))?;
         }
         ConfigVerb::Validate { file } => {
             let document = file.as_deref().map(read).transpose()?;
@@ -96,7 +97,7 @@ pub(super) async fn log_filter(
 /// All that can be known: a JSON document, whatever form was asked for.
 pub(super) async fn dump(client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
     let document = client.dump_state().await?;
-    Ok(writeln!(output.stdout, "{document}")?)
+    Ok(writeln!(output.stdout, "{}", escaped(&document))?)
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

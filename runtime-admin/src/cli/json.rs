@@ -8,6 +8,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde::Serialize;
 use serde_json::Serializer;
 
+use super::terminal::escaped;
 use super::yaml::Yaml;
 
 static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -53,7 +54,7 @@ pub(super) fn yaml(document: &impl Serialize) -> String {
 
 fn text(written: serde_json::Result<()>, bytes: Vec<u8>) -> String {
     written.expect("what is shown has a JSON form");
-    String::from_utf8(bytes).expect("JSON is text")
+    escaped(&String::from_utf8(bytes).expect("JSON is text"))
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Output<'_> {
             Format::Json => writeln!(stdout, "{}", json::pretty(whole)),
             Format::Jsonl => items.try_for_each(|(_, item)| writeln!(stdout, "{}", json::line(&item))),
             Format::Yaml => writeln!(stdout, "{}", json::yaml(whole)),
-            Format::Name => items.try_for_each(|(name, _)| writeln!(stdout, "{name}")),
+            Format::Name => items.try_for_each(|(name, _)| writeln!(stdout, "{}", clean(name))),
         }
     }
 
@@ -88,7 +88,7 @@ impl Output<'_> {
             Format::Json => writeln!(self.stdout, "{}", json::pretty(item)),
             Format::Jsonl => writeln!(self.stdout, "{}", json::line(item)),
             Format::Yaml => writeln!(self.stdout, "{}", json::yaml(item)),
-            Format::Name => writeln!(self.stdout, "{name}"),
+            Format::Name => writeln!(self.stdout, "{}", clean(name)),
         }
     }
 

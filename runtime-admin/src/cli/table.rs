@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::words::clean;
+
 /// Width that a table keeps to, unless every column is wanted.
 const WIDTH: usize = 80;
 const GAP: usize = 2;
@@ -27,23 +29,23 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self { text: clean(&text.into()), tone: Tone::Plain }
     }
 
     pub(super) fn good(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Good }
+        Self { text: clean(&text.into()), tone: Tone::Good }
     }
 
     pub(super) fn warn(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Warn }
+        Self { text: clean(&text.into()), tone: Tone::Warn }
     }
 
     pub(super) fn bad(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Bad }
+        Self { text: clean(&text.into()), tone: Tone::Bad }
     }
 
     pub(super) fn faint(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Faint }
+        Self { text: clean(&text.into()), tone: Tone::Faint }
     }
 
     /// The text alone.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use runtime_proto::v1;
 
 use super::table::Cell;
+use super::terminal::{HIDDEN, steers};
 
 /// What stands for nothing.
 pub(super) const NONE: &str = "-";
@@ -18,7 +19,7 @@ pub(super) fn word(name: &str, prefix: &str) -> String {
 
 /// A text from elsewhere without anything that could steer a terminal.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { HIDDEN } else { c }).collect()
 }
 
 /// A text, or what stands for nothing.
@@ -162,5 +163,6 @@ mod tests {
     #[test]
     fn nothing_from_elsewhere_steers_the_terminal() {
         assert_eq!(clean("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
+        assert_eq!(clean("a\u{9b}2Jb\u{202e}c"), "a\u{fffd}2Jb\u{fffd}c");
     }
 }

@@ -10,6 +10,7 @@ mod control;
 mod guarded;
 mod health;
 mod help;
+mod hostile;
 mod limits;
 mod mtls;
 mod profiles;
