@@ -12,6 +12,7 @@ mod schedules;
 mod system;
 mod tls;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use prost::Message;
@@ -64,8 +65,19 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct AdminClient {
     channel: Channel,
     plain: tonic::transport::Channel,
+    /// The endpoint, when it is of another machine and without TLS.
+    in_clear: Option<String>,
     timeout: Duration,
     signature: Signature,
+}
+
+/// Whether what is sent to this address leaves the machine for everybody on the way to read.
+fn in_clear(address: &str) -> bool {
+    let Ok(address) = address.parse::<http::Uri>() else { return false };
+    let host = address.host().unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let stays = host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback());
+    address.scheme_str() == Some("http") && !stays
 }
 
 impl AdminClient {
@@ -101,6 +113,7 @@ impl AdminClient {
         Ok(Self {
             channel: Channel::new(channel.clone(), Bearer::default()),
             plain: channel,
+            in_clear: in_clear(&address).then(|| endpoint.to_owned()),
             timeout: DEFAULT_TIMEOUT,
             signature: Signature::default(),
         })
@@ -109,8 +122,12 @@ impl AdminClient {
     /// Whom each call comes from, from now on: whoever has this token.
     ///
     /// # Errors
-    /// [`ClientError::InvalidToken`] for a text that cannot stand in a header.
+    /// [`ClientError::InvalidToken`] for a text that cannot stand in a header, and [`ClientError::TokenInClear`] where the endpoint is of
+    /// another machine and without TLS.
     pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        if let Some(endpoint) = self.in_clear {
+            return Err(ClientError::TokenInClear(endpoint));
+        }
         let bearer = Bearer::of(token).ok_or(ClientError::InvalidToken)?;
         Ok(Self { channel: Channel::new(self.plain.clone(), bearer), ..self })
     }

@@ -347,6 +347,7 @@ cases! {
         a_request_that_did_nothing_may_be_asked_again: [1] [];
         audit_entries_are_found_by_every_field: [1] [];
         the_audit_log_keeps_what_retention_says: [1] [];
+        a_request_id_is_forgotten_with_the_mutations_that_are_too_many: [1] [];
         principals_tokens_and_the_audit_log_survive: [1] [Durable];
     }
     app_rows {
@@ -530,6 +531,7 @@ macro_rules! conformance {
                 a_request_that_did_nothing_may_be_asked_again
                 audit_entries_are_found_by_every_field
                 the_audit_log_keeps_what_retention_says
+                a_request_id_is_forgotten_with_the_mutations_that_are_too_many
                 principals_tokens_and_the_audit_log_survive
                 app_rows_commit_with_the_settlement
                 a_failing_app_write_undoes_its_member_alone

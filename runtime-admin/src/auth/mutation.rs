@@ -11,6 +11,9 @@ use tonic_types::StatusExt;
 
 use crate::status::{ERROR_DOMAIN, refused};
 
+/// Largest answer in bytes that is remembered. Whoever asks again after a larger one is told that it was not done a second time.
+const MAX_REMEMBERED_BYTES: usize = 64 * 1024;
+
 /// A mutation whose entry is written.
 pub(super) struct Mutation {
     pub(super) audit: Arc<dyn AuditLog>,
@@ -27,7 +30,9 @@ impl Mutation {
     /// The log could not be written: nobody is told that the mutation was done, since nothing would say so afterwards.
     pub(super) async fn end(&self, status: &Status, answer: Option<Bytes>) -> Result<(), Status> {
         let remembered = match (status.code(), answer) {
-            (Code::Ok, Some(answer)) if !self.answers_once => Remembered::Answer(answer.to_vec()),
+            (Code::Ok, Some(answer)) if !self.answers_once && answer.len() <= MAX_REMEMBERED_BYTES => {
+                Remembered::Answer(answer.to_vec())
+            }
             (Code::Ok, _) => Remembered::Undecided,
             _ if nothing_was_done(status) => Remembered::Nothing,
             _ => Remembered::Undecided,

@@ -117,6 +117,7 @@ fn exit_of(error: &ClientError) -> Exit {
     match error {
         ClientError::InvalidEndpoint(_)
         | ClientError::InvalidToken
+        | ClientError::TokenInClear(_)
         | ClientError::WithoutTls(_)
         | ClientError::File { .. } => Exit::Usage,
         ClientError::Connect { .. } | ClientError::ConnectionLost(_) => Exit::CannotConnect,

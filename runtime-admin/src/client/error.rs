@@ -18,6 +18,9 @@ pub enum ClientError {
     /// The token holds what no token holds. It is not repeated.
     #[error("the token is no token")]
     InvalidToken,
+    /// Whoever is on the way could read the token along. It was not sent.
+    #[error("a token is not sent to {0}, where others could read it along: expected https://host:port")]
+    TokenInClear(String),
     /// Nobody answers there.
     #[error("cannot connect to {endpoint}")]
     Connect {

@@ -268,3 +268,20 @@ async fn where_a_caller_says_it_comes_from_is_not_where_it_comes_from() {
     assert!(entry.subject.peer.starts_with("127.0.0.1:"), "{}", entry.subject.peer);
     assert_eq!(entry.subject.principal, None);
 }
+
+#[tokio::test]
+async fn a_client_sends_no_token_where_others_could_read_it_along() {
+    let world = Guarded::start().await;
+    let port = world.served.address.port();
+    let token = world.bootstrap.expose();
+    for stays in
+        [format!("127.0.0.1:{port}"), format!("http://localhost:{port}"), format!("http://127.0.0.1:{port}")]
+    {
+        AdminClient::connect(&stays).await.unwrap().with_token(token).unwrap().info().await.unwrap();
+    }
+    // Linux takes this for the machine itself; by its looks it could be any.
+    let leaves = AdminClient::connect(&format!("http://0.0.0.0:{port}")).await.unwrap();
+    let refused = leaves.with_token(token).map(drop).unwrap_err();
+    assert!(matches!(refused, ClientError::TokenInClear(_)), "{refused:?}");
+    assert!(!format!("{refused} {refused:?}").contains(token));
+}

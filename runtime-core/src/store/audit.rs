@@ -8,7 +8,8 @@ use super::{ContentHash, Expr, StoreError, TextTest, TimeTest};
 use crate::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use crate::name::{PrincipalName, RequestId};
 
-/// How long a request id stands for its request.
+/// How long a request id stands for its request: so long, and no longer than the log would keep its mutation by number. So what is
+/// remembered is bounded as the log is.
 pub const REQUEST_ID_FOR: Duration = Duration::from_hours(24);
 
 /// What became of a mutation that is about to be carried out.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use runtime_core::audit::{AuditEntry, AuditOutcome, AuditSubject};
+use runtime_core::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use runtime_core::name::{PrincipalName, RequestId};
 use runtime_core::store::{
     AuditFilter, AuditLog, Begun, ContentHash, REQUEST_ID_FOR, Remembered, StoreError,
@@ -132,6 +132,10 @@ impl State {
             for position in &positions[..positions.len().saturating_sub(keep)] {
                 self.audit.entries.remove(position);
             }
+        }
+        let mutation = |entry: &&AuditEntry| entry.subject.kind == AuditKind::Mutation;
+        if let Some(oldest) = self.audit.entries.values().find(mutation).map(|entry| entry.at) {
+            self.audit.requests.retain(|_, request| request.at >= oldest);
         }
     }
 }

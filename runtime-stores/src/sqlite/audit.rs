@@ -154,6 +154,10 @@ impl Writer<'_> {
                 let gone = self.conn.prepare_cached(sql)?.execute((kind_number(kind), at_most, STEP_ROWS))?;
                 surplus = surplus.max(gone);
             }
+            let sql = "DELETE FROM rt_request WHERE (principal, request_id) IN (SELECT principal, request_id FROM rt_request \
+                WHERE at < (SELECT at FROM rt_audit WHERE kind = ?1 ORDER BY position LIMIT 1) LIMIT ?2)";
+            let outlived = (kind_number(AuditKind::Mutation), STEP_ROWS);
+            surplus = surplus.max(self.conn.prepare_cached(sql)?.execute(outlived)?);
             if surplus < STEP {
                 self.audited = 0;
             }

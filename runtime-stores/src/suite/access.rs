@@ -278,6 +278,19 @@ pub(super) async fn the_audit_log_keeps_what_retention_says(w: World) {
     assert_eq!(begun(&w, None, 1).await, last + 1, "no position is given twice");
 }
 
+pub(super) async fn a_request_id_is_forgotten_with_the_mutations_that_are_too_many(w: World) {
+    let at_most = w.setup.retention.keep_audit_at_most;
+    begun(&w, Some("first"), 1).await;
+    w.advance(Duration::from_millis(10));
+    for _ in 0..at_most {
+        begun(&w, None, 1).await;
+    }
+    begun(&w, Some("last"), 1).await;
+    w.store.sweep().await.unwrap();
+    assert_eq!(begin(&w, Some("last"), 1).await, Begun::Undecided);
+    assert!(matches!(begin(&w, Some("first"), 1).await, Begun::Written(_)), "what is remembered is bounded");
+}
+
 pub(super) async fn principals_tokens_and_the_audit_log_survive(w: World) {
     let stored = made(&w, "deploy").await;
     let token = token(&w, "deploy", "ci", 1);
