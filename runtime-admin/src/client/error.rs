@@ -86,7 +86,7 @@ impl ClientError {
             Self::Refused(refusal) => refusal.code,
             Self::DeadlineExceeded => Some(ErrorCode::NoAnswer),
             Self::InvalidEndpoint(_) | Self::WithoutTls(_) => Some(ErrorCode::InvalidArgument),
-            Self::InvalidToken => Some(ErrorCode::Unauthenticated),
+            Self::InvalidToken | Self::TokenInClear(_) => Some(ErrorCode::Unauthenticated),
             Self::File { .. } => Some(ErrorCode::CertificateUnusable),
             Self::Connect { .. } | Self::ConnectionLost(_) | Self::Incomplete(_) => None,
         }

@@ -151,7 +151,7 @@ async fn what_is_planted_in_a_running_process_comes_out_of_no_door() {
     }
     // Whoever may not, is told so.
     let nobody = secret_file(ground.path(), "nobody.token", "rt_nonsense");
-    for line in ["info", "task list", "dump"] {
+    for line in ["info", "overview", "dump"] {
         let told = ran(runtimectl(&endpoint, &nobody, &authority.file, &[line])).await;
         assert!(told.contains("RT0038"), "{told}");
         doors.add(format!("{line} by nobody"), told);
