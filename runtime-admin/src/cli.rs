@@ -18,12 +18,15 @@ mod output;
 mod profiles;
 mod queues;
 mod schedules;
+#[cfg(feature = "shell")]
+mod shell;
 mod system;
 mod table;
 mod target;
 mod tasks;
 mod terminal;
 mod tree;
+mod watch;
 mod words;
 mod workers;
 mod yaml;
@@ -120,6 +123,12 @@ pub fn command() -> clap::Command {
     Args::command()
 }
 
+/// Answers a shell that asks this process for completion, and ends the process then. Has to be called before a tokio runtime is there.
+pub fn complete_here() {
+    #[cfg(feature = "shell")]
+    shell::complete();
+}
+
 /// Runs one command line, its program name included.
 pub async fn run(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>) -> Exit {
     let mut stdout = Guarded::over(around.stdout, around.terminal);
@@ -147,7 +156,7 @@ async fn obey(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>
     let now = clock.now();
     let place = Place::default();
     let mut output =
-        Output { stdout, stderr, format: Format::default(), colours, progress, now, place, answer };
+        Output { stdout, stderr, terminal, format: Format::default(), colours, progress, now, place, answer };
     match carry_out(args, token, variable, &mut output).await {
         Ok(exit) => exit,
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
@@ -186,7 +195,14 @@ async fn carry_out(
         Some(change) => change.sign(client),
         None => client,
     };
-    ask(noun, &client, output).await
+    match noun {
+        Noun::Events(args) if common.watch => events::watch(args, &client, output).await,
+        noun if common.watch => match watch::events_of(&noun) {
+            Some(filter) => watch::run(noun, filter, &client, output).await,
+            None => Err(Failure::Unwatchable),
+        },
+        noun => ask(noun, &client, output).await,
+    }
 }
 
 /// What the program knows by itself.
@@ -199,6 +215,10 @@ fn tell(
     output.format = common.output.unwrap_or_default();
     match known {
         Known::Errors { code } => errors::run(code, output),
+        #[cfg(feature = "shell")]
+        Known::Completion { shell } => shell::completion(&shell, output),
+        #[cfg(feature = "shell")]
+        Known::Man { dir } => shell::man(dir.as_deref(), output),
         Known::Profile { verb } => {
             let named = match &verb {
                 ProfileVerb::Show { name: Some(name) } => Some(name.as_str()),
@@ -222,7 +242,7 @@ async fn ask(noun: Noun, client: &AdminClient, output: &mut Output<'_>) -> Resul
         Noun::Worker { verb } => workers::run(verb, client, output).await?,
         Noun::Principal { verb } => access::principals(verb, client, output).await?,
         Noun::Token { verb } => access::tokens(verb, client, output).await?,
-        Noun::Events(args) => events::run(args, client, output).await?,
+        Noun::Events(args) => events::list(args, client, output).await?,
         Noun::Audit { verb } => access::audit(verb, client, output).await?,
         Noun::Config { verb } => return config::run(verb, client, output).await,
         Noun::LogFilter { verb } => config::log_filter(verb, client, output).await?,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use runtime_actors::AppPlan;
+use runtime_core::access::TokenText;
 
 use crate::access::AdminCommand;
 use crate::app::{App, AppConfig, SetupError};
@@ -133,10 +134,7 @@ impl<A: AppConfig> App<A> {
                 Verb::Worker(command) => self.run_worker(&line.config, &command),
                 Verb::Admin(command) => self.run_admin(&line.config, &command),
             },
-            Err(error) => {
-                drop(error.print());
-                ExitCode::from(if error.use_stderr() { 2 } else { 0 })
-            }
+            Err(error) => not_a_command(&error),
         }
     }
 
@@ -219,6 +217,19 @@ impl<A: AppConfig> App<A> {
         };
         let AppPlan { name, workers, .. } = &assembled.plan;
         print!("{}", worker_docs(name.as_str(), workers.iter().map(|worker| &worker.descriptor)));
+        ExitCode::SUCCESS
+    }
+}
+
+/// Says what is wrong with a command line, or its help when that was asked for; the exit code to end with. What somebody typed is
+/// repeated without the secret of a token: not everybody who reads a log may have it.
+pub fn not_a_command(error: &clap::Error) -> ExitCode {
+    let text = TokenText::redacted(&error.render().to_string());
+    if error.use_stderr() {
+        eprint!("{text}");
+        ExitCode::from(2)
+    } else {
+        print!("{text}");
         ExitCode::SUCCESS
     }
 }

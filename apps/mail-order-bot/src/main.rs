@@ -11,7 +11,7 @@ use mail_order_bot::module::{APP, MailOrders};
 use mail_order_bot::orders::{lines, lines_table, orders, orders_table};
 use runtime::signals::Exit;
 use runtime::stores::SqliteReader;
-use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand};
+use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand, not_a_command};
 
 /// Turns order mails into orders.
 #[derive(Debug, Parser)]
@@ -64,7 +64,10 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some(CHILD_COMMAND) {
         return child_main(arguments);
     }
-    let line = CommandLine::parse();
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return not_a_command(&error),
+    };
     let app = App::<BotConfig>::configured(APP).module(MailOrders);
     match line.command {
         Verb::Run => app.run_until_signal(&line.config),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::signals::Exit;
-use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand};
+use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand, not_a_command};
 use storefront::config::StorefrontConfig;
 use storefront::data::{ImportCommand, import};
 use storefront::demo::{Demo, DemoSize, demo, fresh_folder};
@@ -56,7 +56,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return not_a_command(&error),
+    };
     let app = App::<StorefrontConfig>::configured(APP).module(Storefront);
     match line.command {
         Verb::Run => app.run_until_signal(&line.config),

@@ -16,7 +16,13 @@ impl Clock for MachineClock {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    cli::run_here(std::env::args_os(), &MachineClock, None).await.into()
+fn main() -> ExitCode {
+    cli::complete_here();
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli::run_here(std::env::args_os(), &MachineClock, None)).into(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            cli::Exit::Unexpected.into()
+        }
+    }
 }

@@ -54,7 +54,7 @@ pub(super) struct Args {
 }
 
 /// What every command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct Common {
     /// Admin server [default: http://127.0.0.1:7070]
     #[arg(long, global = true, value_name = "URL", help_heading = COMMON)]
@@ -80,13 +80,16 @@ pub(super) struct Common {
     /// table (default), wide, json, jsonl, yaml, name
     #[arg(short, long, global = true, value_enum, value_name = "FORM", hide_possible_values = true, help_heading = COMMON)]
     pub(super) output: Option<Format>,
+    /// Show it again whenever it is another: lists, get, tree
+    #[arg(short, long, global = true, help_heading = COMMON)]
+    pub(super) watch: bool,
     /// How long to wait for an answer [default: 30]
     #[arg(long, global = true, value_name = "SECONDS", help_heading = COMMON)]
     pub(super) timeout_secs: Option<NonZeroU32>,
 }
 
 /// What is wanted.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(super) enum What {
     /// Something of a server.
     #[command(flatten)]
@@ -97,7 +100,7 @@ pub(super) enum What {
 }
 
 /// What needs no server.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(super) enum Known {
     /// Servers by name, in a file
     Profile {
@@ -110,10 +113,34 @@ pub(super) enum Known {
         #[arg(value_parser = error_code)]
         code: Option<ErrorCode>,
     },
+    /// Print the script that completes commands and names in a shell
+    #[cfg(feature = "shell")]
+    #[command(after_help = COMPLETION_HELP)]
+    Completion {
+        /// The shell
+        #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+        shell: String,
+    },
+    /// Print the manual page, or write those of all commands
+    #[cfg(feature = "shell")]
+    Man {
+        /// Folder for the pages of all commands
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Columns that help keeps to.
 const WIDTH: usize = 80;
+
+#[cfg(feature = "shell")]
+const COMPLETION_HELP: &str = "\
+Names of queues, nodes, workers, schedules, operations and principals come from
+the server that the line is for, when it answers within 300 ms.
+
+bash:  source <(runtimectl completion bash)     in ~/.bashrc
+zsh:   source <(runtimectl completion zsh)      in ~/.zshrc
+fish:  runtimectl completion fish | source      in ~/.config/fish/config.fish";
 
 const COMMON: &str = "Common options";
 
@@ -157,7 +184,7 @@ impl fmt::Display for Format {
 }
 
 /// What a server is asked about.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(super) enum Noun {
     /// Show the live tree
     Tree {

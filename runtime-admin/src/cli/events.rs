@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use runtime_proto::v1;
 
 use super::args::{EventsArgs, Format};
+use super::exit::Exit;
 use super::failure::Failure;
 use super::json::{self, Wire};
 use super::output::Output;
@@ -18,16 +19,12 @@ use crate::page::MAX_PAGE_SIZE;
 /// For how long a watch tries to find a server that went away.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-pub(super) async fn run(
+/// The latest events: all pages are read, since the newest are on the last.
+pub(super) async fn list(
     args: EventsArgs,
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    if args.watch { watch(args, client, output).await } else { list(args, client, output).await }
-}
-
-/// The latest events: all pages are read, since the newest are on the last.
-async fn list(args: EventsArgs, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
     let EventsArgs { filter, limit, .. } = args;
     let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);
     let (mut latest, mut page_token) = (VecDeque::new(), String::new());
@@ -47,7 +44,11 @@ async fn list(args: EventsArgs, client: &AdminClient, output: &mut Output<'_>) -
     Ok(())
 }
 
-async fn watch(args: EventsArgs, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) async fn watch(
+    args: EventsArgs,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<Exit, Failure> {
     let EventsArgs { filter, state: initial_state, coalesce, .. } = args;
     let ask = EventAsk { filter, initial_state, coalesce, patience: PATIENCE, ..EventAsk::default() };
     let mut watch = client.watch_events(ask).await?;

@@ -52,6 +52,9 @@ pub(super) enum Failure {
     /// Where to go, and as whom, cannot be made out.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// It cannot be watched.
+    #[error("--watch is for lists, get, tree, overview and events")]
+    Unwatchable,
     /// Something is to be changed, and only a file says where.
     #[error("nobody said where: {0} is what the file of profiles has for looking; nothing was changed")]
     Unplaced(String),
@@ -63,9 +66,12 @@ impl Failure {
         match self {
             Self::Client(error) => exit_of(error),
             Self::Output(_) => Exit::Unexpected,
-            Self::Input { .. } | Self::Unasked | Self::Unnamed | Self::Target(_) | Self::Unplaced(_) => {
-                Exit::Usage
-            }
+            Self::Input { .. }
+            | Self::Unasked
+            | Self::Unnamed
+            | Self::Target(_)
+            | Self::Unplaced(_)
+            | Self::Unwatchable => Exit::Usage,
             Self::Declined => Exit::Interrupted,
             Self::Partial(_) => Exit::Partial,
             Self::NoWorker(_) | Self::NoPrincipal(_) => Exit::NotFound,

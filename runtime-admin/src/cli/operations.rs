@@ -60,10 +60,19 @@ impl<'o> Progress<'o> {
     }
 
     pub(super) fn show(&mut self, operation: &v1::Operation) {
-        let (come_to, matched) = (come_to(operation), operation.matched);
-        let percent = come_to.saturating_mul(100).checked_div(matched).unwrap_or(100).min(100);
-        let name = short_name(&operation.name);
-        self.line(&format!("operation {name}: {} of {}, {percent} %", count(come_to), count(matched)));
+        self.bar(
+            &format!("operation {}", short_name(&operation.name)),
+            come_to(operation),
+            operation.matched,
+        );
+    }
+
+    /// How much of it is done.
+    pub(super) fn bar(&mut self, what: &str, done: u64, of: u64) {
+        const WIDTH: u64 = 20;
+        let part = |whole: u64| done.saturating_mul(whole).checked_div(of).unwrap_or(whole).min(whole);
+        let bar: String = (0..WIDTH).map(|place| if place < part(WIDTH) { '#' } else { '-' }).collect();
+        self.line(&format!("{what} [{bar}] {} of {}, {} %", count(done), count(of), part(100)));
     }
 
     pub(super) fn line(&mut self, text: &str) {

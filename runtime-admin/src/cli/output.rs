@@ -18,6 +18,8 @@ use super::words::clean;
 pub(super) struct Output<'a> {
     pub(super) stdout: &'a mut dyn Write,
     pub(super) stderr: &'a mut dyn Write,
+    /// Whether `stdout` is a terminal.
+    pub(super) terminal: bool,
     pub(super) format: Format,
     pub(super) colours: bool,
     /// Whether `stderr` is a terminal.

@@ -9,6 +9,7 @@ use runtime_proto::v1::run_worker_request::Selection;
 
 use super::args::{WorkerRun, WorkerVerb};
 use super::failure::Failure;
+use super::operations::Progress;
 use super::output::Output;
 use super::queues;
 use super::table::{Cell, Column, Sheet, Table};
@@ -48,7 +49,13 @@ pub(super) async fn run(
                 (false, true) => output.announce("rebuild", &worker)?,
                 (false, false) => output.announce("run", &worker)?,
             }
-            let end = client.run_worker(run.request(), |_| ()).await?;
+            let mut progress = Progress::of(output);
+            let told = |so_far: &v1::RunWorkerResponse| {
+                progress.bar(&format!("worker {}", run.worker), come_to(so_far), so_far.selected);
+            };
+            let end = client.run_worker(run.request(), told).await;
+            progress.clear();
+            let end = end?;
             output.sheet(&end, &end.correlation_id, |_| outcome(&end))?;
             if unfinished(&end) {
                 return Err(Failure::Partial("not every task that was run is done"));
@@ -95,6 +102,18 @@ impl WorkerRun {
 fn unfinished(end: &v1::RunWorkerResponse) -> bool {
     let counts = end.counts.unwrap_or_default();
     end.refused + counts.scheduled + counts.ready + counts.leased + counts.parked + counts.dead > 0
+}
+
+/// Tasks whose attempt has ended, or that could not be claimed.
+fn come_to(run: &v1::RunWorkerResponse) -> u64 {
+    let counts = run.counts.unwrap_or_default();
+    run.refused
+        + counts.done
+        + counts.cancelled
+        + counts.dead
+        + counts.parked
+        + counts.scheduled
+        + counts.ready
 }
 
 /// How a run went, as a sheet.

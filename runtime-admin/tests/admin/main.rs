@@ -18,5 +18,6 @@ mod raw;
 mod records;
 mod schedules;
 mod standing;
+mod terminal;
 mod tls;
 mod world;

@@ -87,6 +87,12 @@ async fn the_first_token_is_made_beside_the_store_and_no_secret_is_written_down(
     assert!(denied.stderr.contains("RT0039"), "{}", denied.stderr);
     let careless = operator(&endpoint, &alice, &["token", "revoke", &alice_token, "--reason", "x"]).await;
     assert_eq!(careless.code, 2);
+    let typed =
+        [app(&ground, &[&alice_token], &[]).await, operator(&endpoint, &alice, &[&alice_token]).await];
+    for careless in &typed {
+        assert_eq!(careless.code, 2);
+        assert!(careless.stderr.contains("unrecognized subcommand 'rt_"), "{}", careless.stderr);
+    }
 
     let audit = operator(&endpoint, &root, &["audit", "list", "-o", "json"]).await.ok();
     let entries: Value = serde_json::from_str(&audit).expect("JSON");
@@ -130,6 +136,7 @@ async fn the_first_token_is_made_beside_the_store_and_no_secret_is_written_down(
             everywhere.push((name, String::from_utf8_lossy(&bytes).into_owned()));
         }
     }
+    everywhere.extend(typed.into_iter().map(|typed| ("a usage error", typed.stderr)));
     for secret in [&root_token, &alice_token] {
         let (id, secret) = (&secret[3..19], &secret[20..]);
         for (place, text) in &everywhere {

@@ -8,7 +8,7 @@ use runtime_core::name::{PrincipalName, TokenName};
 
 use super::change::{Change, needed};
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum PrincipalVerb {
     /// List who may call
     List,
@@ -65,7 +65,7 @@ pub(in crate::cli) enum PrincipalVerb {
 }
 
 /// What a principal may do.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct May {
     /// viewer, operator or admin; for a part: operator:apps/shop
     #[arg(long = "grant", value_name = "ROLE[:PREFIX]")]
@@ -78,7 +78,7 @@ pub(in crate::cli) struct May {
     pub(in crate::cli) certificates: Vec<String>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum TokenVerb {
     /// List tokens, without their secrets
     List {
@@ -117,7 +117,7 @@ pub(in crate::cli) enum TokenVerb {
     },
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum AuditVerb {
     /// List what was done and what was refused, newest first
     #[command(after_help = AUDIT_FILTER_HELP)]

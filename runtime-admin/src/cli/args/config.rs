@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::Change;
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ConfigVerb {
     /// Show the configuration in force
     Show {
@@ -41,7 +41,7 @@ pub(in crate::cli) enum ConfigVerb {
     },
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum LogFilterVerb {
     /// Show which log lines are written
     Get,

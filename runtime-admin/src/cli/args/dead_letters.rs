@@ -8,7 +8,7 @@ use super::Many;
 use super::change::needed;
 use super::names::FILTER_HELP;
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum DeadLetterVerb {
     /// List dead tasks, newest first
     #[command(after_help = FILTER_HELP)]
@@ -40,7 +40,7 @@ pub(in crate::cli) enum DeadLetterVerb {
 }
 
 /// Which dead tasks to change, and how sure one is.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
 pub(in crate::cli) struct DeadLetterTarget {
     /// These, such as: scope=store=42

@@ -12,7 +12,7 @@ use runtime_core::task::UniqueWithin;
 use super::Change;
 use super::names::worker;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("input").required(true),
     override_usage = "runtimectl task enqueue <WORKER> <--payload <JSON>|--payload-file <FILE>>",

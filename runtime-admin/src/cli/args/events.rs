@@ -4,14 +4,11 @@ use std::num::NonZeroU32;
 
 use clap::Args;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct EventsArgs {
     /// Which: field=value or field:prefix, joined by AND
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(in crate::cli) filter: String,
-    /// Go on with what happens, until interrupted
-    #[arg(long)]
-    pub(in crate::cli) watch: bool,
     /// With --watch: first how the resources are
     #[arg(long, requires = "watch")]
     pub(in crate::cli) state: bool,

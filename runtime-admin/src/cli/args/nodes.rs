@@ -9,7 +9,7 @@ use super::Change;
 use super::names::node_path;
 
 /// A node: an absolute path, or short for its path under /engine/apps.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct NodeTarget {
     /// Absolute, or short for one under /engine/apps: shop/workers/settle
     #[arg(value_parser = node_path)]
@@ -17,7 +17,7 @@ pub(in crate::cli) struct NodeTarget {
 }
 
 /// A node that is steered.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct NodeChange {
     #[command(flatten)]
     pub(in crate::cli) node: NodeTarget,
@@ -25,7 +25,7 @@ pub(in crate::cli) struct NodeChange {
     pub(in crate::cli) change: Change,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum NodeVerb {
     /// List nodes
     List {

@@ -9,7 +9,7 @@ use runtime_core::task::TaskId;
 use super::Change;
 use super::names::task;
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum OperationVerb {
     /// List operations, newest first
     List {
@@ -30,7 +30,7 @@ pub(in crate::cli) enum OperationVerb {
     Watch(OperationTarget),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct OperationTarget {
     /// The operation's number
     #[arg(value_parser = operation, value_name = "OPERATION")]
@@ -38,7 +38,7 @@ pub(in crate::cli) struct OperationTarget {
 }
 
 /// One task, or many.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
 pub(in crate::cli) struct TaskOrMany {
     /// The task

@@ -12,7 +12,7 @@ use runtime_core::store::Limit;
 use super::change::{Change, needed};
 use super::names::{FILTER_HELP, queue};
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum QueueVerb {
     /// List queues
     List,

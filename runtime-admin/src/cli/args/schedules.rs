@@ -12,7 +12,7 @@ use super::change::{Change, needed};
 use super::enqueue::time;
 use super::names::{schedule, worker};
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ScheduleVerb {
     /// List schedules
     List,
@@ -91,7 +91,7 @@ pub(in crate::cli) enum ScheduleVerb {
     },
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("timing").required(true),
     override_usage = "runtimectl schedule create <SCHEDULE> --worker <WORKER> --payload <JSON>\n       \
@@ -113,7 +113,7 @@ pub(in crate::cli) struct ScheduleCreate {
     pub(in crate::cli) change: Change,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct ScheduleUpdate {
     /// The schedule
     #[arg(value_parser = schedule)]
@@ -134,7 +134,7 @@ pub(in crate::cli) struct ScheduleUpdate {
 }
 
 /// What may be said of a schedule beside whose tasks it makes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct ScheduleParts {
     /// Wall times, five fields from the minute on or six from the second on
     #[arg(long, group = "timing", value_name = "EXPRESSION")]

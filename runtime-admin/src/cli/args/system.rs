@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::Change;
 use super::change::needed;
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum SystemVerb {
     /// Show what the instance can do; wide, what each method needs
     Capabilities,

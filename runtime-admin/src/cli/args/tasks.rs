@@ -11,7 +11,7 @@ use super::change::{Change, needed};
 use super::names::{FILTER_HELP, task};
 use super::{EnqueueArgs, TaskOrMany};
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum TaskVerb {
     /// List tasks, newest first
     #[command(after_help = FILTER_HELP)]
@@ -106,7 +106,7 @@ pub(in crate::cli) enum TaskVerb {
     },
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct TaskTarget {
     /// The task
     #[arg(value_parser = task)]

@@ -8,7 +8,7 @@ use runtime_core::task::TaskId;
 use super::names::{task, worker};
 use super::{Change, Many};
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum WorkerVerb {
     /// List workers
     List,

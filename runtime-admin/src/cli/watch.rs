@@ -1,0 +1,100 @@
+//! `--watch`: what is shown, again whenever an event says that it is another. Nothing is asked for while nothing happens.
+
+use std::time::Duration;
+
+use super::args::{
+    DeadLetterVerb, Format, NodeVerb, Noun, OperationVerb, QueueVerb, ScheduleVerb, TaskVerb, WorkerVerb,
+};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::json::{self, Wire};
+use super::output::Output;
+use crate::client::{AdminClient, EventAsk, Watched};
+use crate::convert::{node_name, queue_name, schedule_name, task_name};
+
+/// For how long a server that went away is looked for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What happens within so much time is shown together.
+const TOGETHER: Duration = Duration::from_millis(200);
+
+/// Back to the top of the screen, which is emptied.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+
+/// The events after which something is to be shown again, as a filter; nothing of what has no events.
+pub(super) fn events_of(noun: &Noun) -> Option<String> {
+    let named = |name: String| Some(format!("resource=\"{name}\""));
+    let all = |prefix: &str| Some(format!("resource:{prefix}"));
+    match noun {
+        Noun::Tree { .. } | Noun::Node { verb: NodeVerb::List { .. } } => all("nodes/"),
+        Noun::Node { verb: NodeVerb::Get(target) } => named(node_name(&target.path)),
+        Noun::Queue { verb: QueueVerb::List } => all("queues/"),
+        Noun::Queue { verb: QueueVerb::Get { queue } | QueueVerb::Stats { queue } } => {
+            Some(format!("queue=\"{}\"", queue_name(queue)))
+        }
+        Noun::Schedule { verb: ScheduleVerb::List } => all("schedules/"),
+        Noun::Schedule { verb: ScheduleVerb::Get { schedule } } => named(schedule_name(schedule)),
+        Noun::Task { verb: TaskVerb::List { .. } | TaskVerb::Count { .. } }
+        | Noun::DeadLetter { verb: DeadLetterVerb::List { .. } | DeadLetterVerb::Groups { .. } } => {
+            all("tasks/")
+        }
+        Noun::Task { verb: TaskVerb::Get(target) } => named(task_name(target.id)),
+        Noun::Operation { verb: OperationVerb::List { .. } } => all("operations/"),
+        Noun::Worker { verb: WorkerVerb::List | WorkerVerb::Get { .. } } => all("nodes/"),
+        Noun::Overview { .. } => Some(String::new()),
+        _ => None,
+    }
+}
+
+/// Shows something, and again after its events: on a terminal in place of what was there, elsewhere the events line by line.
+pub(super) async fn run(
+    noun: Noun,
+    filter: String,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    // Listened to before the first look: what happens in between is not missed.
+    let ask = EventAsk { filter, coalesce: true, patience: PATIENCE, ..EventAsk::default() };
+    let mut watch = client.watch_events(ask).await?;
+    if !output.terminal {
+        output.format = Format::Jsonl;
+        super::ask(noun.clone(), client, output).await?;
+        output.stdout.flush()?;
+        loop {
+            match watch.next().await? {
+                Watched::State(events) | Watched::Events(events) => {
+                    for event in &events {
+                        writeln!(output.stdout, "{}", json::line(&Wire(event)))?;
+                    }
+                }
+                Watched::Missed(_) => {
+                    super::ask(noun.clone(), client, output).await?;
+                }
+                Watched::StateEnd | Watched::Bookmark => {}
+            }
+            output.stdout.flush()?;
+        }
+    }
+    loop {
+        write!(output.stdout, "{CLEAR}")?;
+        super::ask(noun.clone(), client, output).await?;
+        output.stdout.flush()?;
+        while !is_news(&watch.next().await?) {}
+        let together = tokio::time::sleep(TOGETHER);
+        tokio::pin!(together);
+        loop {
+            tokio::select! {
+                () = &mut together => break,
+                more = watch.next() => drop(more?),
+            }
+        }
+    }
+}
+
+fn is_news(told: &Watched) -> bool {
+    match told {
+        Watched::State(events) | Watched::Events(events) => !events.is_empty(),
+        Watched::Missed(_) => true,
+        Watched::StateEnd | Watched::Bookmark => false,
+    }
+}
