@@ -161,9 +161,11 @@ impl NodeActor for ActorCommandProcessor {
             }
             Command::GetTask { id, reply } => answer(reply, detail(self.platform.clone(), id)),
             Command::SteerTask { id, command, reply } => {
-                hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, reply });
+                hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, origin, reply });
             }
-            Command::Operations(command) => hand_on(&self.doors.operations, OperationMsg::Asked(command)),
+            Command::Operations(command) => {
+                hand_on(&self.doors.operations, OperationMsg::Asked(command, origin))
+            }
             Command::Schedules(command) => {
                 hand_on(&self.doors.schedules, ScheduleMsg::Asked(command, origin))
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime_core::control::Reply;
+use runtime_core::control::{Origin, Reply};
 use runtime_core::node::Health;
 use runtime_core::store::TaskCommand;
 use runtime_core::supervision::Fault;
@@ -24,6 +24,8 @@ pub(crate) enum CompletionMsg {
         id: TaskId,
         /// The decision.
         command: TaskCommand,
+        /// Whose.
+        origin: Origin,
         /// Where the task stands afterwards.
         reply: Reply<TaskState>,
     },
@@ -74,10 +76,10 @@ impl NodeActor for CompletionActor {
         message: CompletionMsg,
     ) -> Result<(), Fault> {
         match message {
-            CompletionMsg::SendTaskResult { id, command, reply } => {
+            CompletionMsg::SendTaskResult { id, command, origin, reply } => {
                 let platform = self.platform.clone();
                 tokio::spawn(async move {
-                    reply.send(platform.decide(id, command).await);
+                    reply.send(platform.decide(id, command, &origin).await);
                 });
             }
             CompletionMsg::ProcessTaskCompletion(reply) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use runtime_core::control::{CommandError, OperationCommand};
+use runtime_core::control::{CommandError, OperationCommand, Origin};
 use runtime_core::error::ErrorCode;
 use runtime_core::node::Health;
 use runtime_core::supervision::Fault;
@@ -19,7 +19,7 @@ use crate::services::operations::OperationService;
 /// What the operations' node is asked and told.
 pub(crate) enum OperationMsg {
     /// An operator asks.
-    Asked(OperationCommand),
+    Asked(OperationCommand, Origin),
     /// This is how it stands.
     Shown {
         /// How it goes.
@@ -37,7 +37,7 @@ pub(crate) struct OperationActor {
     platform: Arc<Platform>,
     is_ready: bool,
     paused: watch::Sender<bool>,
-    asks: Option<mpsc::Sender<OperationCommand>>,
+    asks: Option<mpsc::Sender<(OperationCommand, Origin)>>,
     tasks: JoinSet<()>,
 }
 
@@ -47,10 +47,10 @@ impl OperationActor {
         Self { platform, is_ready: false, paused, asks: None, tasks: JoinSet::new() }
     }
 
-    fn asked(&self, command: OperationCommand) {
-        let refused = self.asks.as_ref().map(|asks| asks.try_send(command));
+    fn asked(&self, command: OperationCommand, origin: Origin) {
+        let refused = self.asks.as_ref().map(|asks| asks.try_send((command, origin)));
         if let Some(Err(error)) = refused {
-            refuse(error.into_inner());
+            refuse(error.into_inner().0);
         }
     }
 }
@@ -84,7 +84,7 @@ impl NodeActor for OperationActor {
 
     async fn handle(&mut self, node: &NodeContext<OperationMsg>, message: OperationMsg) -> Result<(), Fault> {
         match message {
-            OperationMsg::Asked(command) => self.asked(command),
+            OperationMsg::Asked(command, origin) => self.asked(command, origin),
             OperationMsg::Shown { health, running } => {
                 node.entry().set_health(health);
                 let running = u64::try_from(running).unwrap_or(u64::MAX);
@@ -110,7 +110,7 @@ impl NodeActor for OperationActor {
 /// Writes one batch after the other, and does what operators ask in between.
 async fn keep(
     mut service: OperationService,
-    mut asks: mpsc::Receiver<OperationCommand>,
+    mut asks: mpsc::Receiver<(OperationCommand, Origin)>,
     mut paused: watch::Receiver<bool>,
     myself: Myself<OperationMsg>,
 ) {
@@ -123,11 +123,11 @@ async fn keep(
         tokio::select! {
             biased;
             ask = asks.recv() => {
-                let Some(command) = ask else { return };
-                service.carry_out(command).await;
+                let Some((command, origin)) = ask else { return };
+                service.carry_out(command, &origin).await;
                 // All who ask go before the next batch.
-                while let Ok(command) = asks.try_recv() {
-                    service.carry_out(command).await;
+                while let Ok((command, origin)) = asks.try_recv() {
+                    service.carry_out(command, &origin).await;
                 }
             }
             _ = paused.changed() => {}

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use runtime_core::clock::Clock;
-use runtime_core::control::CommandError;
+use runtime_core::control::{CommandError, Origin};
 use runtime_core::error::ErrorCode;
 use runtime_core::name::InstanceName;
 use runtime_core::node::{NodeKind, NodePath};
@@ -21,6 +21,7 @@ use crate::metrics::Instruments;
 use crate::services::completion::CompletionService;
 use crate::services::drain::DrainService;
 use crate::services::intake::Intake;
+use crate::services::telling;
 use crate::services::templates::TemplateCache;
 use crate::table::{NodeAddress, NodeTable};
 use crate::work_pool::WorkPool;
@@ -97,8 +98,14 @@ impl Platform {
     ///
     /// # Errors
     /// No such task; its state does not allow it; what the store said.
-    pub(crate) async fn decide(&self, task: TaskId, command: TaskCommand) -> Result<TaskState, CommandError> {
-        let cancels = command == TaskCommand::Cancel;
+    pub(crate) async fn decide(
+        &self,
+        task: TaskId,
+        command: TaskCommand,
+        origin: &Origin,
+    ) -> Result<TaskState, CommandError> {
+        let (cancels, name) = (command == TaskCommand::Cancel, command.name());
+        let before = self.store.get(vec![task]).await?.pop().flatten();
         let answer = self.completion.decide(&*self.store, task, command).await;
         match answer {
             Err(refused) if cancels && refused.code == ErrorCode::FailedPrecondition => {
@@ -108,7 +115,13 @@ impl Platform {
                 self.ask_to_end(task);
                 Ok(TaskState::Leased)
             }
-            answer => answer,
+            Ok(state) => {
+                if let Some(before) = before {
+                    telling::changed(&self.journal, self.clock.now(), &before, state, name, origin);
+                }
+                Ok(state)
+            }
+            refused => refused,
         }
     }
 

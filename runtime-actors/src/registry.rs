@@ -171,9 +171,10 @@ impl Registry {
         }
         if !app.workers.is_empty() {
             let group = path.child("workers");
-            let breakers = Breakers::of(app, self.platform.clock.clone(), |plan| {
-                self.address(&group.child(plan.descriptor.name.as_str()), NodeKind::Executor)
-            });
+            let breakers =
+                Breakers::of(app, self.platform.clock.clone(), self.platform.journal.clone(), |plan| {
+                    self.address(&group.child(plan.descriptor.name.as_str()), NodeKind::Executor)
+                });
             groups.push(self.group(&group, &app.workers, |path, plan| self.worker(path, plan, &breakers)));
             all_breakers.push(breakers);
         }

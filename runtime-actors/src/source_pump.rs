@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use runtime_core::control::Reply;
+use runtime_core::control::{Origin, Reply};
 use runtime_core::error::TaskError;
+use runtime_core::journal::Cause;
 use runtime_core::name::{IdempotencyKey, SourceName};
 use runtime_core::node::Health;
 use runtime_core::source::{Finished, Found, Source};
@@ -28,6 +29,7 @@ use tracing::{Instrument, Span};
 use crate::messaging;
 use crate::node::{NodeActor, NodeContext, Progress};
 use crate::platform::Platform;
+use crate::services::telling::{Accepted, Asked};
 use crate::supervisor::rand_unit;
 use crate::table::{NodeAddress, NodeEntry};
 use crate::work_pool::Lane;
@@ -361,6 +363,7 @@ async fn enqueue(
     async {
         let mut task = item.task.clone().keyed(item.key.clone());
         task.trace = task.trace.or_else(|| platform.traces.current());
+        let asked = Asked::of(&task);
         let result = async {
             if item.writes.is_empty() {
                 let mut answers = platform.store.enqueue(vec![task]).await?;
@@ -373,6 +376,9 @@ async fn enqueue(
         .await;
         if let Ok(enqueued) = &result {
             messaging::enqueued(&*platform.traces, &Span::current(), enqueued.id());
+            let mut accepted = Accepted::new(platform.clock.now(), Cause::Source, &Origin::platform());
+            accepted.answered(&asked, enqueued);
+            accepted.tell(&platform.journal);
         }
         runtime_core::failpoint!("enqueue_committed");
         (item, result)

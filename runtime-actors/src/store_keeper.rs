@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runtime_core::journal::{Changed, Changes, Entry, EventType, Subject, Value};
 use runtime_core::node::{Health, NodeKind, NodePath};
 use runtime_core::supervision::Fault;
 use runtime_core::task::Lease;
@@ -99,6 +100,7 @@ async fn keep(platform: Arc<Platform>, myself: Myself<StoreMsg>) {
                 myself.tell(StoreMsg::Swept(Ok(())));
                 if swept.expired_leases > 0 {
                     tracing::warn!(expired = swept.expired_leases, "leases ran out");
+                    tell_expired(&platform, swept.expired_leases);
                     if let Some(instruments) = &platform.instruments {
                         instruments.leases_expired(swept.expired_leases);
                     }
@@ -122,6 +124,14 @@ async fn keep(platform: Arc<Platform>, myself: Myself<StoreMsg>) {
             () = due_changed.notified() => {}
         }
     }
+}
+
+/// How many leases ran out; which they were, the attempts of their tasks say.
+fn tell_expired(platform: &Platform, expired: usize) {
+    let node = NodePath::root().child("engine").child("store");
+    let changes = Changes::of([Changed::is("expired", Value::number(expired))]);
+    let entry = Entry::new(platform.clock.now(), EventType::LeasesExpired, Subject::Node(node), changes);
+    platform.journal.note(&Arc::default(), entry);
 }
 
 /// Extends every lease of this instance: one statement, as long as the store takes so many at once.

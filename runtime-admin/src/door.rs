@@ -32,6 +32,11 @@ impl Door {
         Self { origin, ..self.clone() }.within(asked.unwrap_or(self.patience))
     }
 
+    /// On whose behalf it is asked.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// What happens in the tree.
     pub(crate) fn journal(&self) -> Result<Arc<dyn EventJournal>, Status> {
         let none = || CommandError::new(ErrorCode::NoAnswer, "the tree is not up yet");

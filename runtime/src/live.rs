@@ -13,11 +13,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_admin::{AdminServerConfig, CertificateEnds, Certificates, LiveLimits, NewCertificates};
+use runtime_core::clock::Clock;
 use runtime_core::control::{
     CertificatesView, Command, CommandError, ConfigChange, ConfigProblemView, Control, InstanceControl,
-    LogFilterView, PendingValue, Reloaded, SettingView, ShutdownAsk, ask,
+    LogFilterView, Origin, PendingValue, Reloaded, SettingView, ShutdownAsk, ask,
 };
 use runtime_core::error::ErrorCode;
+use runtime_core::journal::{Changed, Changes, Entry, EventType, Subject, Value};
+use runtime_stores::SystemClock;
 use tokio::sync::watch;
 
 use crate::app::{App, AppConfig};
@@ -127,7 +130,13 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         view(self.log.status())
     }
 
-    fn set_log_filter(&self, wish: Option<(String, Duration)>) -> Result<LogFilterView, CommandError> {
+    fn set_log_filter(
+        &self,
+        tree: &dyn Control,
+        wish: Option<(String, Duration)>,
+        origin: &Origin,
+    ) -> Result<LogFilterView, CommandError> {
+        let before = self.log_filter().in_force;
         match wish {
             None => self.log.reset(),
             Some((directives, time_to_live)) => {
@@ -138,7 +147,10 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
                 tracing::info!(filter = directives, seconds = time_to_live.as_secs(), "log filter set");
             }
         }
-        Ok(self.log_filter())
+        let set = self.log_filter();
+        let changed = Changed::new("filter", Value::text(before), Value::text(&set.in_force));
+        tell(tree, EventType::LogFilterChanged, Subject::LogFilter, [changed], origin);
+        Ok(set)
     }
 
     fn settings(&self) -> Vec<SettingView> {
@@ -190,7 +202,12 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         }
     }
 
-    async fn reload(&self, tree: &dyn Control, validate_only: bool) -> Result<Reloaded, CommandError> {
+    async fn reload(
+        &self,
+        tree: &dyn Control,
+        validate_only: bool,
+        origin: &Origin,
+    ) -> Result<Reloaded, CommandError> {
         let _one_at_a_time = self.reloading.lock().await;
         let refused = |error: &dyn std::fmt::Display| {
             CommandError::new(ErrorCode::InvalidConfig, format!("nothing was changed: {error}"))
@@ -228,7 +245,26 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         let restart = changes.iter().filter(|change| change.needs_restart).count();
         let now = changes.len() - restart;
         tracing::info!(now, after_a_restart = restart, other_certificates, "configuration reloaded");
+        let value = |value: &Option<String>| value.as_ref().map_or(Value::Nothing, Value::text);
+        let told = changes
+            .iter()
+            .map(|change| Changed::named(&change.key, value(&change.before), value(&change.after)));
+        tell(tree, EventType::ConfigReloaded, Subject::Config, told, origin);
         Ok(Reloaded { changes, certificates: ends })
+    }
+}
+
+/// Writes what was done to the configuration, where the tree tells of such things.
+fn tell(
+    tree: &dyn Control,
+    kind: EventType,
+    subject: Subject,
+    changed: impl IntoIterator<Item = Changed>,
+    origin: &Origin,
+) {
+    if let Some(journal) = tree.journal() {
+        let entry = Entry::new(SystemClock.now(), kind, subject, Changes::of(changed));
+        journal.write(kind.class(), &Arc::default(), vec![entry.of(origin, "set")]);
     }
 }
 

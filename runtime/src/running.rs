@@ -15,7 +15,7 @@ use runtime_admin::{
 };
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
-use runtime_core::control::{CommandError, Control, InstanceControl, ShutdownAsk};
+use runtime_core::control::{CommandError, Control, InstanceControl, Origin, ShutdownAsk};
 use runtime_core::journal::JournalLimits;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::InstanceName;
@@ -279,7 +279,7 @@ impl Running {
         let Some(instance) = control.instance() else {
             return tracing::warn!("this process was started without a configuration: nothing to reload");
         };
-        if let Err(error) = instance.reload(&*control, false).await {
+        if let Err(error) = instance.reload(&*control, false, &Origin::platform()).await {
             tracing::error!(error_code = %error.code, %error, "configuration not reloaded");
         }
     }

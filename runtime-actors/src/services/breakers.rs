@@ -18,10 +18,12 @@ use runtime_core::control::DependencyView;
 use runtime_core::flow::{
     Breaker, BreakerPolicy, BreakerState, BreakerView, Permit, Recorded, RetryAt, Verdict,
 };
+use runtime_core::journal::{Cause, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::{AppName, DependencyName, WorkerName};
 use runtime_core::outcome::Outcome;
 
 use crate::executor::ExecutorMsg;
+use crate::journal::SharedJournal;
 use crate::registry::{AppPlan, WorkerPlan};
 use crate::table::NodeAddress;
 
@@ -51,6 +53,7 @@ impl fmt::Display for Held {
 pub struct Breakers {
     app: AppName,
     clock: Arc<dyn Clock>,
+    journal: Arc<SharedJournal>,
     known: Mutex<BTreeMap<DependencyName, Guarded>>,
 }
 
@@ -66,6 +69,7 @@ impl Breakers {
     pub(crate) fn of(
         app: &AppPlan,
         clock: Arc<dyn Clock>,
+        journal: Arc<SharedJournal>,
         executor: impl Fn(&WorkerPlan) -> NodeAddress<ExecutorMsg>,
     ) -> Arc<Self> {
         let mut known = BTreeMap::new();
@@ -83,7 +87,7 @@ impl Breakers {
                 guarded.workers.push(plan.descriptor.name.clone());
             }
         }
-        Arc::new(Self { app: app.name.clone(), clock, known: Mutex::new(known) })
+        Arc::new(Self { app: app.name.clone(), clock, journal, known: Mutex::new(known) })
     }
 
     /// Where each stands, by name.
@@ -142,6 +146,7 @@ impl Breakers {
                 Ok(permit) => {
                     if tried {
                         tracing::info!(%dependency, "breaker half-open: a probe goes through");
+                        self.tell(dependency, now, ("open", "half_open"), Cause::Platform);
                     }
                     permits.push((dependency.clone(), permit));
                 }
@@ -177,14 +182,22 @@ impl Breakers {
                     continue;
                 }
             };
+            let before = match breaker.view().state {
+                BreakerState::Closed => "closed",
+                BreakerState::Open => "open",
+                BreakerState::HalfOpen => "half_open",
+            };
             match breaker.record(permit, now, verdict) {
                 Recorded::Counted | Recorded::Late => {}
                 Recorded::Opened { until } => {
                     let failures = breaker.view().failures;
                     tracing::warn!(%dependency, %until, failures, "breaker opened: tasks that need it wait");
+                    let cause = Cause::Outcome(outcome.name(), outcome.error_code());
+                    self.tell(&dependency, now, (before, "open"), cause);
                 }
                 Recorded::Closed => {
                     tracing::info!(%dependency, "breaker closed: tasks that need it go on");
+                    self.tell(&dependency, now, (before, "closed"), Cause::Outcome(outcome.name(), None));
                     for executor in executors.iter() {
                         // One that is restarting looks by itself when it is up.
                         drop(executor.send(ExecutorMsg::ExecuteTaskFromEvent));
@@ -192,6 +205,20 @@ impl Breakers {
                 }
             }
         }
+    }
+
+    fn tell(
+        &self,
+        dependency: &DependencyName,
+        now: Timestamp,
+        (before, after): (&'static str, &'static str),
+        cause: Cause,
+    ) {
+        let subject = Subject::Dependency(self.app.clone(), dependency.clone());
+        let changes = Changes::one("state", Value::Word(before), Value::Word(after));
+        let entry = Entry::new(now, EventType::BreakerChanged, subject, changes).because(cause);
+        let place = Place { app: Some(self.app.clone()), ..Place::default() };
+        self.journal.note(&Arc::new(place), entry);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DependencyName, Guarded>> {

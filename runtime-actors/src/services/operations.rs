@@ -16,11 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use runtime_core::control::{CommandError, OperationAsk, OperationCommand, OperationPreview, Reply};
+use runtime_core::control::{CommandError, OperationAsk, OperationCommand, OperationPreview, Origin, Reply};
 use runtime_core::error::{ErrorClass, ErrorCode, TaskError};
+use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::PrincipalName;
 use runtime_core::node::Health;
-use runtime_core::operation::{Operation, OperationId, OperationKind, OperationSpec, OperationState, Pace};
+use runtime_core::operation::{
+    Operation, OperationCounts, OperationId, OperationKind, OperationSpec, OperationState, Pace,
+};
 use runtime_core::store::{OperationStep, Stepped, StoreError, TaskFilter};
 use tokio::sync::watch;
 
@@ -51,6 +54,8 @@ pub(crate) struct OperationService {
     paused: bool,
     /// Something is to be shown that was not shown yet.
     changed: bool,
+    /// Who ends one at this moment.
+    behalf: Origin,
 }
 
 /// An operation that goes on, and who hears of it.
@@ -76,7 +81,15 @@ impl Kept {
 impl OperationService {
     /// Knows nothing of what is stored yet.
     pub(crate) fn new(platform: Arc<Platform>) -> Self {
-        Self { platform, book: None, trouble: None, retry: RETRY.0, paused: false, changed: true }
+        Self {
+            platform,
+            book: None,
+            trouble: None,
+            retry: RETRY.0,
+            paused: false,
+            changed: true,
+            behalf: Origin::platform(),
+        }
     }
 
     /// No batch from here on, or batches again.
@@ -187,6 +200,8 @@ impl OperationService {
 
     /// The operation stands so now: whoever follows it hears of it, and at its end no more.
     fn take_over(&mut self, operation: Operation, due: Timestamp) {
+        let before = self.running(operation.id);
+        self.tell(&operation, before.as_ref(), &self.behalf);
         let Some(book) = &mut self.book else { return };
         let id = operation.id;
         let followers = book.remove(&id).map(|kept| kept.followers).unwrap_or_default();
@@ -208,6 +223,39 @@ impl OperationService {
         followers.for_each(|follower| follower.end.send(Ok(operation.clone())));
     }
 
+    /// Writes how an operation stands: that it began, went on, or ended.
+    fn tell(&self, operation: &Operation, before: Option<&Operation>, origin: &Origin) {
+        let Operation { id, spec, state, counts, .. } = operation;
+        let now = self.platform.clock.now();
+        let number = |pick: fn(&OperationCounts) -> u64| {
+            Changed::new(
+                "done",
+                before.map_or(Value::Nothing, |before| Value::Number(pick(&before.counts))),
+                Value::Number(pick(counts)),
+            )
+        };
+        // Progress is told in twentieths: of small batches there are many.
+        let twentieth = |of: &Operation| of.counts.done.saturating_mul(20) / of.spec.matched.max(1);
+        if before.is_some_and(|before| twentieth(before) == twentieth(operation)) && operation.is_running() {
+            return;
+        }
+        let was = before.map_or(Value::Nothing, |before| Value::Word(before.state.as_str()));
+        let (kind, command) = match (before, operation.is_running()) {
+            (None, true) => (EventType::OperationStarted, spec.kind.as_str()),
+            (_, true) => (EventType::OperationProgressed, spec.kind.as_str()),
+            (_, false) => (EventType::OperationEnded, "cancel"),
+        };
+        let fields = [
+            Changed::is("kind", Value::Word(spec.kind.as_str())),
+            Changed::new("state", was, Value::Word(state.as_str())),
+            number(|counts| counts.done),
+            Changed::is("matched", Value::Number(spec.matched)),
+        ];
+        let place = Place { app: spec.filter.app.clone(), queue: spec.filter.queue.clone(), worker: None };
+        let entry = Entry::new(now, kind, Subject::Operation(*id), Changes::of(fields));
+        self.platform.journal.note(&Arc::new(place), entry.of(origin, command));
+    }
+
     fn running(&self, id: OperationId) -> Option<Operation> {
         self.book.as_ref()?.get(&id).map(|kept| kept.operation.clone())
     }
@@ -223,7 +271,7 @@ impl OperationService {
     }
 
     /// Carries a command out and answers it. What only looks waits for nobody.
-    pub(crate) async fn carry_out(&mut self, command: OperationCommand) {
+    pub(crate) async fn carry_out(&mut self, command: OperationCommand, origin: &Origin) {
         let platform = self.platform.clone();
         match command {
             OperationCommand::Preview { kind, filter, reply } => {
@@ -238,15 +286,15 @@ impl OperationService {
                         .send(platform.store.operations(before, page_size).await.map_err(CommandError::from));
                 }));
             }
-            OperationCommand::Start { ask, reply } => reply.send(self.start(*ask).await),
+            OperationCommand::Start { ask, reply } => reply.send(self.start(*ask, origin).await),
             OperationCommand::Cancel { id, by, reason, reply } => {
-                reply.send(self.cancel(id, by, &reason).await);
+                reply.send(self.cancel(id, by, &reason, origin).await);
             }
             OperationCommand::Follow { id, progress, reply } => self.follow(id, progress, reply).await,
         }
     }
 
-    async fn start(&mut self, ask: OperationAsk) -> Result<Operation, CommandError> {
+    async fn start(&mut self, ask: OperationAsk, origin: &Origin) -> Result<Operation, CommandError> {
         let OperationAsk { kind, filter, asked, rate, reason, by } = ask;
         let filter = selected(&self.platform, kind, filter)?;
         let matched = self.platform.store.count(filter.clone(), u64::MAX).await?.total();
@@ -256,6 +304,7 @@ impl OperationService {
         let Operation { id, spec, .. } = &operation;
         tracing::info!(operation = %id, kind = kind.as_str(), filter = spec.asked, matched, rate = spec.rate,
             reason = spec.reason, "an operation begins");
+        self.tell(&operation, None, origin);
         // Before the store was read, it is read with the others.
         if let Some(book) = &mut self.book {
             book.insert(operation.id, Kept::new(operation.clone()));
@@ -270,6 +319,7 @@ impl OperationService {
         id: OperationId,
         by: Option<PrincipalName>,
         reason: &str,
+        origin: &Origin,
     ) -> Result<Operation, CommandError> {
         loop {
             let operation = get(&self.platform, id).await?;
@@ -286,7 +336,10 @@ impl OperationService {
             let text = if reason.is_empty() { format!("by {by}") } else { format!("by {by}: {reason}") };
             let error = TaskError::new(ErrorCode::Cancelled, text);
             // Whoever was faster is found at the next look.
-            self.write(operation.end(OperationState::Cancelled, Some(error))).await?;
+            self.behalf = origin.clone();
+            let written = self.write(operation.end(OperationState::Cancelled, Some(error))).await;
+            self.behalf = Origin::platform();
+            written?;
         }
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime_core::control::{CommandError, ScheduleView};
+use runtime_core::control::{CommandError, Origin, ScheduleView};
 use runtime_core::error::ErrorCode;
 use runtime_core::input::Misfits;
 use runtime_core::name::{Route, ScheduleName};
@@ -30,6 +30,7 @@ use crate::services::intake::Intake;
 
 mod commands;
 mod reconcile;
+mod telling;
 
 /// How long a sleep may be at most: a wall clock that was moved is noticed by then.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -230,6 +231,7 @@ impl ScheduleService {
             }
         }
         let lag = fire.last().map(|tick| Duration::try_from(now.duration_since(tick.at)).unwrap_or_default());
+        self.tell_decided(&stored, &fire, &skipped, now);
         for run in &skipped {
             tracing::info!(schedule = %name, reason = ?run.reason, first = %run.first, last = %run.last, "ticks skipped");
         }
@@ -262,7 +264,7 @@ impl ScheduleService {
     /// Cancels a task. One that is finished by now is as good.
     async fn cancel(&self, task: runtime_core::task::TaskId) -> Result<(), CommandError> {
         use runtime_core::error::ErrorCode::{FailedPrecondition, NotFound};
-        match self.platform.decide(task, TaskCommand::Cancel).await {
+        match self.platform.decide(task, TaskCommand::Cancel, &Origin::platform()).await {
             Err(error) if !matches!(error.code, FailedPrecondition | NotFound) => Err(error),
             _ => Ok(()),
         }

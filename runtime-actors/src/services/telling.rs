@@ -12,7 +12,7 @@ use runtime_core::journal::{
 use runtime_core::name::Route;
 use runtime_core::outcome::Settlement;
 use runtime_core::store::Enqueued;
-use runtime_core::task::{NewTask, TaskId, TaskState};
+use runtime_core::task::{NewTask, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
 
 use crate::journal::SharedJournal;
@@ -42,6 +42,24 @@ pub(crate) fn settled(
         let cause = Cause::Outcome(outcome.name(), None);
         entries.push(about(EventType::FactStated, Changes::of(said), cause));
     }
+}
+
+/// Writes that a task was changed from outside.
+pub(crate) fn changed(
+    journal: &SharedJournal,
+    now: Timestamp,
+    before: &Task,
+    after: TaskState,
+    command: &'static str,
+    origin: &Origin,
+) {
+    // What is forgotten stands nowhere.
+    let after = Some(after).filter(|_| command != "delete");
+    let change = TaskChange { before: Some(before.state), after, attempt: before.attempt };
+    let entry = Entry::new(now, EventType::TaskChanged, Subject::Task(before.id), Changes::Task(change));
+    let entry = entry.because(Cause::Command(command)).of(origin, command);
+    let entry = Entry { trace: entry.trace.or_else(|| trace_id(before.trace.as_ref())), ..entry };
+    journal.note(&Arc::new(Place::of_route(&before.route)), entry);
 }
 
 /// Tasks that were taken, by where they go.

@@ -219,7 +219,9 @@ async fn permits_are_of_all_dependencies_or_of_none_and_a_probe_that_said_nothin
     app.dependencies.insert(smtp(), policy());
     let platform = super::kit::platform(worlds.store, PausedClock::new());
     let entry = platform.table.declare(super::kit::path("/greet"), runtime_core::node::NodeKind::Executor);
-    let breakers = Breakers::of(&app, platform.clock.clone(), |_| NodeAddress::of(entry.clone()));
+    let breakers = Breakers::of(&app, platform.clock.clone(), platform.journal.clone(), |_| {
+        NodeAddress::of(entry.clone())
+    });
     let down = Outcome::Retry {
         error: TaskError::retryable("down").of_dependency(smtp()),
         after: Duration::from_secs(1),

@@ -30,7 +30,9 @@ struct Bench {
 /// Those of an app without dependencies.
 fn no_breakers(platform: &Platform) -> Arc<Breakers> {
     let app = Worlds::new().app;
-    Breakers::of(&app, platform.clock.clone(), |_| unreachable!("there is no worker"))
+    Breakers::of(&app, platform.clock.clone(), platform.journal.clone(), |_| {
+        unreachable!("there is no worker")
+    })
 }
 
 impl Bench {

@@ -54,8 +54,10 @@ impl ConfigService for Config {
         request: Request<v1::ReloadConfigRequest>,
     ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
         let about = Resource::system();
-        let reload = self.0.instance()?;
-        let reload = reload.reload(self.0.control(), request.get_ref().validate_only).await;
+        let door = self.0.for_call(&request);
+        let reload = door.instance()?;
+        let validate_only = request.get_ref().validate_only;
+        let reload = reload.reload(door.control(), validate_only, door.origin()).await;
         let Reloaded { changes, certificates } = reload.map_err(|error| refusal(&error, &about))?;
         Ok(Response::new(v1::ReloadConfigResponse {
             changes: changes.into_iter().map(convert::change).collect(),

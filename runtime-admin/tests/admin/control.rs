@@ -13,6 +13,7 @@ use runtime_core::control::{
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::flow::{FlowLimits, RateLimit};
+use runtime_core::journal::{EventJournal, JournalLimits};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
 use runtime_core::name::{InstanceName, QueueName, Route, Scope, StepName};
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
@@ -30,6 +31,7 @@ use runtime_core::trace::TraceContext;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
 use tokio::sync::Notify;
 
+use crate::journal::KeptJournal;
 use crate::schedules::ScheduleBook;
 
 /// The moment at which everything in memory stands still.
@@ -69,6 +71,9 @@ pub(crate) struct World {
     pub(crate) paused_scopes: Vec<PausedScope>,
     pub(crate) overridden: Option<OverriddenQueue>,
     pub(crate) schedules: ScheduleBook,
+    pub(crate) journal: Arc<KeptJournal>,
+    /// Every command is followed by an event.
+    pub(crate) writes_when_asked: bool,
     /// Commands that found no answer: those of a silent tree, and those that the API does not send.
     pub(crate) unanswered: Vec<Command>,
 }
@@ -107,6 +112,8 @@ impl InMemoryControl {
                 paused_scopes: Vec::new(),
                 overridden: None,
                 schedules: ScheduleBook::new(),
+                journal: Arc::new(KeptJournal::new(1, JournalLimits::default())),
+                writes_when_asked: false,
                 unanswered: Vec::new(),
             })),
             Arc::default(),
@@ -120,6 +127,10 @@ impl InMemoryControl {
         }
     }
 
+    pub(crate) fn journal_kept(&self) -> Arc<KeptJournal> {
+        self.0.lock().expect("no panic while held").journal.clone()
+    }
+
     pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
         change(&mut self.0.lock().expect("no panic while held"));
     }
@@ -129,12 +140,22 @@ impl Control for InMemoryControl {
     fn send_on_behalf(&self, command: Command, _origin: Origin) -> Result<(), CommandError> {
         let mut world = self.0.lock().expect("no panic while held");
         match world.mood.clone() {
-            Mood::Answering => world.answer(command),
+            Mood::Answering => {
+                world.answer(command);
+                if world.writes_when_asked {
+                    let next = world.journal.tip().sequence + 1;
+                    world.journal.count("mail", next);
+                }
+            }
             Mood::Silent => world.unanswered.push(command),
             Mood::Refusing(error) => return Err(error),
         }
         self.1.notify_one();
         Ok(())
+    }
+
+    fn journal(&self) -> Option<Arc<dyn EventJournal>> {
+        Some(self.journal_kept())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{CommandError, Control};
+use super::{CommandError, Control, Origin};
 
 /// Which log lines are written, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,12 @@ pub trait InstanceControl: Send + Sync {
     ///
     /// # Errors
     /// [`crate::error::ErrorCode::InvalidArgument`] when the directives cannot be read.
-    fn set_log_filter(&self, wish: Option<(String, Duration)>) -> Result<LogFilterView, CommandError>;
+    fn set_log_filter(
+        &self,
+        tree: &dyn Control,
+        wish: Option<(String, Duration)>,
+        origin: &Origin,
+    ) -> Result<LogFilterView, CommandError>;
 
     /// Every key of the configuration, in order.
     fn settings(&self) -> Vec<SettingView>;
@@ -136,5 +141,10 @@ pub trait InstanceControl: Send + Sync {
     ///
     /// # Errors
     /// [`crate::error::ErrorCode::InvalidConfig`] with every problem; [`crate::error::ErrorCode::CertificateUnusable`]; what the tree said.
-    async fn reload(&self, tree: &dyn Control, validate_only: bool) -> Result<Reloaded, CommandError>;
+    async fn reload(
+        &self,
+        tree: &dyn Control,
+        validate_only: bool,
+        origin: &Origin,
+    ) -> Result<Reloaded, CommandError>;
 }

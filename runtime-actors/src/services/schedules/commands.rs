@@ -1,12 +1,14 @@
 //! What operators do to schedules.
 
 use runtime_core::control::{Backfilled, MAX_BACKFILL, Origin, PreviewedTick, Reply, ScheduleCommand};
+use runtime_core::journal::{Cause, Changed, EventType, Value};
 use runtime_core::schedule::Paused;
 use runtime_core::store::Enqueued;
 use runtime_core::task::NewTask;
 
 use super::reconcile::other_times;
 use super::*;
+use crate::services::telling::{Accepted, Asked};
 
 /// An answer that is ready: sent once the node shows what it speaks of.
 pub(crate) type Answer = Box<dyn FnOnce() + Send>;
@@ -17,7 +19,7 @@ fn answer<T: Send + 'static>(reply: Reply<T>, result: Result<T, CommandError>) -
 
 impl ScheduleService {
     /// Carries a command out, as far as it changes something or needs the store.
-    pub(crate) async fn carry_out(&mut self, command: ScheduleCommand, _origin: &Origin) -> Answer {
+    pub(crate) async fn carry_out(&mut self, command: ScheduleCommand, origin: &Origin) -> Answer {
         match command {
             ScheduleCommand::List { reply } => answer(reply, self.views().ok_or_else(|| self.not_read())),
             ScheduleCommand::Get { name, reply } => answer(reply, self.view(&name)),
@@ -28,21 +30,21 @@ impl ScheduleService {
             ScheduleCommand::Pause { name, reason, by, reply } => {
                 let at = self.platform.clock.now();
                 let change = |state: &mut ScheduleState| state.pause(Paused { reason, by, at });
-                answer(reply, self.change(&name, change).await)
+                answer(reply, self.change(&name, change, origin).await)
             }
             ScheduleCommand::Resume { name, reply } => {
                 let at = self.platform.clock.now();
-                answer(reply, self.change(&name, |state| state.resume(at)).await)
+                answer(reply, self.change(&name, |state| state.resume(at), origin).await)
             }
-            ScheduleCommand::Trigger { name, reply } => answer(reply, self.trigger(&name).await),
+            ScheduleCommand::Trigger { name, reply } => answer(reply, self.trigger(&name, origin).await),
             ScheduleCommand::Backfill { name, from, until, reply } => {
-                answer(reply, self.backfill(&name, from, until).await)
+                answer(reply, self.backfill(&name, from, until, origin).await)
             }
-            ScheduleCommand::Create { spec, reply } => answer(reply, self.create(*spec).await),
+            ScheduleCommand::Create { spec, reply } => answer(reply, self.create(*spec, origin).await),
             ScheduleCommand::Update { spec, expected, reply } => {
-                answer(reply, self.update(*spec, expected).await)
+                answer(reply, self.update(*spec, expected, origin).await)
             }
-            ScheduleCommand::Delete { name, reply } => answer(reply, self.delete(&name).await),
+            ScheduleCommand::Delete { name, reply } => answer(reply, self.delete(&name, origin).await),
         }
     }
 
@@ -82,9 +84,12 @@ impl ScheduleService {
         &mut self,
         name: &ScheduleName,
         change: impl FnOnce(&mut ScheduleState),
+        origin: &Origin,
     ) -> Result<ScheduleView, CommandError> {
-        let StoredSchedule { mut state, revision, .. } = self.find(name)?.clone();
+        let before = self.find(name)?.clone();
+        let StoredSchedule { mut state, revision, .. } = before.clone();
         change(&mut state);
+        let paused = (before.state.paused.is_some(), state.paused.is_some());
         let firing = Firing { name: name.clone(), revision, state: state.clone(), tasks: Vec::new() };
         match self.platform.store.fire(firing).await? {
             Fired::Conflict => {
@@ -102,18 +107,32 @@ impl ScheduleService {
                 }
             }
         }
+        let word = |paused| Value::Word(if paused { "yes" } else { "no" });
+        let changed = Changed::new("paused", word(paused.0), word(paused.1));
+        let (kind, command) = if paused.1 {
+            (EventType::SchedulePaused, "pause")
+        } else {
+            (EventType::ScheduleResumed, "resume")
+        };
+        self.tell_changed(&before, kind, [changed], origin, command);
         self.decide_changed(name).await;
         self.view(name)
     }
 
-    async fn trigger(&self, name: &ScheduleName) -> Result<Enqueued, CommandError> {
+    async fn trigger(&self, name: &ScheduleName, origin: &Origin) -> Result<Enqueued, CommandError> {
         let second = self.platform.clock.now().as_second();
         let at = Timestamp::from_second(second).unwrap_or(Timestamp::MIN);
         let task = self.runnable(name)?.spec.task_besides(at, |task| self.platform.intake.complete(task))?;
         let task = NewTask { asked_by_name: true, ..task };
+        let asked = Asked::of(&task);
         let mut made = self.platform.store.enqueue(vec![task]).await?;
         let made = made.pop().ok_or_else(|| CommandError::new(ErrorCode::NoAnswer, "no answer"))??;
         tracing::info!(schedule = %name, task = %made.id(), "schedule triggered by an operator");
+        let mut accepted = Accepted::new(self.platform.clock.now(), Cause::Command("trigger"), origin);
+        accepted.answered(&asked, &made);
+        accepted.tell(&self.platform.journal);
+        let task = Changed::is("last_task", Value::text(made.id().to_string()));
+        self.tell_changed(self.find(name)?, EventType::ScheduleFired, [task], origin, "trigger");
         Ok(made)
     }
 
@@ -133,6 +152,7 @@ impl ScheduleService {
         name: &ScheduleName,
         from: Timestamp,
         until: Timestamp,
+        origin: &Origin,
     ) -> Result<Backfilled, CommandError> {
         let spec = &self.runnable(name)?.spec;
         let wrong = |text: &str| Err(CommandError::new(ErrorCode::InvalidArgument, text));
@@ -160,6 +180,8 @@ impl ScheduleService {
             }
         }
         done.next_from = next_from;
+        let made = Changed::is("made", Value::number(done.made.len()));
+        self.tell_changed(self.find(name)?, EventType::ScheduleFired, [made], origin, "backfill");
         tracing::info!(schedule = %name, made = done.made.len(), known = done.known, %from, %until, "schedule backfilled");
         Ok(done)
     }
@@ -177,7 +199,7 @@ impl ScheduleService {
         if misfits.is_empty() { Ok(()) } else { Err(Misfits(misfits).into()) }
     }
 
-    async fn create(&mut self, spec: ScheduleSpec) -> Result<ScheduleView, CommandError> {
+    async fn create(&mut self, spec: ScheduleSpec, origin: &Origin) -> Result<ScheduleView, CommandError> {
         self.refuse(&spec)?;
         let name = spec.name.clone();
         let state = ScheduleState::new(DeclaredBy::RunTime, self.platform.clock.now());
@@ -186,6 +208,7 @@ impl ScheduleService {
         }
         self.read_again().await?;
         tracing::info!(schedule = %name, "schedule made by an operator");
+        self.tell_changed(self.find(&name)?, EventType::ScheduleCreated, [], origin, "create");
         self.decide_changed(&name).await;
         self.view(&name)
     }
@@ -194,6 +217,7 @@ impl ScheduleService {
         &mut self,
         spec: ScheduleSpec,
         expected: Option<Revision>,
+        origin: &Origin,
     ) -> Result<ScheduleView, CommandError> {
         let name = spec.name.clone();
         let known = self.find(&name)?.clone();
@@ -218,12 +242,17 @@ impl ScheduleService {
             return Err(conflict());
         }
         tracing::info!(schedule = %name, "schedule changed by an operator");
+        let revision = |stored: &StoredSchedule| Value::text(format!("{:?}", stored.revision));
+        let now = self.find(&name)?;
+        let changed = Changed::new("revision", revision(&known), revision(now));
+        self.tell_changed(now, EventType::ScheduleUpdated, [changed], origin, "update");
         self.decide_changed(&name).await;
         self.view(&name)
     }
 
-    async fn delete(&mut self, name: &ScheduleName) -> Result<(), CommandError> {
-        let StoredSchedule { state, revision, .. } = self.find(name)?.clone();
+    async fn delete(&mut self, name: &ScheduleName, origin: &Origin) -> Result<(), CommandError> {
+        let known = self.find(name)?.clone();
+        let StoredSchedule { state, revision, .. } = known.clone();
         if state.declared_by == DeclaredBy::App && !state.orphaned {
             let text = format!("schedule {name} is declared by its app: pause it, or remove the declaration");
             return Err(CommandError::precondition(text));
@@ -236,6 +265,7 @@ impl ScheduleService {
             )));
         }
         tracing::info!(schedule = %name, "schedule deleted by an operator");
+        self.tell_changed(&known, EventType::ScheduleDeleted, [], origin, "delete");
         Ok(())
     }
 }

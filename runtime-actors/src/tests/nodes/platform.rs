@@ -36,7 +36,12 @@ async fn the_completion_node_answers_when_all_is_written_and_breaks_when_its_wri
     completion.handle(&probe.node, CompletionMsg::ProcessTaskCompletion(reply)).await.unwrap();
     assert_eq!(flushed.await.unwrap(), Ok(()), "nothing waits");
     let (reply, answer) = Reply::channel();
-    let cancel = CompletionMsg::SendTaskResult { id: ids[0], command: TaskCommand::Cancel, reply };
+    let cancel = CompletionMsg::SendTaskResult {
+        id: ids[0],
+        command: TaskCommand::Cancel,
+        origin: Default::default(),
+        reply,
+    };
     completion.handle(&probe.node, cancel).await.unwrap();
     assert_eq!(answer.await.unwrap(), Ok(TaskState::Cancelled));
     let broken = completion.handle(&probe.node, CompletionMsg::WriterEnded("boom".into())).await.unwrap_err();
