@@ -10,6 +10,7 @@ mod faults;
 mod flow;
 mod gaps;
 mod inputs;
+mod journal;
 mod kinds;
 mod matrix;
 mod nodes;

@@ -152,7 +152,9 @@ impl EventService for Events {
             true => Some(state::of(&self.door.for_call(&request), &asked, self.clock.now()).await?),
             false => None,
         };
-        let watch = Watch::new(journal, asked, from, *coalesce, state, self.stopping.clone());
+        // Whoever has no cursor is told at once from where it watches.
+        let is_new = cursor.is_empty() && state.is_none();
+        let watch = Watch::new(journal, asked, from, *coalesce, state, is_new, self.stopping.clone());
         let messages = unfold(Some(watch), async |watch| {
             let mut watch = watch?;
             match watch.next().await {

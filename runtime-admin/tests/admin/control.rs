@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime_core::control::{
     Command, CommandError, Control, DrainCommand, DrainView, EventStatus, NodeCommand, OperationAsk,
-    OperationCommand, OperationPreview, Origin, Overview, QueueCommand, QueueDetail, Reply, RunAsk,
-    RunProgress, RunSelection, SystemInfo, TaskDetail,
+    OperationCommand, OperationPreview, Origin, OverrideCommand, Overview, QueueCommand, QueueDetail, Reply,
+    RunAsk, RunProgress, RunSelection, SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::flow::{FlowLimits, RateLimit};
@@ -258,6 +258,7 @@ impl World {
                 });
                 reply.send(answer);
             }
+            Command::Overrides(OverrideCommand::List { reply }) => reply.send(Ok(Vec::new())),
             Command::Schedules(command) => self.schedules.answer(command),
             other => self.unanswered.push(other),
         }

@@ -53,6 +53,7 @@ impl Watch {
         at: Cursor,
         coalesce: bool,
         state: Option<Vec<v1::Event>>,
+        is_new: bool,
         stopping: CancellationToken,
     ) -> Self {
         let now = Instant::now();
@@ -63,7 +64,7 @@ impl Watch {
             journal,
             asked,
             coalesce,
-            is_new: state.is_none(),
+            is_new,
             state: state.map(VecDeque::from),
             at,
             read_at: now,
