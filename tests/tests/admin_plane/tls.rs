@@ -86,7 +86,7 @@ async fn a_reload_takes_other_certificates_or_refuses_them_and_keeps_those_befor
     let preview = client.reload_config(true).await.expect("a preview").certificates.expect("other ones");
     assert_eq!(client.config().await.expect("the configuration").certificates, Some(before), "only a look");
     let reloaded = client.reload_config(false).await.expect("reloaded").certificates;
-    assert_eq!(reloaded, Some(preview.clone()));
+    assert_eq!(reloaded, Some(preview));
     assert_eq!(preview.server_ends.expect("an end").seconds, ends(2044));
     assert_eq!(client.config().await.expect("the configuration").certificates, Some(preview));
     ask().await.expect("served with it");
