@@ -260,6 +260,10 @@ async fn a_stream_has_its_outcome_in_the_log_also_when_its_caller_hangs_up() {
         async move { client.run_worker(run("store=7"), |_| {}).await }
     });
     world.served.control.until(|world| !world.unanswered.is_empty()).await;
+    // What asks for the tree's health is not answered either: the run is there when its entry is.
+    while world.audit().await.len() < 2 {
+        tokio::task::yield_now().await;
+    }
     hanging.abort();
     let entry = loop {
         let entry = world.audit().await.remove(0);
