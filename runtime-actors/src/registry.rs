@@ -171,6 +171,11 @@ impl Registry {
         }
         if !app.workers.is_empty() {
             let group = path.child("workers");
+            // Breakers know the addresses of the workers that they hold back: rows are declared in start order first.
+            self.declare(&group, NodeKind::Supervisor);
+            for plan in &app.workers {
+                self.declare(&group.child(plan.descriptor.name.as_str()), NodeKind::Executor);
+            }
             let breakers =
                 Breakers::of(app, self.platform.clock.clone(), self.platform.journal.clone(), |plan| {
                     self.address(&group.child(plan.descriptor.name.as_str()), NodeKind::Executor)

@@ -242,3 +242,19 @@ async fn permits_are_of_all_dependencies_or_of_none_and_a_probe_that_said_nothin
     breakers.report(probe, &Outcome::Done { output: b"null".to_vec() });
     assert_eq!(breakers.room(&both), Ok(usize::MAX));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_table_lists_workers_in_start_order_whichever_of_them_depends_on_something() {
+    let idle = || from_fn(|_| async { done() });
+    let mut worlds = Worlds::new()
+        .worker(worker("free", 1, idle()))
+        .worker(needing(worker("bound", 1, idle()), &[smtp()]))
+        .worker(worker("last", 1, idle()));
+    worlds.app.dependencies.insert(smtp(), policy());
+    let world = worlds.start().await;
+    let app = "/engine/apps/shop".parse().unwrap();
+    let tree = ask(&*world.control, |reply| Command::GetTree { root: app, reply }).await.unwrap();
+    let names: Vec<&str> = tree.iter().map(|node| node.path.name()).collect();
+    assert_eq!(names, ["shop", "workers", "free", "bound", "last"]);
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
