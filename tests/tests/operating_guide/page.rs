@@ -73,8 +73,12 @@ fn word(word: &str) -> String {
         "<duration>"
     } else if is_name_of_one_run(bare) {
         "<name>"
-    } else if core.starts_with("http://127.0.0.1:") {
+    } else if core.starts_with("127.0.0.1:") || core.starts_with("http://127.0.0.1:") {
         return word.replace(core, "<address>");
+    } else if let Some((what, date)) = bare.rsplit_once(':')
+        && date.parse::<jiff::civil::Date>().is_ok()
+    {
+        return word.replace(bare, &format!("{what}:<date>"));
     } else {
         return word.to_owned();
     };
@@ -88,8 +92,12 @@ fn is_duration(text: &str) -> bool {
     digits.parse::<f64>().is_ok() && ["us", "ms", "s", "m", "h", "d"].contains(&unit)
 }
 
-/// A task, a trace, a span, a request.
+/// A task, a trace, a span, a request; an instance, which is an app and a process.
 fn is_name_of_one_run(text: &str) -> bool {
+    let process = text.rsplit_once('-').map(|(_, process)| process);
+    if process.is_some_and(|process| process.len() > 2 && process.parse::<u32>().is_ok()) {
+        return true;
+    }
     let hex = text.bytes().filter(u8::is_ascii_hexdigit).count();
     let dashes = text.matches('-').count();
     hex + dashes == text.len() && matches!((hex, dashes), (32, 0 | 4) | (16, 0))
