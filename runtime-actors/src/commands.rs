@@ -141,9 +141,9 @@ impl NodeActor for ActorCommandProcessor {
                     views.pop().ok_or_else(gone)
                 });
             }
-            Command::SteerNode { path, command, reply } => {
+            Command::SteerNode { path, command, terms, reply } => {
                 let steering = self.steering.clone();
-                answer(reply, async move { steering.steer(&path, command, &origin).await });
+                answer(reply, async move { steering.steer(&path, command, &terms, &origin).await });
             }
             Command::ListWorkers { reply } => {
                 hand_on(&self.doors.templates, TemplatesMsg::GetTemplate { worker: None, reply });
@@ -160,8 +160,9 @@ impl NodeActor for ActorCommandProcessor {
                 answer(reply, async move { Ok(store.count(filter, at_most).await?) });
             }
             Command::GetTask { id, reply } => answer(reply, detail(self.platform.clone(), id)),
-            Command::SteerTask { id, command, reply } => {
-                hand_on(&self.doors.completion, CompletionMsg::SendTaskResult { id, command, origin, reply });
+            Command::SteerTask { id, command, terms, reply } => {
+                let decision = CompletionMsg::SendTaskResult { id, command, terms, origin, reply };
+                hand_on(&self.doors.completion, decision);
             }
             Command::Operations(command) => {
                 hand_on(&self.doors.operations, OperationMsg::Asked(command, origin))

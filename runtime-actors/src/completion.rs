@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_core::control::{Origin, Reply};
+use runtime_core::etag::Terms;
 use runtime_core::node::Health;
+use runtime_core::store::Steered;
 use runtime_core::store::TaskCommand;
 use runtime_core::supervision::Fault;
-use runtime_core::task::{TaskId, TaskState};
+use runtime_core::task::TaskId;
 use tokio::task::JoinHandle;
 
 use crate::events::EventsMsg;
@@ -24,10 +26,12 @@ pub(crate) enum CompletionMsg {
         id: TaskId,
         /// The decision.
         command: TaskCommand,
+        /// On which terms.
+        terms: Terms,
         /// Whose.
         origin: Origin,
         /// Where the task stands afterwards.
-        reply: Reply<TaskState>,
+        reply: Reply<Steered>,
     },
     /// Settles what waits, and answers when nothing does any more.
     ProcessTaskCompletion(Reply<()>),
@@ -76,10 +80,10 @@ impl NodeActor for CompletionActor {
         message: CompletionMsg,
     ) -> Result<(), Fault> {
         match message {
-            CompletionMsg::SendTaskResult { id, command, origin, reply } => {
+            CompletionMsg::SendTaskResult { id, command, terms, origin, reply } => {
                 let platform = self.platform.clone();
                 tokio::spawn(async move {
-                    reply.send(platform.decide(id, command, &origin).await);
+                    reply.send(platform.decide(id, command, terms, &origin).await);
                 });
             }
             CompletionMsg::ProcessTaskCompletion(reply) => {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use runtime_core::clock::Clock;
 use runtime_core::control::{CommandError, Origin};
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::Terms;
 use runtime_core::name::InstanceName;
 use runtime_core::node::{NodeKind, NodePath};
-use runtime_core::store::{Store, TaskCommand};
+use runtime_core::store::{SteerError, Steered, Store, TaskCommand};
 use runtime_core::task::{Lease, TaskId, TaskState};
 use runtime_core::trace::TraceBridge;
 
@@ -23,6 +24,7 @@ use crate::services::drain::DrainService;
 use crate::services::intake::Intake;
 use crate::services::telling;
 use crate::services::templates::TemplateCache;
+use crate::services::wishes::Wishes;
 use crate::table::{NodeAddress, NodeTable};
 use crate::work_pool::WorkPool;
 
@@ -90,6 +92,8 @@ pub struct Platform {
     pub(crate) stop_grace: OnceLock<Duration>,
     /// That the instance takes no new work.
     pub(crate) drain: DrainService,
+    /// What operators want of nodes and queues.
+    pub(crate) wishes: Wishes,
 }
 
 impl Platform {
@@ -102,24 +106,30 @@ impl Platform {
         &self,
         task: TaskId,
         command: TaskCommand,
+        terms: Terms,
         origin: &Origin,
-    ) -> Result<TaskState, CommandError> {
+    ) -> Result<Steered, CommandError> {
         let (cancels, name) = (command == TaskCommand::Cancel, command.name());
-        let before = self.store.get(vec![task]).await?.pop().flatten();
-        let answer = self.completion.decide(&*self.store, task, command).await;
+        let before = self.store.get(vec![task]).await?.pop().flatten().filter(|_| !terms.validate_only);
+        let answer = self.completion.decide(&*self.store, task, command, terms.clone()).await;
         match answer {
             Err(refused) if cancels && refused.code == ErrorCode::FailedPrecondition => {
-                if !self.leases.holds(task) {
-                    return Err(refused);
+                let held = self.store.get(vec![task]).await?.pop().flatten();
+                let held = held.filter(|task| task.state == TaskState::Leased && self.leases.holds(task.id));
+                let etag = held.ok_or(refused)?.etag();
+                if !terms.fit(&etag) {
+                    return Err(SteerError::Changed(task).into());
                 }
-                self.ask_to_end(task);
-                Ok(TaskState::Leased)
+                if !terms.validate_only {
+                    self.ask_to_end(task);
+                }
+                Ok(Steered { state: TaskState::Leased, etag })
             }
-            Ok(state) => {
+            Ok(steered) => {
                 if let Some(before) = before {
-                    telling::changed(&self.journal, self.clock.now(), &before, state, name, origin);
+                    telling::changed(&self.journal, self.clock.now(), &before, steered.state, name, origin);
                 }
-                Ok(state)
+                Ok(steered)
             }
             refused => refused,
         }

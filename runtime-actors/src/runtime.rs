@@ -29,6 +29,7 @@ use crate::services::intake::Intake;
 use crate::services::status::Identity;
 use crate::services::steering::SteeringService;
 use crate::services::templates::TemplateCache;
+use crate::services::wishes::Wishes;
 use crate::source_pump::PumpMsg;
 use crate::supervisor::Root;
 use crate::table::{NodeAddress, NodeTable};
@@ -159,6 +160,7 @@ impl RuntimeCore {
             stopping: AtomicBool::new(false),
             stop_grace: OnceLock::new(),
             drain: DrainService::default(),
+            wishes: Wishes::default(),
         });
         let control = NodePath::root().child("control");
         let identity = Identity {

@@ -16,3 +16,4 @@ pub mod status;
 pub mod steering;
 pub(crate) mod telling;
 pub mod templates;
+pub(crate) mod wishes;

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use ractor::ActorRef;
 use runtime_core::clock::Clock;
 use runtime_core::control::Origin;
+use runtime_core::etag::Etag;
 use runtime_core::journal::Place;
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use tokio::sync::Notify;
@@ -48,6 +49,9 @@ pub struct NodeEntry {
     overdue: AtomicBool,
     /// Whether the instance takes no new work.
     drains: Arc<AtomicBool>,
+    /// Since when what operators want of it is counted, and how often that has changed.
+    counted_since: Timestamp,
+    wishes: AtomicU64,
     /// Restarts by its supervisor.
     pub(crate) restarts: AtomicU64,
     /// Messages handled, or attempts settled.
@@ -107,6 +111,8 @@ impl NodeEntry {
             changed,
             overdue: AtomicBool::new(false),
             drains: table.drains.clone(),
+            counted_since: table.began,
+            wishes: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -157,6 +163,11 @@ impl NodeEntry {
         if before != desired {
             self.note_desired(before, desired);
         }
+    }
+
+    /// What operators want of it and of all under it.
+    pub(crate) fn etag(&self) -> Etag {
+        Etag::counted(self.counted_since, self.wishes.load(Ordering::Acquire))
     }
 
     /// Whether it shall take no new work, whatever is wanted of it alone: it takes work, and the instance takes none.
@@ -310,6 +321,7 @@ impl NodeEntry {
             last_fault,
             since: moment(&self.since_ms).unwrap_or(Timestamp::UNIX_EPOCH),
             health: lock(&self.health).clone(),
+            etag: self.etag(),
         }
     }
 }
@@ -357,6 +369,7 @@ pub struct NodeTable {
     rows: RwLock<Rows>,
     changed: Arc<Notify>,
     drains: Arc<AtomicBool>,
+    began: Timestamp,
 }
 
 #[derive(Default)]
@@ -368,7 +381,15 @@ struct Rows {
 impl NodeTable {
     /// An empty table, whose nodes write what happens to them here.
     pub(crate) fn new(clock: Arc<dyn Clock>, journal: Arc<SharedJournal>) -> Self {
-        Self { clock, journal, rows: RwLock::default(), changed: Arc::default(), drains: Arc::default() }
+        let began = clock.now();
+        Self {
+            clock,
+            journal,
+            rows: RwLock::default(),
+            changed: Arc::default(),
+            drains: Arc::default(),
+            began,
+        }
     }
 
     /// The row of this path, made when it is new.
@@ -392,6 +413,21 @@ impl NodeTable {
     pub fn under(&self, root: &NodePath) -> Vec<Arc<NodeEntry>> {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
         rows.in_order.iter().filter(|entry| entry.path.is_within(root)).cloned().collect()
+    }
+
+    /// Since when changes are counted.
+    pub(crate) fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    /// Operators want something else of these nodes: so they do of each above them, as a whole.
+    pub(crate) fn note_wish<'a>(&self, of: impl IntoIterator<Item = &'a NodePath>) {
+        let of: Vec<&NodePath> = of.into_iter().collect();
+        for entry in self.under(&NodePath::root()) {
+            if of.iter().any(|path| path.is_within(entry.path())) {
+                entry.wishes.fetch_add(1, Ordering::AcqRel);
+            }
+        }
     }
 
     /// Whether nodes that take work shall take none. Each has to be told to look: [`ControlMsg::Obey`].

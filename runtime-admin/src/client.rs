@@ -15,6 +15,7 @@ mod tls;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prost::Message;
 use runtime_core::control::NodeCommand;
 use runtime_core::name::{QueueName, Scope, WorkerName};
@@ -333,6 +334,16 @@ impl AdminClient {
     async fn resolve_task(&self, name: String, decision: v1::Decision) -> Result<v1::TaskState, ClientError> {
         let request = v1::ResolveTaskRequest { name, decision: decision.into(), ..Default::default() };
         Ok(self.change(request).await?.state())
+    }
+
+    /// Gives a task that waits another time, and says where it stands afterwards, with its etag.
+    pub async fn reschedule_task(
+        &self,
+        id: TaskId,
+        at: Timestamp,
+    ) -> Result<v1::RescheduleTaskResponse, ClientError> {
+        let (name, at) = (task_name(id), Some(timestamp(at)));
+        self.change(v1::RescheduleTaskRequest { name, at, ..Default::default() }).await
     }
 
     /// Every worker, by name.

@@ -18,6 +18,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use runtime_core::etag::{Etag, Terms};
 use runtime_core::name::{AppName, QueueName, WorkerName};
 use runtime_core::node::{Health, NodePath};
 use runtime_core::task::TaskId;
@@ -36,9 +37,7 @@ pub(crate) use principal::{
     token_from_wire, token_name,
 };
 pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
-pub(crate) use schedule::{
-    revision_from_wire, schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick,
-};
+pub(crate) use schedule::{schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick};
 pub(crate) use system::{drain, method, overview, system_info};
 pub(crate) use task::{attempt, enqueued, new_task, replay, task, task_state};
 pub(crate) use worker::{dependency, worker};
@@ -166,6 +165,11 @@ pub(crate) fn health(health: &Health) -> v1::Health {
         Health::Unhealthy(reason) => (v1::HealthLevel::Unhealthy, reason.as_str()),
     };
     v1::Health { level: level.into(), reason: reason.to_owned() }
+}
+
+/// On which terms a change is asked for.
+pub(crate) fn terms(etag: &str, validate_only: bool) -> Terms {
+    Terms { expected: Etag::given(etag), validate_only }
 }
 
 /// The beginning of a text, for an error.

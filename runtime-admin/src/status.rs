@@ -65,6 +65,7 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::Draining, Code::Unavailable),
     (ErrorCode::CursorExpired, Code::OutOfRange),
     (ErrorCode::SlowConsumer, Code::ResourceExhausted),
+    (ErrorCode::ChangedMeanwhile, Code::Aborted),
 ];
 
 /// How long a caller shall wait that was shed.

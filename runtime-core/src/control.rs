@@ -33,15 +33,17 @@ pub use queues::{QueueCommand, QueueDetail};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
 
 use crate::error::{ErrorCode, TaskError};
+use crate::etag::Terms;
 use crate::flow::BreakerView;
 use crate::input::{Misfit, Misfits};
 use crate::journal::EventJournal;
 use crate::name::{AppName, CorrelationId, DependencyName, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
-    Capability, DeadGroup, Enqueued, QueueStats, StateCounts, TaskCommand, TaskCount, TaskFilter, TaskPage,
+    Capability, DeadGroup, Enqueued, QueueStats, StateCounts, Steered, TaskCommand, TaskCount, TaskFilter,
+    TaskPage,
 };
-use crate::task::{AttemptRecord, NewTask, Task, TaskId, TaskState};
+use crate::task::{AttemptRecord, NewTask, Task, TaskId};
 use crate::worker::WorkerDescriptor;
 
 /// Why a command was not carried out.
@@ -69,6 +71,11 @@ impl CommandError {
         Self::new(ErrorCode::NotFound, what)
     }
 
+    /// The thing is no longer as whoever changes it has read it.
+    pub fn changed(what: impl Into<String>) -> Self {
+        Self::new(ErrorCode::ChangedMeanwhile, what)
+    }
+
     /// The thing is there but not in a state that allows it.
     pub fn precondition(why: impl Into<String>) -> Self {
         Self::new(ErrorCode::FailedPrecondition, why)
@@ -92,6 +99,7 @@ impl From<crate::store::SteerError> for CommandError {
     fn from(error: crate::store::SteerError) -> Self {
         match error {
             crate::store::SteerError::NotFound(_) => Self::not_found(error.to_string()),
+            crate::store::SteerError::Changed(_) => Self::changed(error.to_string()),
             crate::store::SteerError::NotAllowed(_) => Self::precondition(error.to_string()),
             crate::store::SteerError::PayloadTooLarge { .. } => {
                 Self::new(ErrorCode::TooLarge, error.to_string())
@@ -326,6 +334,8 @@ pub enum Command {
         path: NodePath,
         /// What to do.
         command: NodeCommand,
+        /// On which terms.
+        terms: Terms,
         /// The node afterwards.
         reply: Reply<NodeView>,
     },
@@ -388,8 +398,10 @@ pub enum Command {
         id: TaskId,
         /// What to do.
         command: TaskCommand,
+        /// On which terms.
+        terms: Terms,
         /// Where it stands afterwards.
-        reply: Reply<TaskState>,
+        reply: Reply<Steered>,
     },
     /// What did dead tasks die of?
     CountDeadLetters {

@@ -171,6 +171,8 @@ error_codes! {
     CursorExpired = "RT0049", "cursor_expired", InvalidRequest;
     /// A watcher reads more slowly than events come.
     SlowConsumer = "RT0050", "slow_consumer", Retryable;
+    /// What is to be changed is no longer as whoever changes it has read it.
+    ChangedMeanwhile = "RT0051", "changed_meanwhile", InvalidRequest;
 }
 
 impl fmt::Display for ErrorCode {

@@ -21,6 +21,7 @@ pub mod audit;
 pub mod clock;
 pub mod control;
 pub mod error;
+pub mod etag;
 pub mod event;
 pub mod failpoint;
 pub mod flow;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::etag::Etag;
+
 /// A node's address: `/engine/apps/shop/workers/settle`. `/` is the root.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -295,6 +297,8 @@ pub struct NodeView {
     pub since: Timestamp,
     /// How well it does.
     pub health: Health,
+    /// What operators want of it and of all under it, for whoever wants something else.
+    pub etag: Etag,
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TaskError;
+use crate::etag::Etag;
 use crate::name::PrincipalName;
 use crate::store::{OperationStep, Revision, TaskCommand, TaskFilter};
 use crate::task::{TaskId, TaskState};
@@ -221,6 +222,11 @@ impl Operation {
     /// Whether it goes on.
     pub fn is_running(&self) -> bool {
         self.state == OperationState::Running
+    }
+
+    /// What operators can change of it: whether it goes on.
+    pub fn etag(&self) -> Etag {
+        Etag::of_name(self.state.as_str())
     }
 
     /// The step that follows when a walk for as many tasks as the pace allows, from the cursor on, has found these. It changes them; where

@@ -44,6 +44,7 @@ pub use schedules::{Fired, Firing, PutSchedule, Revision, Schedules, StoredSched
 pub use task_test::{Known, TaskTest};
 pub use transaction::{AppMigration, AppWrite, SqlRow, SqlValue, StoreTx};
 
+use crate::etag::{Etag, Terms};
 use crate::event::StoredEvent;
 use crate::limits::StoreLimits;
 use crate::name::{AppName, InstanceName, QueueName, StepName};
@@ -119,6 +120,15 @@ pub struct LeaseAsk {
     pub lease_for: Duration,
     /// Only this task, when given.
     pub task: Option<TaskId>,
+}
+
+/// What an operator's command made of a task, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steered {
+    /// Where the task stands.
+    pub state: TaskState,
+    /// What it is then; of a task that is forgotten, or that would be changed, what it was.
+    pub etag: Etag,
 }
 
 /// What one sweep did.
@@ -238,6 +248,15 @@ pub trait TaskStore: Send + Sync {
         &self,
         commands: Vec<(TaskId, TaskCommand)>,
     ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError>;
+
+    /// Applies an operator's command to one task on terms: whether the task is as it was read is decided in the transaction that moves it.
+    /// With `validate_only` nothing is written.
+    async fn steer_on(
+        &self,
+        id: TaskId,
+        command: TaskCommand,
+        terms: Terms,
+    ) -> Result<Result<Steered, SteerError>, StoreError>;
 
     /// Makes due tasks ready, releases expired leases, ends tasks past their deadline, trims history.
     ///

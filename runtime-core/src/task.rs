@@ -15,6 +15,7 @@ use uuid::Uuid;
 pub use unique::{KeyVerdict, KnownTask, OnConflict, Unique, UniqueWithin};
 
 use crate::error::TaskError;
+use crate::etag::Etag;
 use crate::name::{CorrelationId, IdempotencyKey, InstanceName, OrderingKey, Route, Scope, Tenant};
 use crate::node::NodePath;
 use crate::trace::TraceContext;
@@ -379,6 +380,11 @@ impl Task {
     /// Whether attempts remain after the present one.
     pub fn attempts_left(&self) -> bool {
         self.attempt < self.max_attempts
+    }
+
+    /// What it is, for whoever changes it later.
+    pub fn etag(&self) -> Etag {
+        Etag::of_task(self.state, self.epoch, self.attempt, self.run_at)
     }
 }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::clock::Clock;
+use runtime_core::etag::Terms;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, QueueName, ScheduleName, StepName};
@@ -35,8 +36,8 @@ use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
     EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
     Operations, Outbox, PutSchedule, QueueStats, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError,
-    Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader,
-    TaskStore,
+    Steered, Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,
+    TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::Notify;
@@ -186,6 +187,15 @@ impl TaskStore for MemoryStore {
     ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError> {
         self.check_batch(commands.len())?;
         self.change(|state| commands.into_iter().map(|(id, command)| state.steer(id, command)).collect())
+    }
+
+    async fn steer_on(
+        &self,
+        id: TaskId,
+        command: TaskCommand,
+        terms: Terms,
+    ) -> Result<Result<Steered, SteerError>, StoreError> {
+        self.change(|state| state.steer_on(id, command, &terms))
     }
 
     async fn sweep(&self) -> Result<Swept, StoreError> {

@@ -47,6 +47,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runtime_core::etag::Terms;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, QueueName, ScheduleName, StepName};
@@ -58,8 +59,8 @@ use runtime_core::store::{
     AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
     EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
     Operations, Outbox, PutSchedule, QueueStats, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError,
-    Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader,
-    TaskStore,
+    Steered, Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,
+    TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -256,6 +257,16 @@ impl TaskStore for SqliteStore {
     ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError> {
         self.check_batch(commands.len())?;
         self.write(commands, |writer, asked| writer.steer(asked)).await
+    }
+
+    async fn steer_on(
+        &self,
+        id: TaskId,
+        command: TaskCommand,
+        terms: Terms,
+    ) -> Result<Result<Steered, SteerError>, StoreError> {
+        self.write((id, command, terms), |writer, (id, command, terms)| writer.steer_on(*id, command, terms))
+            .await
     }
 
     async fn sweep(&self) -> Result<Swept, StoreError> {

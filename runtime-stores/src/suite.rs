@@ -269,6 +269,9 @@ cases! {
         an_unknown_effect_is_resolved_by_a_person: [4] [];
         commands_that_do_not_fit_are_refused: [4] [];
         a_cancelled_task_is_not_leased: [4] [];
+        of_two_who_steer_from_one_state_one_alone_does: [4] [];
+        a_task_that_moves_by_itself_is_another_one_to_its_operators: [4] [];
+        a_look_says_where_a_command_would_lead_and_changes_nothing: [4] [];
     }
     dead {
         a_replay_makes_one_run_however_often_it_is_asked: [4] [];

@@ -134,21 +134,32 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         &self,
         tree: &dyn Control,
         wish: Option<(String, Duration)>,
+        validate_only: bool,
         origin: &Origin,
     ) -> Result<LogFilterView, CommandError> {
-        let before = self.log_filter().in_force;
+        let wish = wish.map(|(directives, time_to_live)| {
+            let filter = directives.parse::<LogFilter>().map_err(|error| {
+                CommandError::new(ErrorCode::InvalidArgument, format!("not a log filter: {error}"))
+            })?;
+            Ok::<_, CommandError>((filter, time_to_live))
+        });
+        let (wish, before) = (wish.transpose()?, self.log_filter());
+        if validate_only {
+            let (in_force, comes_back_in) = match wish {
+                None => (before.configured.clone(), None),
+                Some((filter, time_to_live)) => (filter.as_str().to_owned(), Some(time_to_live)),
+            };
+            return Ok(LogFilterView { in_force, comes_back_in, ..before });
+        }
         match wish {
             None => self.log.reset(),
-            Some((directives, time_to_live)) => {
-                let filter: LogFilter = directives.parse().map_err(|error| {
-                    CommandError::new(ErrorCode::InvalidArgument, format!("not a log filter: {error}"))
-                })?;
+            Some((filter, time_to_live)) => {
+                tracing::info!(filter = filter.as_str(), seconds = time_to_live.as_secs(), "log filter set");
                 self.log.set_for(filter, time_to_live);
-                tracing::info!(filter = directives, seconds = time_to_live.as_secs(), "log filter set");
             }
         }
         let set = self.log_filter();
-        let changed = Changed::new("filter", Value::text(before), Value::text(&set.in_force));
+        let changed = Changed::new("filter", Value::text(before.in_force), Value::text(&set.in_force));
         tell(tree, EventType::LogFilterChanged, Subject::LogFilter, [changed], origin);
         Ok(set)
     }

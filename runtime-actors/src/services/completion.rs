@@ -17,9 +17,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime_core::control::{CommandError, Origin};
 use runtime_core::error::{ErrorClass, TaskError};
+use runtime_core::etag::Terms;
 use runtime_core::journal::{Cause, Entry};
 use runtime_core::outcome::{Outcome, Settled, Settlement};
-use runtime_core::store::{SteerError, StoreError, TaskCommand, TaskReader, TaskStore};
+use runtime_core::store::{Steered, StoreError, TaskCommand, TaskReader, TaskStore};
 use runtime_core::task::{Lease, TaskId, TaskState};
 use tokio::sync::Notify;
 
@@ -152,14 +153,16 @@ impl CompletionService {
         store: &dyn TaskStore,
         task: TaskId,
         command: TaskCommand,
-    ) -> Result<TaskState, CommandError> {
+        terms: Terms,
+    ) -> Result<Steered, CommandError> {
         // By name alone: a command may carry a payload.
-        let name = command.name();
-        let answer = store.steer(vec![(task, command)]).await?.pop();
-        let state = answer.unwrap_or(Err(SteerError::NotFound(task)))?;
-        tracing::info!(%task, command = name, %state, "task changed from outside");
-        self.finished(task, state);
-        Ok(state)
+        let (name, validate_only) = (command.name(), terms.validate_only);
+        let steered = store.steer_on(task, command, terms).await??;
+        if !validate_only {
+            tracing::info!(%task, command = name, state = %steered.state, "task changed from outside");
+            self.finished(task, steered.state);
+        }
+        Ok(steered)
     }
 
     /// Some of these may have finished in another way: sources that wait for one hear of it. Tasks nobody waits for cost nothing.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use runtime_core::control::{CommandError, OperationAsk, OperationCommand, OperationPreview, Origin, Reply};
 use runtime_core::error::{ErrorClass, ErrorCode, TaskError};
+use runtime_core::etag::Terms;
 use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::PrincipalName;
 use runtime_core::node::Health;
@@ -287,8 +288,8 @@ impl OperationService {
                 }));
             }
             OperationCommand::Start { ask, reply } => reply.send(self.start(*ask, origin).await),
-            OperationCommand::Cancel { id, by, reason, reply } => {
-                reply.send(self.cancel(id, by, &reason, origin).await);
+            OperationCommand::Cancel { id, by, reason, terms, reply } => {
+                reply.send(self.cancel(id, by, &reason, &terms, origin).await);
             }
             OperationCommand::Follow { id, progress, reply } => self.follow(id, progress, reply).await,
         }
@@ -319,10 +320,17 @@ impl OperationService {
         id: OperationId,
         by: Option<PrincipalName>,
         reason: &str,
+        terms: &Terms,
         origin: &Origin,
     ) -> Result<Operation, CommandError> {
+        let known = get(&self.platform, id).await?;
+        // Nobody but this task writes operations: nothing comes between.
+        if !terms.fit(&known.etag()) {
+            let text = format!("operation {id} is {} by now: read it again", known.state.as_str());
+            return Err(CommandError::changed(text));
+        }
         loop {
-            let operation = get(&self.platform, id).await?;
+            let mut operation = get(&self.platform, id).await?;
             match operation.state {
                 OperationState::Running => {}
                 OperationState::Cancelled => return Ok(operation),
@@ -331,6 +339,10 @@ impl OperationService {
                         format!("operation {id} is {}: there is nothing to cancel", operation.state.as_str());
                     return Err(CommandError::precondition(text));
                 }
+            }
+            if terms.validate_only {
+                operation.state = OperationState::Cancelled;
+                return Ok(operation);
             }
             let by = by.as_ref().map_or("an operator", |by| by.as_str());
             let text = if reason.is_empty() { format!("by {by}") } else { format!("by {by}: {reason}") };

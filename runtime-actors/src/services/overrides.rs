@@ -6,6 +6,7 @@ use runtime_core::control::{
     CommandError, NodeCommand, Origin, Override, OverrideCommand, OverrideSubject, Reply, ScheduleCommand,
 };
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::Terms;
 use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::{QueueName, ScheduleName};
 use runtime_core::node::DesiredState;
@@ -34,7 +35,9 @@ impl OverrideService {
     pub(crate) async fn carry_out(self, command: OverrideCommand, origin: Origin) {
         match command {
             OverrideCommand::List { reply } => reply.send(self.list().await),
-            OverrideCommand::Clear { subject, reply } => reply.send(self.clear(&subject, &origin).await),
+            OverrideCommand::Clear { subject, terms, reply } => {
+                reply.send(self.clear(&subject, terms, &origin).await);
+            }
         }
     }
 
@@ -70,21 +73,29 @@ impl OverrideService {
         Ok(all)
     }
 
-    async fn clear(&self, subject: &OverrideSubject, origin: &Origin) -> Result<Vec<Override>, CommandError> {
+    async fn clear(
+        &self,
+        subject: &OverrideSubject,
+        terms: Terms,
+        origin: &Origin,
+    ) -> Result<Vec<Override>, CommandError> {
         let mut before = self.list().await?;
         before.retain(|known| known.subject == *subject);
         if before.is_empty() {
             return Err(CommandError::not_found(format!("nothing is said of {subject}")));
         }
+        let validate_only = terms.validate_only;
         match subject {
             OverrideSubject::Node(path) => {
-                drop(self.steering.steer(path, NodeCommand::AsConfigured, origin).await?)
+                drop(self.steering.steer(path, NodeCommand::AsConfigured, &terms, origin).await?);
             }
-            OverrideSubject::Queue(queue) => self.clear_queue(queue).await?,
-            OverrideSubject::Schedule(name) => self.resume(name.clone(), origin).await?,
+            OverrideSubject::Queue(queue) => self.clear_queue(queue, &terms).await?,
+            OverrideSubject::Schedule(name) => self.resume(name.clone(), terms, origin).await?,
         }
-        tracing::info!(%subject, "an operator takes back what was said");
-        self.tell(subject, &before, origin);
+        if !validate_only {
+            tracing::info!(%subject, "an operator takes back what was said");
+            self.tell(subject, &before, origin);
+        }
         Ok(before)
     }
 
@@ -106,8 +117,14 @@ impl OverrideService {
         self.platform.journal.note(&place, entry.of(origin, "clear"));
     }
 
-    async fn clear_queue(&self, queue: &QueueName) -> Result<(), CommandError> {
-        let store = &self.platform.store;
+    async fn clear_queue(&self, queue: &QueueName, terms: &Terms) -> Result<(), CommandError> {
+        let (store, wishes) = (&self.platform.store, &self.platform.wishes);
+        let turn = wishes.turn().await;
+        wishes.check_queue(&turn, &self.platform, queue, terms)?;
+        if terms.validate_only {
+            return Ok(());
+        }
+        wishes.note_queue(&turn, &self.platform, queue);
         let change = QueueChange { clear_all: true, ..QueueChange::default() };
         store.override_queue(queue.clone(), change, String::new()).await?;
         let paused = store.paused_scopes().await?.into_iter().filter(|paused| paused.queue == *queue);
@@ -117,10 +134,10 @@ impl OverrideService {
         Ok(())
     }
 
-    async fn resume(&self, name: ScheduleName, origin: &Origin) -> Result<(), CommandError> {
+    async fn resume(&self, name: ScheduleName, terms: Terms, origin: &Origin) -> Result<(), CommandError> {
         let gone = || CommandError::new(ErrorCode::NoAnswer, "the schedules node is not up");
         let (reply, answer) = Reply::channel();
-        let ask = ScheduleMsg::Asked(ScheduleCommand::Resume { name, reply }, origin.clone());
+        let ask = ScheduleMsg::Asked(ScheduleCommand::Resume { name, terms, reply }, origin.clone());
         self.schedules.send(ask).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone())).map(drop)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use runtime_core::control::{CommandError, NodeCommand, Origin, QueueCommand, QueueDetail};
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::{Etag, Terms};
 use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::{AppName, QueueName, Scope};
 use runtime_core::node::{DesiredState, NodePath};
@@ -37,20 +38,21 @@ impl QueueService {
     pub(crate) async fn carry_out(self, command: QueueCommand, origin: Origin) {
         match command {
             QueueCommand::Get { queue, reply } => reply.send(self.get(&queue).await),
-            QueueCommand::Drain { queue, scope, reason, leased, reply } => {
-                reply.send(self.drain(&queue, scope, reason, &leased, &origin).await);
+            QueueCommand::Drain { queue, scope, reason, terms, leased, reply } => {
+                reply.send(self.drain(&queue, scope, reason, &terms, &leased, &origin).await);
             }
-            QueueCommand::Pause { queue, scope, paused, reason, reply } => {
-                reply.send(self.pause(&queue, scope, paused, reason, &origin).await);
+            QueueCommand::Pause { queue, scope, paused, reason, terms, reply } => {
+                reply.send(self.pause(&queue, scope, paused, reason, &terms, &origin).await);
             }
-            QueueCommand::Update { queue, change, reason, validate_only, reply } => {
-                reply.send(self.update(&queue, change, reason, validate_only, &origin).await);
+            QueueCommand::Update { queue, change, reason, terms, reply } => {
+                reply.send(self.update(&queue, change, reason, &terms, &origin).await);
             }
         }
     }
 
     async fn get(&self, queue: &QueueName) -> Result<QueueDetail, CommandError> {
         let store = &self.platform.store;
+        let etag = self.platform.wishes.of_queue(&self.platform, queue);
         let stats = self.stats(queue).await?;
         let policies = store.queue_policies().await?;
         let policy = policies.into_iter().find(|(known, _)| known == queue).map(|(_, policy)| policy);
@@ -70,6 +72,7 @@ impl QueueService {
                 .collect(),
             paused_scopes: paused_scopes.into_iter().filter(|paused| paused.queue == *queue).collect(),
             heads,
+            etag,
         })
     }
 
@@ -79,33 +82,55 @@ impl QueueService {
         scope: Option<Scope>,
         paused: bool,
         reason: String,
+        terms: &Terms,
         origin: &Origin,
     ) -> Result<QueueDetail, CommandError> {
+        let etag = self.hold(queue, scope, paused, reason, terms, origin).await?;
+        Ok(QueueDetail { etag, ..self.get(queue).await? })
+    }
+
+    /// Holds tasks or lets them go; says what the queue is then.
+    async fn hold(
+        &self,
+        queue: &QueueName,
+        scope: Option<Scope>,
+        paused: bool,
+        reason: String,
+        terms: &Terms,
+        origin: &Origin,
+    ) -> Result<Etag, CommandError> {
+        let turn = self.platform.wishes.turn().await;
         self.stats(queue).await?;
-        match scope {
-            Some(scope) => {
-                tracing::info!(%queue, %scope, paused, reason, "an operator pauses or resumes a scope");
-                let before = self.is_paused(queue, &scope).await?;
-                self.platform.store.pause_scope(queue.clone(), scope.clone(), paused, reason).await?;
-                let scope = Changed::is("scope", Value::text(scope.as_str()));
-                self.tell_paused(queue, before, paused, Some(scope), origin);
-            }
-            None => {
-                tracing::info!(%queue, paused, reason, "an operator pauses or resumes a queue");
-                let command = if paused { NodeCommand::Pause } else { NodeCommand::Resume };
-                let mut nodes = self.nodes(queue).peekable();
-                if nodes.peek().is_none() {
-                    return Err(CommandError::precondition(format!("no worker takes from queue {queue}")));
-                }
-                let holds = |path| self.platform.table.get(path).map(|node| node.desired());
-                let before = self.nodes(queue).all(|path| holds(path) == Some(DesiredState::Paused));
-                for node in nodes {
-                    self.steering.steer(node, command, origin).await?;
-                }
-                self.tell_paused(queue, before, paused, None, origin);
-            }
+        self.platform.wishes.check_queue(&turn, &self.platform, queue, terms)?;
+        let nodes: Vec<&NodePath> = self.nodes(queue).filter(|_| scope.is_none()).collect();
+        if scope.is_none() && nodes.is_empty() {
+            return Err(CommandError::precondition(format!("no worker takes from queue {queue}")));
         }
-        self.get(queue).await
+        if terms.validate_only {
+            return Ok(self.platform.wishes.of_queue(&self.platform, queue));
+        }
+        let holds = |path: &&NodePath| self.platform.table.get(path).map(|node| node.desired());
+        let before = match &scope {
+            Some(scope) => self.is_paused(queue, scope).await?,
+            None => nodes.iter().all(|path| holds(path) == Some(DesiredState::Paused)),
+        };
+        tracing::info!(%queue, ?scope, paused, reason, "an operator pauses or resumes a queue");
+        let mut changes = Vec::with_capacity(nodes.len());
+        let command = if paused { NodeCommand::Pause } else { NodeCommand::Resume };
+        for node in nodes {
+            changes.push(self.steering.begin(&turn, node, command, &Terms::default(), origin).await?);
+        }
+        if let Some(scope) = scope.clone() {
+            self.platform.store.pause_scope(queue.clone(), scope, paused, reason).await?;
+        }
+        let etag = self.platform.wishes.note_queue(&turn, &self.platform, queue);
+        drop(turn);
+        for change in changes {
+            self.steering.end(change).await?;
+        }
+        let scope = scope.map(|scope| Changed::is("scope", Value::text(scope.as_str())));
+        self.tell_paused(queue, before, paused, scope, origin);
+        Ok(etag)
     }
 
     async fn is_paused(&self, queue: &QueueName, scope: &Scope) -> Result<bool, CommandError> {
@@ -155,10 +180,12 @@ impl QueueService {
         queue: &QueueName,
         change: QueueChange,
         reason: String,
-        validate_only: bool,
+        terms: &Terms,
         origin: &Origin,
     ) -> Result<QueueDetail, CommandError> {
+        let turn = self.platform.wishes.turn().await;
         let mut detail = self.get(queue).await?;
+        self.platform.wishes.check_queue(&turn, &self.platform, queue, terms)?;
         if change.says_something() && detail.policy.lanes.is_none() {
             let why = "has no lanes, so no limit holds for anything; what makes them is said by its worker";
             return Err(CommandError::precondition(format!("queue {queue} {why}")));
@@ -170,7 +197,7 @@ impl QueueService {
             let why = format!("something is said of {most} lanes of queue {queue} already: clear some");
             return Err(CommandError::precondition(why));
         }
-        if validate_only {
+        if terms.validate_only {
             let since = self.platform.clock.now();
             let would = OverriddenQueue { queue: queue.clone(), says, reason, since };
             detail.overridden = (!would.says.says_nothing()).then_some(would);
@@ -180,6 +207,7 @@ impl QueueService {
         detail.overridden = self.platform.store.override_queue(queue.clone(), change, reason).await?;
         let says = detail.overridden.as_ref().map(|known| known.says.clone()).unwrap_or_default();
         self.tell(queue, EventType::QueueUpdated, limits_changed(&before, &says), origin, "update");
+        detail.etag = self.platform.wishes.note_queue(&turn, &self.platform, queue);
         Ok(detail)
     }
 
@@ -189,14 +217,15 @@ impl QueueService {
         queue: &QueueName,
         scope: Option<Scope>,
         reason: String,
+        terms: &Terms,
         leased: &watch::Sender<u64>,
         origin: &Origin,
     ) -> Result<u64, CommandError> {
-        self.pause(queue, scope.clone(), true, reason, origin).await?;
+        self.hold(queue, scope.clone(), true, reason, terms, origin).await?;
         loop {
             let count = self.under_way(queue, scope.as_ref()).await?;
-            if count == 0 {
-                return Ok(0);
+            if count == 0 || terms.validate_only {
+                return Ok(count);
             }
             leased.send_if_modified(|known| std::mem::replace(known, count) != count);
             if self.platform.is_stopping() {

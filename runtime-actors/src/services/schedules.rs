@@ -17,6 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime_core::control::{CommandError, Origin, ScheduleView};
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::Terms;
 use runtime_core::input::Misfits;
 use runtime_core::name::{Route, ScheduleName};
 use runtime_core::node::Health;
@@ -264,7 +265,8 @@ impl ScheduleService {
     /// Cancels a task. One that is finished by now is as good.
     async fn cancel(&self, task: runtime_core::task::TaskId) -> Result<(), CommandError> {
         use runtime_core::error::ErrorCode::{FailedPrecondition, NotFound};
-        match self.platform.decide(task, TaskCommand::Cancel, &Origin::platform()).await {
+        let origin = Origin::platform();
+        match self.platform.decide(task, TaskCommand::Cancel, Terms::default(), &origin).await {
             Err(error) if !matches!(error.code, FailedPrecondition | NotFound) => Err(error),
             _ => Ok(()),
         }

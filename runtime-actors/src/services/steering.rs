@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use runtime_core::control::{CommandError, NodeCommand, Origin, Reply};
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::{Etag, Terms};
 use runtime_core::name::WorkerName;
 use runtime_core::node::{DesiredState, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::supervision::ChildId;
 
 use crate::node::ControlMsg;
 use crate::platform::Platform;
+use crate::services::wishes::Turn;
 use crate::supervisor::SupervisorMsg;
 use crate::table::{NodeAddress, NodeEntry};
 
@@ -26,65 +28,171 @@ impl SteeringService {
         Self { platform }
     }
 
-    /// Carries out a command; the view is taken when it has happened.
+    /// Carries out a command; the view is taken when it has happened, and its etag is that of this change.
     ///
     /// # Errors
-    /// No such node; a platform node that operators may only restart; a node that did not come to the wanted state.
+    /// No such node; a platform node that operators may only restart; a node of which something else is wanted than was read; one that did
+    /// not come to the wanted state.
     pub async fn steer(
         &self,
         path: &NodePath,
         command: NodeCommand,
+        terms: &Terms,
         origin: &Origin,
     ) -> Result<NodeView, CommandError> {
+        let turn = self.platform.wishes.turn().await;
+        if terms.validate_only {
+            return self.would_be(path, command, terms);
+        }
+        let change = self.begin(&turn, path, command, terms, origin).await?;
+        drop(turn);
+        self.end(change).await
+    }
+
+    /// Whether a node may be changed like this.
+    fn may(
+        &self,
+        path: &NodePath,
+        command: NodeCommand,
+        terms: &Terms,
+    ) -> Result<Arc<NodeEntry>, CommandError> {
         let entry = self.entry(path)?;
         if !is_steerable(&entry) && command != NodeCommand::Restart {
             let text = format!("{path} is a node of the platform: it can be restarted, nothing else");
             return Err(CommandError::precondition(text));
         }
-        let _behalf = Behalf::of(self.platform.table.under(path), origin, command);
+        if matches!(command, NodeCommand::Resize { .. }) && entry.kind() != NodeKind::Executor {
+            return Err(CommandError::precondition(format!("{path} has no slots")));
+        }
+        if !terms.fit(&entry.etag()) {
+            let text = format!("of {path} something else is wanted than was read: read it again");
+            return Err(CommandError::changed(text));
+        }
+        Ok(entry)
+    }
+
+    /// The node as it would be wanted.
+    fn would_be(
+        &self,
+        path: &NodePath,
+        command: NodeCommand,
+        terms: &Terms,
+    ) -> Result<NodeView, CommandError> {
+        let mut view = self.may(path, command, terms)?.view();
         match command {
+            NodeCommand::Start | NodeCommand::AsConfigured => view.desired = DesiredState::Running,
+            NodeCommand::Stop | NodeCommand::Drain => view.desired = DesiredState::Stopped,
+            NodeCommand::Pause | NodeCommand::Resume => {
+                self.wanted_below(path)?;
+                let leaf = view.kind != NodeKind::Supervisor;
+                let paused = command == NodeCommand::Pause;
+                let wanted = if paused { DesiredState::Paused } else { DesiredState::Running };
+                view.desired = if leaf { wanted } else { view.desired };
+            }
+            NodeCommand::Restart => {}
+            NodeCommand::Resize { slots } => {
+                let busy = view.slots.map_or(0, |(busy, _)| busy);
+                view.slots = Some((busy, u64::try_from(slots.get()).unwrap_or(u64::MAX)));
+            }
+        }
+        Ok(view)
+    }
+
+    /// Writes what is wanted from now on, and tells those concerned.
+    pub(crate) async fn begin(
+        &self,
+        _turn: &Turn<'_>,
+        path: &NodePath,
+        command: NodeCommand,
+        terms: &Terms,
+        origin: &Origin,
+    ) -> Result<Change, CommandError> {
+        let entry = self.may(path, command, terms)?;
+        let behalf = Behalf::of(self.platform.table.under(path), origin, command);
+        let leaves = match command {
+            NodeCommand::Pause | NodeCommand::Resume => self.wanted_below(path)?,
+            _ => Vec::new(),
+        };
+        self.platform.table.note_wish(leaves.iter().map(|leaf| leaf.path()).chain([path]));
+        let etag = entry.etag();
+        let told = match command {
             NodeCommand::Start => {
                 self.want(path, DesiredState::Running).await?;
-                self.supervise(path, SupervisorMsg::StartChild).await?;
-                // It may have been there all along, paused.
-                if entry.state() == NodeState::Paused {
-                    control(&entry, ControlMsg::Resume).await?;
-                }
+                vec![self.supervise(path, SupervisorMsg::StartChild)?]
             }
             NodeCommand::Stop => {
                 self.want(path, DesiredState::Stopped).await?;
-                self.supervise(path, SupervisorMsg::StopChild).await?;
+                vec![self.supervise(path, SupervisorMsg::StopChild)?]
             }
             NodeCommand::Restart => {
                 if entry.desired() == DesiredState::Stopped {
                     self.want(path, DesiredState::Running).await?;
                 }
-                self.supervise(path, SupervisorMsg::RestartChild).await?;
+                vec![self.supervise(path, SupervisorMsg::RestartChild)?]
             }
             NodeCommand::Pause => {
-                let leaves = self.wanted_below(path)?;
                 self.want_all(&leaves, DesiredState::Paused).await?;
-                self.each(leaves, ControlMsg::Pause).await?;
+                tell(&leaves, ControlMsg::Pause)
             }
             NodeCommand::Resume => {
-                let leaves = self.wanted_below(path)?;
                 self.want_all(&leaves, DesiredState::Running).await?;
-                self.each(leaves, ControlMsg::Resume).await?;
+                tell(&leaves, ControlMsg::Resume)
             }
             NodeCommand::Drain => {
                 self.want(path, DesiredState::Stopped).await?;
-                // Those started last first: sources end before the workers that they feed.
-                let leaves = self.leaves(path).into_iter().rev().collect();
-                self.each(leaves, ControlMsg::Drain).await?;
-                self.supervise(path, SupervisorMsg::StopChild).await?;
+                Vec::new()
             }
-            NodeCommand::Resize { slots } => self.resize(&entry, slots).await?,
-            NodeCommand::AsConfigured => self.as_configured(&entry).await?,
+            NodeCommand::Resize { slots } => {
+                self.resize(&entry, slots).await?;
+                Vec::new()
+            }
+            NodeCommand::AsConfigured => {
+                self.as_configured(&entry).await?;
+                Vec::new()
+            }
+        };
+        Ok(Change { entry, command, etag, told, behalf })
+    }
+
+    /// Waits until it has happened.
+    pub(crate) async fn end(&self, change: Change) -> Result<NodeView, CommandError> {
+        let Change { entry, command, etag, told, behalf } = change;
+        for answer in told {
+            answered(answer.await)?;
         }
-        tracing::info!(node = %path, command = ?command, "node changed by an operator");
+        match command {
+            // It may have been there all along, paused.
+            NodeCommand::Start if entry.state() == NodeState::Paused => {
+                control(&entry, ControlMsg::Obey).await?;
+            }
+            NodeCommand::Drain => self.drain(&entry).await?,
+            _ => {}
+        }
+        tracing::info!(node = %entry.path(), command = ?command, "node changed by an operator");
         let (reply, view) = Reply::channel();
         // A node that is up answers for itself, after everything it was told before; of one that is not, the table knows.
-        if entry.control(ControlMsg::Snapshot(reply)) { answered(view.await) } else { Ok(entry.view()) }
+        let view =
+            if entry.control(ControlMsg::Snapshot(reply)) { answered(view.await)? } else { entry.view() };
+        drop(behalf);
+        Ok(NodeView { etag, ..view })
+    }
+
+    /// Has all under a node finish what they have, and stops it; unless it is wanted back meanwhile.
+    async fn drain(&self, entry: &Arc<NodeEntry>) -> Result<(), CommandError> {
+        let path = entry.path();
+        // Those started last first: sources end before the workers that they feed.
+        for leaf in self.leaves(path).into_iter().rev() {
+            for answer in tell(&[leaf], ControlMsg::Drain) {
+                answered(answer.await)?;
+            }
+        }
+        let turn = self.platform.wishes.turn().await;
+        if entry.desired() != DesiredState::Stopped {
+            return Err(CommandError::precondition(format!("{path} was wanted back meanwhile")));
+        }
+        let stopped = self.supervise(path, SupervisorMsg::StopChild)?;
+        drop(turn);
+        answered(stopped.await)
     }
 
     /// For this process alone, and not stored: workers take nothing by themselves, nothing comes in from outside, no schedule fires, no
@@ -137,9 +245,6 @@ impl SteeringService {
 
     /// The number is stored, so that it holds in the next process too; not when the node will not have it.
     async fn resize(&self, entry: &Arc<NodeEntry>, slots: NonZeroUsize) -> Result<(), CommandError> {
-        if entry.kind() != NodeKind::Executor {
-            return Err(CommandError::precondition(format!("{} has no slots", entry.path())));
-        }
         let before = entry.chosen_slots();
         self.choose_slots(entry, Some(slots)).await?;
         let resized = control(entry, |reply| ControlMsg::Resize(slots.get(), reply)).await;
@@ -155,7 +260,7 @@ impl SteeringService {
         self.choose_slots(entry, None).await?;
         if entry.desired() != DesiredState::Running {
             self.want(path, DesiredState::Running).await?;
-            self.supervise(path, SupervisorMsg::StartChild).await?;
+            answered(self.supervise(path, SupervisorMsg::StartChild)?.await)?;
         }
         if matches!(entry.state(), NodeState::Paused | NodeState::Draining) {
             control(entry, ControlMsg::Resume).await?;
@@ -206,28 +311,12 @@ impl SteeringService {
         Ok(leaves)
     }
 
-    /// Sends one message of the control facet to each of these that is up, one after the other. One that is not up comes up as is
-    /// wanted.
-    async fn each(
-        &self,
-        entries: Vec<Arc<NodeEntry>>,
-        make: fn(Reply<()>) -> ControlMsg,
-    ) -> Result<(), CommandError> {
-        for entry in entries {
-            let (reply, answer) = Reply::channel();
-            if entry.control(make(reply)) {
-                answered(answer.await)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Asks the node's supervisor.
-    async fn supervise(
+    fn supervise(
         &self,
         path: &NodePath,
         make: fn(ChildId, Reply<()>) -> SupervisorMsg,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Answer, CommandError> {
         let Some(parent) = path.parent() else {
             return Err(CommandError::precondition("the root is restarted by restarting the process"));
         };
@@ -236,27 +325,48 @@ impl SteeringService {
         supervisor
             .send(make(ChildId::from(path.name()), reply))
             .map_err(|_| CommandError::precondition(format!("{parent} is not running: start it first")))?;
-        answered(answer.await)
+        Ok(answer)
     }
 }
 
 /// Nodes that change on somebody's behalf, until the change has happened.
-struct Behalf<'a> {
+struct Behalf {
     nodes: Vec<Arc<NodeEntry>>,
-    origin: &'a Origin,
+    origin: Origin,
 }
 
-impl<'a> Behalf<'a> {
-    fn of(nodes: Vec<Arc<NodeEntry>>, origin: &'a Origin, command: NodeCommand) -> Self {
+impl Behalf {
+    fn of(nodes: Vec<Arc<NodeEntry>>, origin: &Origin, command: NodeCommand) -> Self {
         nodes.iter().for_each(|node| node.begin_behalf(origin, command.as_str()));
-        Self { nodes, origin }
+        Self { nodes, origin: origin.clone() }
     }
 }
 
-impl Drop for Behalf<'_> {
+impl Drop for Behalf {
     fn drop(&mut self) {
-        self.nodes.iter().for_each(|node| node.end_behalf(self.origin));
+        self.nodes.iter().for_each(|node| node.end_behalf(&self.origin));
     }
+}
+
+/// What those who were told will answer.
+type Answer = tokio::sync::oneshot::Receiver<Result<(), CommandError>>;
+
+/// A change that was written, and is under way.
+pub(crate) struct Change {
+    entry: Arc<NodeEntry>,
+    command: NodeCommand,
+    etag: Etag,
+    told: Vec<Answer>,
+    behalf: Behalf,
+}
+
+/// Sends one message of the control facet to each of these that is up. One that is not up comes up as is wanted.
+fn tell(entries: &[Arc<NodeEntry>], make: fn(Reply<()>) -> ControlMsg) -> Vec<Answer> {
+    let told = entries.iter().map(|entry| {
+        let (reply, answer) = Reply::channel();
+        entry.control(make(reply)).then_some(answer)
+    });
+    told.flatten().collect()
 }
 
 /// Under `/engine/apps` everything, elsewhere the schedules, the operations and the health reporters.

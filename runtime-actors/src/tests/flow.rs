@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use runtime_core::control::{Command, CommandError, QueueCommand, QueueDetail, ask};
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::Terms;
 use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::handler::NotDone;
 use runtime_core::store::{Change, LaneBy, Limit, QueueChange, QueuePolicy};
@@ -134,7 +135,8 @@ async fn update(
 ) -> Result<QueueDetail, CommandError> {
     ask(&*world.control, |reply| {
         let (queue, reason) = ("greet".parse().unwrap(), "a slow day".to_owned());
-        Command::Queues(QueueCommand::Update { queue, change, reason, validate_only, reply })
+        let terms = Terms { expected: None, validate_only };
+        Command::Queues(QueueCommand::Update { queue, change, reason, terms, reply })
     })
     .await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runtime_core::control::{Command, CommandError, Reply, ScheduleCommand, ScheduleView, ask};
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::{Etag, Terms};
 use runtime_core::handler::{Context, Handler, HandlerResult};
 use runtime_core::input::{Derived, Misfits};
 use runtime_core::node::Health;
@@ -83,7 +84,12 @@ impl World {
     }
 
     async fn created(&self, spec: ScheduleSpec) -> Result<ScheduleView, CommandError> {
-        self.of_schedule(|reply| ScheduleCommand::Create { spec: Box::new(spec), reply }).await
+        self.of_schedule(|reply| ScheduleCommand::Create {
+            spec: Box::new(spec),
+            validate_only: false,
+            reply,
+        })
+        .await
     }
 
     async fn updated(
@@ -91,7 +97,8 @@ impl World {
         spec: ScheduleSpec,
         expected: Option<Revision>,
     ) -> Result<ScheduleView, CommandError> {
-        self.of_schedule(|reply| ScheduleCommand::Update { spec: Box::new(spec), expected, reply }).await
+        let terms = Terms { expected: expected.map(Etag::of_revision), validate_only: false };
+        self.of_schedule(|reply| ScheduleCommand::Update { spec: Box::new(spec), terms, reply }).await
     }
 
     async fn shown(&self) -> ScheduleView {
@@ -222,10 +229,14 @@ async fn a_schedule_that_no_longer_fits_is_shown_and_makes_nothing_until_it_is_c
 
     // Paused it is nobody's trouble; resumed it is again.
     let (reason, by) = ("audit".to_owned(), "ada".to_owned());
-    let paused = |reply| ScheduleCommand::Pause { name: name(), reason, by, reply };
+    let paused =
+        |reply| ScheduleCommand::Pause { name: name(), reason, by, terms: Default::default(), reply };
     assert!(world.of_schedule(paused).await.unwrap().unfit);
     world.until(NODE, |view| view.health == Health::Healthy && view.queued == 0).await;
-    world.of_schedule(|reply| ScheduleCommand::Resume { name: name(), reply }).await.unwrap();
+    world
+        .of_schedule(|reply| ScheduleCommand::Resume { name: name(), terms: Default::default(), reply })
+        .await
+        .unwrap();
     world.until(NODE, |view| view.health != Health::Healthy).await;
 
     let mended = world.updated(hourly("time"), Some(world.shown().await.stored.revision)).await.unwrap();

@@ -55,7 +55,14 @@ async fn what_follows_from_a_command_is_told_with_who_gave_it_and_what_follows_l
     let queue: runtime_core::name::QueueName = "greet".parse().unwrap();
     let pause = |reply| {
         let (scope, paused, reason) = (None, true, "stocktaking".to_owned());
-        Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply })
+        Command::Queues(QueueCommand::Pause {
+            queue,
+            scope,
+            paused,
+            reason,
+            terms: Default::default(),
+            reply,
+        })
     };
     ask_on_behalf(&*world.control, alice(), pause).await.unwrap();
     let told = since(&world, start);

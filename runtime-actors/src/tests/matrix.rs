@@ -161,7 +161,12 @@ impl Shop {
             return;
         }
         let (control, path) = (self.world.control.clone(), path(node));
-        let asked = ask(&*control, |reply| Command::SteerNode { path, command: NodeCommand::Restart, reply });
+        let asked = ask(&*control, |reply| Command::SteerNode {
+            path,
+            command: NodeCommand::Restart,
+            terms: Default::default(),
+            reply,
+        });
         asked.await.unwrap_or_else(|error| panic!("{node}: {error}"));
     }
 }

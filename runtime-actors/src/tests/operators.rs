@@ -1,6 +1,7 @@
 //! What operators do to nodes by path, while work goes on.
 
 mod drain;
+mod etags;
 mod operations;
 mod runs;
 mod settings;
@@ -274,7 +275,13 @@ async fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     let control = world.control.clone();
     let drain = tokio::spawn(async move {
         let path = GREET.parse().unwrap();
-        ask(&*control, |reply| Command::SteerNode { path, command: NodeCommand::Drain, reply }).await
+        ask(&*control, |reply| Command::SteerNode {
+            path,
+            command: NodeCommand::Drain,
+            terms: Default::default(),
+            reply,
+        })
+        .await
     });
     world.until_state(GREET, NodeState::Draining).await;
     tokio::time::sleep(Duration::from_mins(2)).await;
@@ -291,7 +298,13 @@ async fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     let control = world.control.clone();
     let drain = tokio::spawn(async move {
         let path = GREET.parse().unwrap();
-        ask(&*control, |reply| Command::SteerNode { path, command: NodeCommand::Drain, reply }).await
+        ask(&*control, |reply| Command::SteerNode {
+            path,
+            command: NodeCommand::Drain,
+            terms: Default::default(),
+            reply,
+        })
+        .await
     });
     world.until_state(GREET, NodeState::Draining).await;
     world.steer(GREET, NodeCommand::Resume).await.unwrap();
@@ -310,7 +323,13 @@ async fn a_node_that_is_stopping_is_not_turned_round() {
     let control = world.control.clone();
     let stop = tokio::spawn(async move {
         let path = GREET.parse().unwrap();
-        ask(&*control, |reply| Command::SteerNode { path, command: NodeCommand::Stop, reply }).await
+        ask(&*control, |reply| Command::SteerNode {
+            path,
+            command: NodeCommand::Stop,
+            terms: Default::default(),
+            reply,
+        })
+        .await
     });
     world.until_state(GREET, NodeState::Stopping).await;
     let refused = world.steer(GREET, NodeCommand::Resize { slots: 2.try_into().unwrap() }).await.unwrap_err();

@@ -60,12 +60,16 @@ impl World {
 
     async fn pause(&self) -> ScheduleView {
         let (name, reason, by) = (name("settlement"), "audit".to_owned(), "ada".to_owned());
-        self.schedule(|reply| ScheduleCommand::Pause { name, reason, by, reply }).await.expect("paused")
+        self.schedule(|reply| ScheduleCommand::Pause { name, reason, by, terms: Default::default(), reply })
+            .await
+            .expect("paused")
     }
 
     async fn resume(&self) -> ScheduleView {
         let name = name("settlement");
-        self.schedule(|reply| ScheduleCommand::Resume { name, reply }).await.expect("resumed")
+        self.schedule(|reply| ScheduleCommand::Resume { name, terms: Default::default(), reply })
+            .await
+            .expect("resumed")
     }
 
     async fn backfill(&self, from: Timestamp, until: Timestamp) -> Result<Backfilled, CommandError> {
@@ -597,8 +601,9 @@ async fn a_preview_shows_the_ticks_with_their_jitter() {
 #[tokio::test(start_paused = true)]
 async fn a_schedule_made_at_run_time_lives_until_it_is_deleted() {
     let world = Worlds::new().worker(at_once()).start().await;
-    let create =
-        |spec: ScheduleSpec| world.schedule(|reply| ScheduleCommand::Create { spec: Box::new(spec), reply });
+    let create = |spec: ScheduleSpec| {
+        world.schedule(|reply| ScheduleCommand::Create { spec: Box::new(spec), validate_only: false, reply })
+    };
     let made = create(hourly()).await.unwrap();
     assert_eq!(made.stored.state.declared_by, DeclaredBy::RunTime);
     assert!(made.next_tick.is_some());
@@ -616,7 +621,14 @@ async fn a_schedule_made_at_run_time_lives_until_it_is_deleted() {
     drop(without);
     assert!(!world.settlement().await.stored.state.orphaned);
     world.until_tasks(2).await;
-    world.schedule(|reply| ScheduleCommand::Delete { name: name("settlement"), reply }).await.unwrap();
+    world
+        .schedule(|reply| ScheduleCommand::Delete {
+            name: name("settlement"),
+            terms: Default::default(),
+            reply,
+        })
+        .await
+        .unwrap();
     tokio::time::sleep(HOUR * 3).await;
     assert_eq!(world.tasks().await.len(), 2);
     assert_eq!(world.schedule(|reply| ScheduleCommand::List { reply }).await.unwrap(), []);
@@ -626,7 +638,8 @@ async fn a_schedule_made_at_run_time_lives_until_it_is_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_declared_schedule_is_not_deleted_but_an_orphan_is() {
     let world = Worlds::new().schedule(hourly()).start().await;
-    let delete = |reply| ScheduleCommand::Delete { name: name("settlement"), reply };
+    let delete =
+        |reply| ScheduleCommand::Delete { name: name("settlement"), terms: Default::default(), reply };
     assert_eq!(world.schedule(delete).await.unwrap_err().code, ErrorCode::FailedPrecondition);
     let without = next_process(&world).start().await;
     assert_eq!(without.schedule(delete).await, Ok(()));

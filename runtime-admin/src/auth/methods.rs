@@ -71,7 +71,8 @@ const fn change(role: Role, method: &'static str, about: About) -> MethodRule {
     MethodRule { changes: true, ..look(role, method, about) }
 }
 
-/// A change that is not made without a reason.
+/// A change that is not made without a reason: it ends, stops or forgets something, or loses what would come meanwhile. What holds work, lets
+/// it go, makes or changes something can be taken back by its opposite, and needs none.
 const fn with_reason(rule: MethodRule) -> MethodRule {
     MethodRule { needs_reason: true, ..rule }
 }
@@ -119,11 +120,11 @@ pub(crate) const RULES: &[MethodRule] = &[
     look(Viewer, "TreeService/GetTree", NodeOrRoot("name")),
     look(Viewer, "TreeService/GetNode", Name("name")),
     change(Operator, "TreeService/StartNode", Name("name")),
-    change(Operator, "TreeService/StopNode", Name("name")),
+    with_reason(change(Operator, "TreeService/StopNode", Name("name"))),
     change(Operator, "TreeService/RestartNode", Name("name")),
     change(Operator, "TreeService/PauseNode", Name("name")),
     change(Operator, "TreeService/ResumeNode", Name("name")),
-    change(Operator, "TreeService/DrainNode", Name("name")),
+    with_reason(change(Operator, "TreeService/DrainNode", Name("name"))),
     change(Operator, "TreeService/ResizeNode", Name("name")),
     look(Viewer, "WorkerService/ListWorkers", Whole),
     look(Viewer, "WorkerService/GetWorker", Name("name")),
@@ -135,7 +136,7 @@ pub(crate) const RULES: &[MethodRule] = &[
     change(Operator, "QueueService/ResumeQueue", Name("name")),
     change(Operator, "QueueService/UpdateQueue", Name("name")),
     change(Operator, "QueueService/DrainQueue", Name("name")),
-    with_force(change(Admin, "QueueService/PurgeQueue", Name("name"))),
+    with_reason(with_force(change(Admin, "QueueService/PurgeQueue", Name("name")))),
     look(Viewer, "TaskService/ListTasks", Filter("filter")),
     look(Viewer, "TaskService/GetTask", Name("name")),
     look(Viewer, "TaskService/CountTasks", Filter("filter")),
@@ -144,32 +145,32 @@ pub(crate) const RULES: &[MethodRule] = &[
     change(Operator, "TaskService/RetryTask", Name("name")),
     change(Operator, "TaskService/RetryTasks", Filter("filter")),
     change(Operator, "TaskService/ResolveTask", Name("name")),
-    change(Operator, "TaskService/CancelTask", Name("name")),
-    change(Operator, "TaskService/CancelTasks", Filter("filter")),
+    with_reason(change(Operator, "TaskService/CancelTask", Name("name"))),
+    with_reason(change(Operator, "TaskService/CancelTasks", Filter("filter"))),
     change(Operator, "TaskService/ReplayTask", Name("name")),
-    change(Operator, "TaskService/DiscardTask", Name("name")),
+    with_reason(change(Operator, "TaskService/DiscardTask", Name("name"))),
     change(Operator, "TaskService/RescheduleTask", Name("name")),
-    change(Admin, "TaskService/DeleteTask", Name("name")),
+    with_reason(change(Admin, "TaskService/DeleteTask", Name("name"))),
     look(Viewer, "DeadLetterService/ListDeadLetters", Filter("filter")),
     look(Viewer, "DeadLetterService/CountDeadLetters", Filter("filter")),
     change(Operator, "DeadLetterService/ReplayDeadLetters", Filter("filter")),
-    change(Operator, "DeadLetterService/DiscardDeadLetters", Filter("filter")),
+    with_reason(change(Operator, "DeadLetterService/DiscardDeadLetters", Filter("filter"))),
     look(Viewer, "OperationService/GetOperation", Name("name")),
     look(Viewer, "OperationService/ListOperations", Whole),
-    change(Operator, "OperationService/CancelOperation", Name("name")),
+    with_reason(change(Operator, "OperationService/CancelOperation", Name("name"))),
     look(Viewer, "OperationService/WatchOperation", Name("name")),
     look(Viewer, "EventService/ListEvents", Nothing),
     look(Viewer, "EventService/WatchEvents", Nothing),
     look(Viewer, "ScheduleService/ListSchedules", Whole),
     look(Viewer, "ScheduleService/GetSchedule", Name("name")),
     look(Viewer, "ScheduleService/PreviewTimes", Name("name")),
-    change(Operator, "ScheduleService/PauseSchedule", Name("name")),
+    with_reason(change(Operator, "ScheduleService/PauseSchedule", Name("name"))),
     change(Operator, "ScheduleService/ResumeSchedule", Name("name")),
     change(Operator, "ScheduleService/TriggerSchedule", Name("name")),
     change(Operator, "ScheduleService/BackfillSchedule", Name("name")),
     change(Operator, "ScheduleService/CreateSchedule", NewSchedule),
     change(Operator, "ScheduleService/UpdateSchedule", ScheduleAnew),
-    change(Operator, "ScheduleService/DeleteSchedule", Name("name")),
+    with_reason(change(Operator, "ScheduleService/DeleteSchedule", Name("name"))),
     look(Admin, "PrincipalService/ListPrincipals", Whole),
     change(Admin, "PrincipalService/CreatePrincipal", NewPrincipal),
     change(Admin, "PrincipalService/UpdatePrincipal", People("principal.name")),
@@ -182,7 +183,7 @@ pub(crate) const RULES: &[MethodRule] = &[
     look(Viewer, "ConfigService/GetSchema", Nothing),
     look(Operator, "ConfigService/ValidateConfig", Whole),
     change(Admin, "ConfigService/ReloadConfig", Whole),
-    change(Operator, "ConfigService/ClearOverride", Name("name")),
+    with_reason(change(Operator, "ConfigService/ClearOverride", Name("name"))),
     look(Viewer, "DiagnosticsService/GetLogFilter", Nothing),
     change(Operator, "DiagnosticsService/SetLogFilter", Whole),
     look(Admin, "DiagnosticsService/DumpState", Whole),
@@ -368,6 +369,36 @@ mod tests {
         }
     }
 
+    /// Changes that cannot be previewed, and why.
+    const WITHOUT_PREVIEW: [(&str, &str); 6] = [
+        ("TaskService/EnqueueTask", "what does not fit is refused before anything is made"),
+        ("ScheduleService/TriggerSchedule", "PreviewTimes shows what its task would be told"),
+        ("ScheduleService/BackfillSchedule", "PreviewTimes shows the ticks of the period"),
+        ("QueueService/PurgeQueue", "without force it is one"),
+        ("PrincipalService/CreateToken", "a token is shown once, when it is made"),
+        ("PrincipalService/RevokeToken", "it does one thing, to the one that is named"),
+    ];
+
+    /// Changes of something that was there before, without a state that could have been read: and why.
+    const WITHOUT_ETAG: [(&str, &str); 16] = [
+        ("SystemService/StartDrain", "drains or does not: begun twice it was begun once"),
+        ("SystemService/StopDrain", "as StartDrain"),
+        ("SystemService/Shutdown", "there is one end"),
+        ("WorkerService/RunWorker", "changes no worker"),
+        ("QueueService/PurgeQueue", "is about tasks, not about the queue"),
+        ("TaskService/RetryTasks", "is about what fits a filter"),
+        ("TaskService/CancelTasks", "is about what fits a filter"),
+        ("DeadLetterService/ReplayDeadLetters", "is about what fits a filter"),
+        ("DeadLetterService/DiscardDeadLetters", "is about what fits a filter"),
+        ("ScheduleService/TriggerSchedule", "changes no schedule"),
+        ("ScheduleService/BackfillSchedule", "changes no schedule"),
+        ("PrincipalService/UpdatePrincipal", "the principal itself has it"),
+        ("PrincipalService/RevokeToken", "a token is good, or is not for ever"),
+        ("ConfigService/ReloadConfig", "the sources say what it is to be"),
+        ("DiagnosticsService/SetLogFilter", "comes back by itself"),
+        ("TaskService/EnqueueTask", "its key says whether it is there"),
+    ];
+
     #[test]
     fn every_change_takes_a_request_id_and_a_reason() {
         let pool =
@@ -379,6 +410,15 @@ mod tests {
             let takes = |field| request.get_field_by_name(field).is_some();
             assert!(takes("request_id"), "{name} takes no request_id: add it, the layer does the rest");
             assert!(takes("reason"), "{name} takes no reason");
+            let previewed = !WITHOUT_PREVIEW.iter().any(|(known, _)| *known == rule.method);
+            assert_eq!(
+                takes("validate_only"),
+                previewed,
+                "{name}: a preview, or the reason why there is none"
+            );
+            let is_new = method.starts_with("Create");
+            let guarded = !is_new && !WITHOUT_ETAG.iter().any(|(known, _)| *known == rule.method);
+            assert_eq!(takes("etag"), guarded, "{name}: an etag, or the reason why there is none");
         }
     }
 

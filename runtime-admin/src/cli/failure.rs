@@ -125,6 +125,7 @@ fn exit_of(error: &ClientError) -> Exit {
         | ClientError::InvalidToken
         | ClientError::TokenInClear(_)
         | ClientError::WithoutTls(_)
+        | ClientError::TakesNoEtag(_)
         | ClientError::File { .. } => Exit::Usage,
         ClientError::Connect { .. } | ClientError::ConnectionLost(_) => Exit::CannotConnect,
         ClientError::DeadlineExceeded => Exit::Deadline,

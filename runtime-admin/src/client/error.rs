@@ -44,6 +44,9 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
+    /// This change has no resource that could have been read before.
+    #[error("{0} takes no etag: nothing was changed")]
+    TakesNoEtag(&'static str),
     /// The connection ended before the answer came. What was asked may still happen.
     #[error("the connection was lost: {0}")]
     ConnectionLost(String),
@@ -85,7 +88,9 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::DeadlineExceeded => Some(ErrorCode::NoAnswer),
-            Self::InvalidEndpoint(_) | Self::WithoutTls(_) => Some(ErrorCode::InvalidArgument),
+            Self::InvalidEndpoint(_) | Self::WithoutTls(_) | Self::TakesNoEtag(_) => {
+                Some(ErrorCode::InvalidArgument)
+            }
             Self::InvalidToken | Self::TokenInClear(_) => Some(ErrorCode::Unauthenticated),
             Self::File { .. } => Some(ErrorCode::CertificateUnusable),
             Self::Connect { .. } | Self::ConnectionLost(_) | Self::Incomplete(_) => None,

@@ -24,10 +24,13 @@ pub(super) trait Mutation: Message + Clone + 'static {
 
     /// The fields `reason` and `request_id`.
     fn signature(&mut self) -> (&mut String, &mut String);
+
+    /// The field `etag`, of those that have one.
+    fn etag(&mut self) -> Option<&mut String>;
 }
 
 macro_rules! mutations {
-    ($($path:literal: $request:ident => $answer:ident,)*) => {
+    ($($path:literal: $request:ident $($etag:ident)? => $answer:ident,)*) => {
         $(impl Mutation for v1::$request {
             type Answer = v1::$answer;
             const PATH: &'static str = $path;
@@ -35,58 +38,64 @@ macro_rules! mutations {
             fn signature(&mut self) -> (&mut String, &mut String) {
                 (&mut self.reason, &mut self.request_id)
             }
+
+            fn etag(&mut self) -> Option<&mut String> {
+                mutations!(@field self $($etag)?)
+            }
         })*
 
         /// Path, request and answer of each.
         #[cfg(test)]
         const ROWS: &[(&str, &str, &str)] = &[$(($path, stringify!($request), stringify!($answer)),)*];
     };
+    (@field $message:ident etag) => { Some(&mut $message.etag) };
+    (@field $message:ident) => { None };
 }
 
 mutations! {
     "/runtime.admin.v1.SystemService/StartDrain": StartDrainRequest => StartDrainResponse,
     "/runtime.admin.v1.SystemService/StopDrain": StopDrainRequest => StopDrainResponse,
     "/runtime.admin.v1.SystemService/Shutdown": ShutdownRequest => ShutdownResponse,
-    "/runtime.admin.v1.TreeService/StartNode": StartNodeRequest => StartNodeResponse,
-    "/runtime.admin.v1.TreeService/StopNode": StopNodeRequest => StopNodeResponse,
-    "/runtime.admin.v1.TreeService/RestartNode": RestartNodeRequest => RestartNodeResponse,
-    "/runtime.admin.v1.TreeService/PauseNode": PauseNodeRequest => PauseNodeResponse,
-    "/runtime.admin.v1.TreeService/ResumeNode": ResumeNodeRequest => ResumeNodeResponse,
-    "/runtime.admin.v1.TreeService/DrainNode": DrainNodeRequest => DrainNodeResponse,
-    "/runtime.admin.v1.TreeService/ResizeNode": ResizeNodeRequest => ResizeNodeResponse,
+    "/runtime.admin.v1.TreeService/StartNode": StartNodeRequest etag => StartNodeResponse,
+    "/runtime.admin.v1.TreeService/StopNode": StopNodeRequest etag => StopNodeResponse,
+    "/runtime.admin.v1.TreeService/RestartNode": RestartNodeRequest etag => RestartNodeResponse,
+    "/runtime.admin.v1.TreeService/PauseNode": PauseNodeRequest etag => PauseNodeResponse,
+    "/runtime.admin.v1.TreeService/ResumeNode": ResumeNodeRequest etag => ResumeNodeResponse,
+    "/runtime.admin.v1.TreeService/DrainNode": DrainNodeRequest etag => DrainNodeResponse,
+    "/runtime.admin.v1.TreeService/ResizeNode": ResizeNodeRequest etag => ResizeNodeResponse,
     "/runtime.admin.v1.WorkerService/RunWorker": RunWorkerRequest => RunWorkerResponse,
-    "/runtime.admin.v1.QueueService/PauseQueue": PauseQueueRequest => PauseQueueResponse,
-    "/runtime.admin.v1.QueueService/ResumeQueue": ResumeQueueRequest => ResumeQueueResponse,
-    "/runtime.admin.v1.QueueService/UpdateQueue": UpdateQueueRequest => UpdateQueueResponse,
-    "/runtime.admin.v1.QueueService/DrainQueue": DrainQueueRequest => DrainQueueResponse,
+    "/runtime.admin.v1.QueueService/PauseQueue": PauseQueueRequest etag => PauseQueueResponse,
+    "/runtime.admin.v1.QueueService/ResumeQueue": ResumeQueueRequest etag => ResumeQueueResponse,
+    "/runtime.admin.v1.QueueService/UpdateQueue": UpdateQueueRequest etag => UpdateQueueResponse,
+    "/runtime.admin.v1.QueueService/DrainQueue": DrainQueueRequest etag => DrainQueueResponse,
     "/runtime.admin.v1.QueueService/PurgeQueue": PurgeQueueRequest => PurgeQueueResponse,
     "/runtime.admin.v1.TaskService/EnqueueTask": EnqueueTaskRequest => EnqueueTaskResponse,
-    "/runtime.admin.v1.TaskService/RetryTask": RetryTaskRequest => RetryTaskResponse,
+    "/runtime.admin.v1.TaskService/RetryTask": RetryTaskRequest etag => RetryTaskResponse,
     "/runtime.admin.v1.TaskService/RetryTasks": RetryTasksRequest => RetryTasksResponse,
-    "/runtime.admin.v1.TaskService/ResolveTask": ResolveTaskRequest => ResolveTaskResponse,
-    "/runtime.admin.v1.TaskService/CancelTask": CancelTaskRequest => CancelTaskResponse,
+    "/runtime.admin.v1.TaskService/ResolveTask": ResolveTaskRequest etag => ResolveTaskResponse,
+    "/runtime.admin.v1.TaskService/CancelTask": CancelTaskRequest etag => CancelTaskResponse,
     "/runtime.admin.v1.TaskService/CancelTasks": CancelTasksRequest => CancelTasksResponse,
-    "/runtime.admin.v1.TaskService/ReplayTask": ReplayTaskRequest => ReplayTaskResponse,
-    "/runtime.admin.v1.TaskService/DiscardTask": DiscardTaskRequest => DiscardTaskResponse,
-    "/runtime.admin.v1.TaskService/RescheduleTask": RescheduleTaskRequest => RescheduleTaskResponse,
-    "/runtime.admin.v1.TaskService/DeleteTask": DeleteTaskRequest => DeleteTaskResponse,
+    "/runtime.admin.v1.TaskService/ReplayTask": ReplayTaskRequest etag => ReplayTaskResponse,
+    "/runtime.admin.v1.TaskService/DiscardTask": DiscardTaskRequest etag => DiscardTaskResponse,
+    "/runtime.admin.v1.TaskService/RescheduleTask": RescheduleTaskRequest etag => RescheduleTaskResponse,
+    "/runtime.admin.v1.TaskService/DeleteTask": DeleteTaskRequest etag => DeleteTaskResponse,
     "/runtime.admin.v1.DeadLetterService/ReplayDeadLetters": ReplayDeadLettersRequest => ReplayDeadLettersResponse,
     "/runtime.admin.v1.DeadLetterService/DiscardDeadLetters": DiscardDeadLettersRequest => DiscardDeadLettersResponse,
-    "/runtime.admin.v1.OperationService/CancelOperation": CancelOperationRequest => CancelOperationResponse,
-    "/runtime.admin.v1.ScheduleService/PauseSchedule": PauseScheduleRequest => PauseScheduleResponse,
-    "/runtime.admin.v1.ScheduleService/ResumeSchedule": ResumeScheduleRequest => ResumeScheduleResponse,
+    "/runtime.admin.v1.OperationService/CancelOperation": CancelOperationRequest etag => CancelOperationResponse,
+    "/runtime.admin.v1.ScheduleService/PauseSchedule": PauseScheduleRequest etag => PauseScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/ResumeSchedule": ResumeScheduleRequest etag => ResumeScheduleResponse,
     "/runtime.admin.v1.ScheduleService/TriggerSchedule": TriggerScheduleRequest => TriggerScheduleResponse,
     "/runtime.admin.v1.ScheduleService/BackfillSchedule": BackfillScheduleRequest => BackfillScheduleResponse,
     "/runtime.admin.v1.ScheduleService/CreateSchedule": CreateScheduleRequest => CreateScheduleResponse,
-    "/runtime.admin.v1.ScheduleService/UpdateSchedule": UpdateScheduleRequest => UpdateScheduleResponse,
-    "/runtime.admin.v1.ScheduleService/DeleteSchedule": DeleteScheduleRequest => DeleteScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/UpdateSchedule": UpdateScheduleRequest etag => UpdateScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/DeleteSchedule": DeleteScheduleRequest etag => DeleteScheduleResponse,
     "/runtime.admin.v1.PrincipalService/CreatePrincipal": CreatePrincipalRequest => CreatePrincipalResponse,
     "/runtime.admin.v1.PrincipalService/UpdatePrincipal": UpdatePrincipalRequest => UpdatePrincipalResponse,
-    "/runtime.admin.v1.PrincipalService/DeletePrincipal": DeletePrincipalRequest => DeletePrincipalResponse,
+    "/runtime.admin.v1.PrincipalService/DeletePrincipal": DeletePrincipalRequest etag => DeletePrincipalResponse,
     "/runtime.admin.v1.PrincipalService/CreateToken": CreateTokenRequest => CreateTokenResponse,
     "/runtime.admin.v1.PrincipalService/RevokeToken": RevokeTokenRequest => RevokeTokenResponse,
     "/runtime.admin.v1.ConfigService/ReloadConfig": ReloadConfigRequest => ReloadConfigResponse,
-    "/runtime.admin.v1.ConfigService/ClearOverride": ClearOverrideRequest => ClearOverrideResponse,
+    "/runtime.admin.v1.ConfigService/ClearOverride": ClearOverrideRequest etag => ClearOverrideResponse,
     "/runtime.admin.v1.DiagnosticsService/SetLogFilter": SetLogFilterRequest => SetLogFilterResponse,
 }
 
@@ -95,6 +104,7 @@ mutations! {
 pub(super) struct Signature {
     reason: String,
     request_id: Option<RequestId>,
+    etag: Option<String>,
 }
 
 impl AdminClient {
@@ -113,9 +123,17 @@ impl AdminClient {
         self
     }
 
+    /// The etag of what the next change is about, as it was read: the change is refused when that is something else by now. A change that takes
+    /// none is refused here.
+    #[must_use]
+    pub fn with_etag(mut self, etag: &str) -> Self {
+        self.signature.etag = Some(etag.to_owned());
+        self
+    }
+
     /// Asks for a change, and waits for its answer for as long as a call may take.
     pub(super) async fn change<M: Mutation>(&self, mut message: M) -> Result<M::Answer, ClientError> {
-        self.sign(&mut message);
+        self.sign(&mut message)?;
         let ask = || async {
             let (mut grpc, path) = self.grpc(M::PATH).await?;
             grpc.unary(self.request(message.clone()), path, ProstCodec::default()).await
@@ -132,7 +150,7 @@ impl AdminClient {
         &self,
         mut message: M,
     ) -> Result<Streaming<M::Answer>, ClientError> {
-        self.sign(&mut message);
+        self.sign(&mut message)?;
         let ask = || async {
             let (mut grpc, path) = self.grpc(M::PATH).await?;
             grpc.server_streaming(Request::new(message.clone()), path, ProstCodec::default()).await
@@ -150,7 +168,7 @@ impl AdminClient {
         Ok((grpc, PathAndQuery::from_static(path)))
     }
 
-    fn sign(&self, message: &mut impl Mutation) {
+    fn sign<M: Mutation>(&self, message: &mut M) -> Result<(), ClientError> {
         let (reason, request_id) = message.signature();
         if reason.is_empty() {
             reason.clone_from(&self.signature.reason);
@@ -159,6 +177,12 @@ impl AdminClient {
             let given = self.signature.request_id.as_ref();
             *request_id = given.map_or_else(|| Uuid::new_v4().to_string(), ToString::to_string);
         }
+        match (&self.signature.etag, message.etag()) {
+            (Some(given), Some(etag)) if etag.is_empty() => etag.clone_from(given),
+            (Some(_), None) => return Err(ClientError::TakesNoEtag(M::PATH)),
+            _ => {}
+        }
+        Ok(())
     }
 }
 

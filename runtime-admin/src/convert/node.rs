@@ -23,6 +23,7 @@ pub(crate) fn node(view: &NodeView) -> v1::Node {
         stuck: view.stuck,
         last_fault: view.last_fault.clone().unwrap_or_default(),
         health: Some(health(&view.health)),
+        etag: view.etag.to_string(),
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn operation(operation: &Operation) -> v1::Operation {
         next_at: operation.is_running().then(|| timestamp(operation.next_at)),
         finished_at: operation.finished_at.map(timestamp),
         error: operation.error.as_ref().map(task_error),
+        etag: operation.etag().to_string(),
     }
 }
 

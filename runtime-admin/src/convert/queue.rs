@@ -37,6 +37,7 @@ pub(crate) fn queue_detail(detail: &QueueDetail) -> v1::QueueDetail {
                 since: Some(timestamp(paused.since)),
             })
             .collect(),
+        etag: detail.etag.to_string(),
         heads: detail
             .heads
             .iter()

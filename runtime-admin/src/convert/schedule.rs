@@ -5,7 +5,6 @@ use std::time::Duration;
 use runtime_core::control::{PreviewedTick, ScheduleView};
 use runtime_core::name::{AppName, HandlerName, QueueName, Route, ScheduleName};
 use runtime_core::schedule::{CatchUpPolicy, DeclaredBy, OverlapPolicy, ScheduleSpec, SkipReason, Timing};
-use runtime_core::store::Revision;
 use runtime_core::task::Priority;
 use runtime_proto::v1;
 use runtime_proto::v1::schedule_spec::Timing as WireTiming;
@@ -171,13 +170,6 @@ fn seconds(field: &str, length: Option<&prost_types::Duration>) -> Result<u32, S
         Ok(seconds) if length.nanos == 0 => Ok(seconds),
         _ => Err(invalid(field, "whole seconds, from 0 on")),
     }
-}
-
-/// The revision that a caller read; `None` when it names none.
-pub(crate) fn revision_from_wire(etag: &str) -> Result<Option<Revision>, Status> {
-    let number =
-        |text: &str| text.parse().map(Revision).map_err(|_| invalid("etag", "is none of a schedule"));
-    Some(etag).filter(|etag| !etag.is_empty()).map(number).transpose()
 }
 
 /// A tick, for the wire.

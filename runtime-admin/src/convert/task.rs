@@ -66,6 +66,7 @@ pub(crate) fn task(task: &Task) -> v1::Task {
         last_error: task.last_error.as_ref().map(task_error),
         payload_bytes: bytes(&task.payload),
         output_bytes: task.output.as_deref().map_or(0, bytes),
+        etag: task.etag().to_string(),
     }
 }
 

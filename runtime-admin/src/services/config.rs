@@ -69,9 +69,11 @@ impl ConfigService for Config {
         &self,
         request: Request<v1::ClearOverrideRequest>,
     ) -> Result<Response<v1::ClearOverrideResponse>, Status> {
-        let (subject, about) = convert::subject_from_wire(&request.get_ref().name)?;
+        let v1::ClearOverrideRequest { name, etag, validate_only, .. } = request.get_ref();
+        let (subject, about) = convert::subject_from_wire(name)?;
+        let terms = convert::terms(etag, *validate_only);
         let door = self.0.for_call(&request);
-        let ask = |reply| Command::Overrides(OverrideCommand::Clear { subject, reply });
+        let ask = |reply| Command::Overrides(OverrideCommand::Clear { subject, terms, reply });
         let cleared = door.ask(&about, ask).await?;
         Ok(Response::new(v1::ClearOverrideResponse {
             cleared: cleared.into_iter().map(convert::overridden).collect(),

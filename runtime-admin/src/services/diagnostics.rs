@@ -36,7 +36,7 @@ impl DiagnosticsService for Diagnostics {
         request: Request<v1::SetLogFilterRequest>,
     ) -> Result<Response<v1::SetLogFilterResponse>, Status> {
         let door = self.0.for_call(&request);
-        let v1::SetLogFilterRequest { filter, time_to_live, .. } = request.into_inner();
+        let v1::SetLogFilterRequest { filter, time_to_live, validate_only, .. } = request.into_inner();
         let lives = match time_to_live {
             None => FOR_A_WHILE,
             some => convert::length("time_to_live", some)?,
@@ -45,7 +45,7 @@ impl DiagnosticsService for Diagnostics {
             return Err(invalid("time_to_live", "at least a second, at most a day"));
         }
         let wish = (!filter.is_empty()).then_some((filter, lives));
-        let set = door.instance()?.set_log_filter(door.control(), wish, door.origin());
+        let set = door.instance()?.set_log_filter(door.control(), wish, validate_only, door.origin());
         let set = set.map_err(|error| refusal(&error, &Resource::new("filter", "")))?;
         Ok(Response::new(v1::SetLogFilterResponse { log_filter: Some(convert::log_filter(set)) }))
     }

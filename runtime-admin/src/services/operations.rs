@@ -63,14 +63,17 @@ impl OperationService for Operations {
         &self,
         request: Request<v1::CancelOperationRequest>,
     ) -> Result<Response<v1::CancelOperationResponse>, Status> {
-        let v1::CancelOperationRequest { name, reason, .. } = request.get_ref();
+        let v1::CancelOperationRequest { name, reason, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
         let (id, about) = convert::operation_from_wire(name)?;
         check_reason(reason)?;
         let (by, reason) = (who(&request)?, reason.clone());
         tracing::info!(operation = %id, reason, "an operator cancels an operation");
         let door = self.0.for_call(&request);
         let operation = door
-            .ask(&about, |reply| Command::Operations(OperationCommand::Cancel { id, by, reason, reply }))
+            .ask(&about, |reply| {
+                Command::Operations(OperationCommand::Cancel { id, by, reason, terms, reply })
+            })
             .await?;
         Ok(Response::new(v1::CancelOperationResponse { operation: Some(convert::operation(&operation)) }))
     }

@@ -18,7 +18,6 @@ use crate::convert;
 use crate::page::page_of;
 use crate::status::{Resource, invalid, refusal};
 
-const CHANGED_MEANWHILE: &str = "the principal was changed since it was read";
 const LOCKED_OUT: &str = "nobody who may do anything could come in any more: let another admin in first, by a token or a certificate";
 
 /// Who may call, and by which tokens.
@@ -66,17 +65,29 @@ impl Principals {
         known.ok_or_else(|| missing(name, about))
     }
 
-    /// Writes a principal over the revision that is expected, none for one that is new. `conflict` is what is wrong when there is another.
+    /// Writes a principal over the revision that is expected, none for one that is new. With `validate_only` it only says how it would be.
     async fn put(
         &self,
         principal: Principal,
         expected: Option<Revision>,
-        conflict: &str,
+        validate_only: bool,
         about: &Resource,
     ) -> Result<v1::Principal, Status> {
+        let conflict = || match expected {
+            None => refused("there is a principal of this name", about),
+            Some(_) => changed_meanwhile(about),
+        };
+        if validate_only {
+            let known = self.all().await?.into_iter().find(|known| known.principal.name == principal.name);
+            let revision = known.map(|known| known.revision);
+            return match (revision == expected, revision.unwrap_or(Revision(0))) {
+                (true, revision) => Ok(convert::principal(&StoredPrincipal { principal, revision })),
+                (false, _) => Err(conflict()),
+            };
+        }
         let put = self.access.principals.put_principal(principal.clone(), expected).await;
         match put.map_err(|error| failed(error, about))? {
-            PutPrincipal::Conflict => Err(refused(conflict, about)),
+            PutPrincipal::Conflict => Err(conflict()),
             PutPrincipal::Written(revision) => {
                 self.changed(about).await?;
                 Ok(convert::principal(&StoredPrincipal { principal, revision }))
@@ -100,6 +111,10 @@ fn missing(name: &PrincipalName, about: &Resource) -> Status {
 
 fn refused(what: impl Into<String>, about: &Resource) -> Status {
     refusal(&CommandError::precondition(what), about)
+}
+
+fn changed_meanwhile(about: &Resource) -> Status {
+    refusal(&CommandError::changed("the principal was changed since it was read: read it again"), about)
 }
 
 fn is_required<T>(field: &str, value: Option<T>) -> Result<T, Status> {
@@ -129,7 +144,7 @@ impl PrincipalService for Principals {
         &self,
         request: Request<v1::CreatePrincipalRequest>,
     ) -> Result<Response<v1::CreatePrincipalResponse>, Status> {
-        let v1::CreatePrincipalRequest { principal_id, principal, .. } = request.into_inner();
+        let v1::CreatePrincipalRequest { principal_id, principal, validate_only, .. } = request.into_inner();
         let name: PrincipalName = convert::parsed("principal_id", &principal_id)?;
         if is_reserved(&name) {
             return Err(invalid("principal_id", "stands for nobody in particular: choose another one"));
@@ -137,7 +152,7 @@ impl PrincipalService for Principals {
         let about = Resource::new("principal", convert::principal_name(&name));
         let wire = is_required("principal", principal)?;
         let principal = convert::new_principal(name, &wire, self.access.clock.now())?;
-        let made = self.put(principal, None, "there is a principal of this name", &about).await?;
+        let made = self.put(principal, None, validate_only, &about).await?;
         Ok(Response::new(v1::CreatePrincipalResponse { principal: Some(made) }))
     }
 
@@ -146,7 +161,8 @@ impl PrincipalService for Principals {
         request: Request<v1::UpdatePrincipalRequest>,
     ) -> Result<Response<v1::UpdatePrincipalResponse>, Status> {
         let caller = Caller::of(&request)?.clone();
-        let wire = is_required("principal", request.into_inner().principal)?;
+        let v1::UpdatePrincipalRequest { principal, validate_only, .. } = request.into_inner();
+        let wire = is_required("principal", principal)?;
         let (name, about) = convert::principal_from_wire("principal.name", &wire.name)?;
         let _changing = self.changing.lock().await;
         let known = self.find(&name, &about).await?;
@@ -157,7 +173,7 @@ impl PrincipalService for Principals {
             principals.push(principal.clone());
         })
         .await?;
-        let now = self.put(principal, Some(expected), CHANGED_MEANWHILE, &about).await?;
+        let now = self.put(principal, Some(expected), validate_only, &about).await?;
         Ok(Response::new(v1::UpdatePrincipalResponse { principal: Some(now) }))
     }
 
@@ -165,7 +181,7 @@ impl PrincipalService for Principals {
         &self,
         request: Request<v1::DeletePrincipalRequest>,
     ) -> Result<Response<v1::DeletePrincipalResponse>, Status> {
-        let v1::DeletePrincipalRequest { name, etag, .. } = request.get_ref();
+        let v1::DeletePrincipalRequest { name, etag, validate_only, .. } = request.get_ref();
         let (name, about) = convert::principal_from_wire("name", name)?;
         let _changing = self.changing.lock().await;
         let known = self.find(&name, &about).await?;
@@ -174,9 +190,17 @@ impl PrincipalService for Principals {
             principals.retain(|other| other.name != name);
         })
         .await?;
+        if *validate_only {
+            let fits = expected == known.revision;
+            return if fits {
+                Ok(Response::new(v1::DeletePrincipalResponse {}))
+            } else {
+                Err(changed_meanwhile(&about))
+            };
+        }
         let deleted = self.access.principals.delete_principal(name, expected).await;
         if !deleted.map_err(|error| failed(error, &about))? {
-            return Err(refused(CHANGED_MEANWHILE, &about));
+            return Err(changed_meanwhile(&about));
         }
         self.changed(&about).await?;
         Ok(Response::new(v1::DeletePrincipalResponse {}))

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use runtime_core::control::{Command, CommandError, QueueCommand, Reply};
+use runtime_core::etag::Terms;
 use runtime_core::operation::OperationKind;
 use runtime_core::store::QueueStats;
 use runtime_core::task::TaskState;
@@ -36,13 +37,16 @@ impl Queues {
         scope: &str,
         paused: bool,
         reason: &str,
+        terms: Terms,
     ) -> Result<v1::QueueDetail, Status> {
         let (queue, about) = convert::queue_from_wire(name)?;
         let scope = convert::optional("scope", scope)?;
         check_reason(reason)?;
         let (door, reason) = (self.0.for_call(call), reason.to_owned());
         let detail = door
-            .ask(&about, |reply| Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply }))
+            .ask(&about, |reply| {
+                Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, terms, reply })
+            })
             .await?;
         Ok(convert::queue_detail(&detail))
     }
@@ -86,8 +90,9 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::PauseQueueRequest>,
     ) -> Result<Response<v1::PauseQueueResponse>, Status> {
-        let v1::PauseQueueRequest { name, scope, reason, .. } = request.get_ref();
-        let queue = self.pause(&request, name, scope, true, reason).await?;
+        let v1::PauseQueueRequest { name, scope, reason, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let queue = self.pause(&request, name, scope, true, reason, terms).await?;
         Ok(Response::new(v1::PauseQueueResponse { queue: Some(queue) }))
     }
 
@@ -95,8 +100,9 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::ResumeQueueRequest>,
     ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
-        let v1::ResumeQueueRequest { name, scope, .. } = request.get_ref();
-        let queue = self.pause(&request, name, scope, false, "").await?;
+        let v1::ResumeQueueRequest { name, scope, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let queue = self.pause(&request, name, scope, false, "", terms).await?;
         Ok(Response::new(v1::ResumeQueueResponse { queue: Some(queue) }))
     }
 
@@ -109,9 +115,9 @@ impl QueueService for Queues {
         let (queue, about) = convert::queue_from_wire(&request.name)?;
         let change = convert::change_from_wire(&request)?;
         check_reason(&request.reason)?;
-        let v1::UpdateQueueRequest { reason, validate_only, .. } = request;
-        let update =
-            |reply| Command::Queues(QueueCommand::Update { queue, change, reason, validate_only, reply });
+        let v1::UpdateQueueRequest { reason, validate_only, etag, .. } = request;
+        let terms = convert::terms(&etag, validate_only);
+        let update = |reply| Command::Queues(QueueCommand::Update { queue, change, reason, terms, reply });
         let detail = door.ask(&about, update).await?;
         Ok(Response::new(v1::UpdateQueueResponse { queue: Some(convert::queue_detail(&detail)) }))
     }
@@ -136,14 +142,15 @@ impl QueueService for Queues {
         request: Request<v1::DrainQueueRequest>,
     ) -> Result<Response<Self::DrainQueueStream>, Status> {
         let (door, request) = (self.0.for_call(&request), request.into_inner());
-        let v1::DrainQueueRequest { name, scope, reason, .. } = request;
+        let v1::DrainQueueRequest { name, scope, reason, etag, validate_only, .. } = request;
+        let terms = convert::terms(&etag, validate_only);
         let (queue, about) = convert::queue_from_wire(&name)?;
         let scope = convert::optional("scope", &scope)?;
         check_reason(&reason)?;
         tracing::info!(%queue, ?scope, reason, "an operator drains a queue");
         let (leased, listens) = watch::channel(0);
         let (reply, end) = Reply::channel();
-        let drain = QueueCommand::Drain { queue, scope, reason, leased, reply };
+        let drain = QueueCommand::Drain { queue, scope, reason, terms, leased, reply };
         door.send(Command::Queues(drain), &about)?;
         let work = Work { about, listens, end };
         let messages = work.told(|leased, finished| v1::DrainQueueResponse { leased: *leased, finished });

@@ -82,13 +82,11 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::PauseScheduleRequest>,
     ) -> Result<Response<v1::PauseScheduleResponse>, Status> {
-        let v1::PauseScheduleRequest { name, reason, .. } = request.get_ref().clone();
+        let v1::PauseScheduleRequest { name, reason, etag, validate_only, .. } = request.get_ref().clone();
         let (name, about) = convert::schedule_from_wire(&name)?;
-        if reason.trim().is_empty() {
-            return Err(invalid("reason", "is required: whoever finds the schedule paused will ask"));
-        }
+        let terms = convert::terms(&etag, validate_only);
         let by = Caller::of(&request)?.principal.name.to_string();
-        let make = |reply| ScheduleCommand::Pause { name, reason, by, reply };
+        let make = |reply| ScheduleCommand::Pause { name, reason, by, terms, reply };
         let view = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::PauseScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
@@ -97,8 +95,11 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::ResumeScheduleRequest>,
     ) -> Result<Response<v1::ResumeScheduleResponse>, Status> {
-        let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
-        let view = self.ask(&request, &about, |reply| ScheduleCommand::Resume { name, reply }).await?;
+        let v1::ResumeScheduleRequest { name, etag, validate_only, .. } = request.get_ref();
+        let (name, about) = convert::schedule_from_wire(name)?;
+        let terms = convert::terms(etag, *validate_only);
+        let make = |reply| ScheduleCommand::Resume { name, terms, reply };
+        let view = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::ResumeScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
@@ -132,12 +133,14 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::CreateScheduleRequest>,
     ) -> Result<Response<v1::CreateScheduleResponse>, Status> {
-        let v1::CreateScheduleRequest { schedule_id, spec, .. } = request.get_ref();
+        let v1::CreateScheduleRequest { schedule_id, spec, validate_only, .. } = request.get_ref();
+        let validate_only = *validate_only;
         let spec = spec.as_ref().ok_or_else(|| invalid("spec", "is required"))?;
         let name = convert::parsed("schedule_id", schedule_id)?;
         let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);
         let about = Resource::new("schedule", convert::schedule_name(&spec.name));
-        let view = self.ask(&request, &about, |reply| ScheduleCommand::Create { spec, reply }).await?;
+        let make = |reply| ScheduleCommand::Create { spec, validate_only, reply };
+        let view = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::CreateScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
 
@@ -145,12 +148,12 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::UpdateScheduleRequest>,
     ) -> Result<Response<v1::UpdateScheduleResponse>, Status> {
-        let v1::UpdateScheduleRequest { name, spec, etag, .. } = request.get_ref();
+        let v1::UpdateScheduleRequest { name, spec, etag, validate_only, .. } = request.get_ref();
         let (name, about) = convert::schedule_from_wire(name)?;
         let spec = spec.as_ref().ok_or_else(|| invalid("spec", "is required"))?;
         let spec = Box::new(convert::schedule_spec_from_wire(name, spec)?);
-        let expected = convert::revision_from_wire(etag)?;
-        let make = |reply| ScheduleCommand::Update { spec, expected, reply };
+        let terms = convert::terms(etag, *validate_only);
+        let make = |reply| ScheduleCommand::Update { spec, terms, reply };
         let view = self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::UpdateScheduleResponse { schedule: Some(convert::schedule(&view)) }))
     }
@@ -159,8 +162,11 @@ impl ScheduleService for Schedules {
         &self,
         request: Request<v1::DeleteScheduleRequest>,
     ) -> Result<Response<v1::DeleteScheduleResponse>, Status> {
-        let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
-        self.ask(&request, &about, |reply| ScheduleCommand::Delete { name, reply }).await?;
+        let v1::DeleteScheduleRequest { name, etag, validate_only, .. } = request.get_ref();
+        let (name, about) = convert::schedule_from_wire(name)?;
+        let terms = convert::terms(etag, *validate_only);
+        let make = |reply| ScheduleCommand::Delete { name, terms, reply };
+        self.ask(&request, &about, make).await?;
         Ok(Response::new(v1::DeleteScheduleResponse {}))
     }
 }

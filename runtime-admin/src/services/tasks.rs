@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use runtime_core::control::{Command, CommandError};
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::Terms;
 use runtime_core::operation::OperationKind;
 use runtime_core::store::{TaskCommand, TaskFilter, TaskPage};
 use runtime_core::task::TaskId;
@@ -27,11 +28,18 @@ pub(super) const MAX_REASON_BYTES: usize = 1_024;
 pub(crate) struct Tasks(pub(crate) Door);
 
 impl Tasks {
-    async fn steer(&self, door: Door, name: &str, command: TaskCommand) -> Result<v1::TaskState, Status> {
+    async fn steer(
+        &self,
+        door: Door,
+        name: &str,
+        command: TaskCommand,
+        terms: Terms,
+    ) -> Result<(v1::TaskState, String), Status> {
         let (id, about) = convert::task_from_wire(name)?;
-        tracing::info!(task = %id, command = command.name(), "an operator steers a task");
-        let state = door.ask(&about, |reply| Command::SteerTask { id, command, reply }).await?;
-        Ok(convert::task_state(state))
+        let validate_only = terms.validate_only;
+        tracing::info!(task = %id, command = command.name(), validate_only, "an operator steers a task");
+        let steered = door.ask(&about, |reply| Command::SteerTask { id, command, terms, reply }).await?;
+        Ok((convert::task_state(steered.state), steered.etag.to_string()))
     }
 }
 
@@ -99,18 +107,20 @@ impl TaskService for Tasks {
         let at = convert::moment("at", request.get_ref().at)?;
         let at = at.ok_or_else(|| invalid("at", "name the time"))?;
         let command = TaskCommand::Reschedule { at };
-        let state = self.steer(self.0.for_call(&request), &request.get_ref().name, command).await?;
-        Ok(Response::new(v1::RescheduleTaskResponse { state: state.into() }))
+        let v1::RescheduleTaskRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let (state, etag) = self.steer(self.0.for_call(&request), name, command, terms).await?;
+        Ok(Response::new(v1::RescheduleTaskResponse { state: state.into(), etag }))
     }
 
     async fn delete_task(
         &self,
         request: Request<v1::DeleteTaskRequest>,
     ) -> Result<Response<v1::DeleteTaskResponse>, Status> {
-        let v1::DeleteTaskRequest { name, reason: why, .. } = request.get_ref();
-        let command = TaskCommand::Delete { reason: reason(why.clone())? };
-        tracing::info!(task = name, reason = why, "an operator deletes a task");
-        let state = self.steer(self.0.for_call(&request), name, command).await?;
+        let v1::DeleteTaskRequest { name, reason: why, etag, validate_only, .. } = request.get_ref();
+        let command = TaskCommand::Delete { reason: given(why, *validate_only)? };
+        let terms = convert::terms(etag, *validate_only);
+        let (state, _) = self.steer(self.0.for_call(&request), name, command, terms).await?;
         Ok(Response::new(v1::DeleteTaskResponse { state: state.into() }))
     }
 
@@ -135,9 +145,10 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::RetryTaskRequest>,
     ) -> Result<Response<v1::RetryTaskResponse>, Status> {
-        let state =
-            self.steer(self.0.for_call(&request), &request.get_ref().name, TaskCommand::Retry).await?;
-        Ok(Response::new(v1::RetryTaskResponse { state: state.into() }))
+        let v1::RetryTaskRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let (state, etag) = self.steer(self.0.for_call(&request), name, TaskCommand::Retry, terms).await?;
+        Ok(Response::new(v1::RetryTaskResponse { state: state.into(), etag }))
     }
 
     async fn retry_tasks(
@@ -175,17 +186,20 @@ impl TaskService for Tasks {
             v1::Decision::Reject => TaskCommand::Reject,
             v1::Decision::Unspecified => return Err(invalid("decision", "approve or reject")),
         };
-        let state = self.steer(self.0.for_call(&request), &request.get_ref().name, command).await?;
-        Ok(Response::new(v1::ResolveTaskResponse { state: state.into() }))
+        let v1::ResolveTaskRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let (state, etag) = self.steer(self.0.for_call(&request), name, command, terms).await?;
+        Ok(Response::new(v1::ResolveTaskResponse { state: state.into(), etag }))
     }
 
     async fn cancel_task(
         &self,
         request: Request<v1::CancelTaskRequest>,
     ) -> Result<Response<v1::CancelTaskResponse>, Status> {
-        let state =
-            self.steer(self.0.for_call(&request), &request.get_ref().name, TaskCommand::Cancel).await?;
-        Ok(Response::new(v1::CancelTaskResponse { state: state.into() }))
+        let v1::CancelTaskRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let (state, etag) = self.steer(self.0.for_call(&request), name, TaskCommand::Cancel, terms).await?;
+        Ok(Response::new(v1::CancelTaskResponse { state: state.into(), etag }))
     }
 
     async fn replay_task(
@@ -193,19 +207,26 @@ impl TaskService for Tasks {
         request: Request<v1::ReplayTaskRequest>,
     ) -> Result<Response<v1::ReplayTaskResponse>, Status> {
         let (door, request) = (self.0.for_call(&request), request.into_inner());
-        let name = request.name.clone();
-        let state = self.steer(door, &name, convert::replay(request)?).await?;
-        Ok(Response::new(v1::ReplayTaskResponse { state: state.into() }))
+        let (name, terms) = (request.name.clone(), convert::terms(&request.etag, request.validate_only));
+        let (state, etag) = self.steer(door, &name, convert::replay(request)?, terms).await?;
+        Ok(Response::new(v1::ReplayTaskResponse { state: state.into(), etag }))
     }
 
     async fn discard_task(
         &self,
         request: Request<v1::DiscardTaskRequest>,
     ) -> Result<Response<v1::DiscardTaskResponse>, Status> {
-        let command = TaskCommand::Discard { reason: reason(request.get_ref().reason.clone())? };
-        let state = self.steer(self.0.for_call(&request), &request.get_ref().name, command).await?;
-        Ok(Response::new(v1::DiscardTaskResponse { state: state.into() }))
+        let v1::DiscardTaskRequest { name, reason: why, etag, validate_only, .. } = request.get_ref();
+        let command = TaskCommand::Discard { reason: given(why, *validate_only)? };
+        let terms = convert::terms(etag, *validate_only);
+        let (state, etag) = self.steer(self.0.for_call(&request), name, command, terms).await?;
+        Ok(Response::new(v1::DiscardTaskResponse { state: state.into(), etag }))
     }
+}
+
+/// A reason that is needed where something is changed, and not for a look.
+fn given(why: &str, validate_only: bool) -> Result<String, Status> {
+    if validate_only { Ok(why.to_owned()) } else { reason(why.to_owned()) }
 }
 
 /// One page of the tasks that fit a filter, and where the next one begins; `list` names them for the page's token.

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use runtime_core::control::{Command, NodeCommand};
+use runtime_core::etag::Terms;
 use runtime_core::node::NodePath;
 use runtime_proto::v1;
 use runtime_proto::v1::tree_service_server::TreeService;
@@ -18,10 +19,17 @@ pub(crate) struct Tree(pub(crate) Door);
 
 impl Tree {
     /// Changes a node; the answer waits until the change has happened.
-    async fn steer(&self, door: Door, name: &str, command: NodeCommand) -> Result<Option<v1::Node>, Status> {
+    async fn steer(
+        &self,
+        door: Door,
+        name: &str,
+        command: NodeCommand,
+        terms: Terms,
+    ) -> Result<Option<v1::Node>, Status> {
         let (path, about) = convert::node_from_wire(name)?;
-        tracing::info!(node = %path, ?command, "an operator steers a node");
-        let node = door.ask(&about, |reply| Command::SteerNode { path, command, reply }).await?;
+        let validate_only = terms.validate_only;
+        tracing::info!(node = %path, ?command, validate_only, "an operator steers a node");
+        let node = door.ask(&about, |reply| Command::SteerNode { path, command, terms, reply }).await?;
         Ok(Some(convert::node(&node)))
     }
 }
@@ -55,7 +63,9 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::StartNodeRequest>,
     ) -> Result<Response<v1::StartNodeResponse>, Status> {
-        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Start).await?;
+        let v1::StartNodeRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Start, terms).await?;
         Ok(Response::new(v1::StartNodeResponse { node }))
     }
 
@@ -63,7 +73,9 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::StopNodeRequest>,
     ) -> Result<Response<v1::StopNodeResponse>, Status> {
-        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Stop).await?;
+        let v1::StopNodeRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Stop, terms).await?;
         Ok(Response::new(v1::StopNodeResponse { node }))
     }
 
@@ -71,8 +83,9 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::RestartNodeRequest>,
     ) -> Result<Response<v1::RestartNodeResponse>, Status> {
-        let node =
-            self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Restart).await?;
+        let v1::RestartNodeRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Restart, terms).await?;
         Ok(Response::new(v1::RestartNodeResponse { node }))
     }
 
@@ -80,7 +93,9 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::PauseNodeRequest>,
     ) -> Result<Response<v1::PauseNodeResponse>, Status> {
-        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Pause).await?;
+        let v1::PauseNodeRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Pause, terms).await?;
         Ok(Response::new(v1::PauseNodeResponse { node }))
     }
 
@@ -88,8 +103,9 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::ResumeNodeRequest>,
     ) -> Result<Response<v1::ResumeNodeResponse>, Status> {
-        let node =
-            self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Resume).await?;
+        let v1::ResumeNodeRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Resume, terms).await?;
         Ok(Response::new(v1::ResumeNodeResponse { node }))
     }
 
@@ -97,7 +113,9 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::DrainNodeRequest>,
     ) -> Result<Response<v1::DrainNodeResponse>, Status> {
-        let node = self.steer(self.0.for_call(&request), &request.get_ref().name, NodeCommand::Drain).await?;
+        let v1::DrainNodeRequest { name, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Drain, terms).await?;
         Ok(Response::new(v1::DrainNodeResponse { node }))
     }
 
@@ -105,10 +123,11 @@ impl TreeService for Tree {
         &self,
         request: Request<v1::ResizeNodeRequest>,
     ) -> Result<Response<v1::ResizeNodeResponse>, Status> {
-        let v1::ResizeNodeRequest { name, slots, .. } = request.get_ref();
+        let v1::ResizeNodeRequest { name, slots, etag, validate_only, .. } = request.get_ref();
+        let terms = convert::terms(etag, *validate_only);
         let slots = usize::try_from(*slots).ok().and_then(NonZeroUsize::new);
         let slots = slots.ok_or_else(|| invalid("slots", "a worker has at least 1"))?;
-        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Resize { slots }).await?;
+        let node = self.steer(self.0.for_call(&request), name, NodeCommand::Resize { slots }, terms).await?;
         Ok(Response::new(v1::ResizeNodeResponse { node }))
     }
 }

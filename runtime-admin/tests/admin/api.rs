@@ -47,7 +47,8 @@ async fn the_tree_arrives_with_wanted_and_observed_state() {
 async fn every_node_command_reaches_its_node() {
     let served = setup().await;
     let fetch = path("/engine/apps/shop/workers/fetch");
-    let steer = |command| served.client.steer_node(&fetch, command);
+    let client = served.client.clone().with_reason("a test");
+    let steer = |command| client.steer_node(&fetch, command);
     assert_eq!(steer(NodeCommand::Pause).await.unwrap().state(), v1::NodeState::Paused);
     assert_eq!(steer(NodeCommand::Resume).await.unwrap().state(), v1::NodeState::Running);
     assert_eq!(steer(NodeCommand::Stop).await.unwrap().desired_state(), v1::DesiredState::Stopped);
@@ -64,7 +65,8 @@ async fn a_refusal_keeps_its_code() {
     let served = setup().await;
     let error = served.client.node(&path("/engine/apps/none")).await.unwrap_err();
     assert_eq!(refused(error), (Code::NotFound, Some(ErrorCode::NotFound), vec![]));
-    let error = served.client.steer_node(&path("/engine/store"), NodeCommand::Stop).await.unwrap_err();
+    let client = served.client.clone().with_reason("a test");
+    let error = client.steer_node(&path("/engine/store"), NodeCommand::Stop).await.unwrap_err();
     assert_eq!(refused(error), (Code::FailedPrecondition, Some(ErrorCode::FailedPrecondition), vec![]));
 }
 
@@ -130,7 +132,13 @@ async fn a_task_arrives_without_its_payload() {
 #[tokio::test]
 async fn operators_move_tasks() {
     let served = setup().await;
-    let steer = |row, command| served.client.steer_task(id(row), command);
+    let unsaid = served.client.steer_task(id(4), TaskCommand::Cancel).await.unwrap_err();
+    assert_eq!(
+        refused(unsaid),
+        (Code::InvalidArgument, Some(ErrorCode::InvalidArgument), vec!["reason".into()])
+    );
+    let client = served.client.clone().with_reason("a test");
+    let steer = |row, command| client.steer_task(id(row), command);
     assert_eq!(steer(5, TaskCommand::Retry).await.unwrap(), v1::TaskState::Ready);
     assert_eq!(steer(7, TaskCommand::Approve).await.unwrap(), v1::TaskState::Ready);
     assert_eq!(steer(4, TaskCommand::Cancel).await.unwrap(), v1::TaskState::Cancelled);

@@ -12,6 +12,7 @@ use runtime_core::control::{
     RunAsk, RunProgress, RunSelection, SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::etag::Etag;
 use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::journal::{EventJournal, JournalLimits};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
@@ -23,8 +24,8 @@ use runtime_core::operation::{
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
     Capability, DeadGroup, EffectClass, Enqueued, LaneBy, Limit, LimitOverride, OrderingHead,
-    OverriddenQueue, PausedScope, QueuePolicy, QueueStats, Revision, StateCounts, TaskCommand, TaskCount,
-    TaskFilter, TaskPage,
+    OverriddenQueue, PausedScope, QueuePolicy, QueueStats, Revision, StateCounts, Steered, TaskCommand,
+    TaskCount, TaskFilter, TaskPage,
 };
 use runtime_core::task::{AttemptRecord, Epoch, Held, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
@@ -179,7 +180,16 @@ impl World {
             }
             Command::GetTree { root, reply } => reply.send(self.tree(&root)),
             Command::GetNode { path, reply } => reply.send(self.node(&path).cloned()),
-            Command::SteerNode { path, command, reply } => reply.send(self.steer_node(&path, command)),
+            Command::SteerNode { path, command, terms, reply } => {
+                let was = self.node(&path).cloned();
+                reply.send(match was {
+                    Ok(was) if !terms.fit(&was.etag) => {
+                        Err(CommandError::changed("the node was changed since"))
+                    }
+                    Ok(was) if terms.validate_only => Ok(was),
+                    _ => self.steer_node(&path, command),
+                });
+            }
             Command::ListWorkers { reply } => reply.send(Ok(self.workers.clone())),
             Command::RunWorker { ask, progress, reply } => {
                 let scope = "store=42".parse().expect("a scope");
@@ -205,7 +215,14 @@ impl World {
                 reply.send(Ok(self.list(&filter, after, page_size)));
             }
             Command::GetTask { id, reply } => reply.send(self.detail(id)),
-            Command::SteerTask { id, command, reply } => reply.send(self.steer_task(id, command)),
+            Command::SteerTask { id, command, terms, reply } => {
+                let known = self.detail(id).map(|detail| detail.task.etag());
+                reply.send(match known {
+                    Ok(was) if !terms.fit(&was) => Err(CommandError::changed("the task was changed since")),
+                    Ok(was) => self.steer_task(id, command).map(|state| Steered { state, etag: was }),
+                    Err(missing) => Err(missing),
+                });
+            }
             Command::CountDeadLetters { filter, reply } => {
                 reply.send(Ok(groups(&self.list(&filter, None, usize::MAX - 1).tasks)));
             }
@@ -223,7 +240,7 @@ impl World {
                 reply.send(drained);
             }
             Command::Queues(QueueCommand::Get { queue, reply }) => reply.send(self.queue(&queue)),
-            Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply }) => {
+            Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply, .. }) => {
                 let answer = self.queue(&queue).and_then(|_| {
                     match scope {
                         Some(scope) => {
@@ -245,13 +262,13 @@ impl World {
                 });
                 reply.send(answer);
             }
-            Command::Queues(QueueCommand::Update { queue, change, reason, validate_only, reply }) => {
+            Command::Queues(QueueCommand::Update { queue, change, reason, terms, reply }) => {
                 let answer = self.queue(&queue).map(|mut detail| {
                     let before = detail.overridden.take().map(|known| known.says).unwrap_or_default();
                     let (says, since) = (before.changed(&change), at(75));
                     let said = OverriddenQueue { queue, says, reason, since };
                     detail.overridden = (!said.says.says_nothing()).then_some(said);
-                    if !validate_only {
+                    if !terms.validate_only {
                         self.overridden = detail.overridden.clone();
                     }
                     detail
@@ -409,6 +426,7 @@ impl World {
             workers: vec![self.node(&path("/engine/apps/shop/workers/fetch"))?.clone()],
             paused_scopes: self.paused_scopes.clone(),
             heads: vec![head],
+            etag: Etag::counted(at(0), 3),
         })
     }
 
@@ -497,6 +515,7 @@ fn node(path_text: &str, kind: NodeKind) -> NodeView {
         last_fault: None,
         since: at(7_200),
         health: Health::Healthy,
+        etag: Etag::counted(at(0), 1),
     }
 }
 

@@ -34,6 +34,7 @@ fn create(name: &str, grants: &[&str], request_id: &str) -> v1::CreatePrincipalR
         principal: Some(person(grants)),
         request_id: request_id.into(),
         reason: String::new(),
+        validate_only: false,
     }
 }
 
@@ -68,7 +69,7 @@ async fn who_may_call_is_managed_through_the_api_and_holds_at_once() {
         root.update_principal(v1::Principal { grants: vec!["viewer".into()], ..made }, "").await.unwrap();
     assert_eq!(changed.etag, "2");
     assert_eq!(refusal(client.pause_queue(&mail, None, "").await.unwrap_err()).0, Code::PermissionDenied);
-    assert_eq!(refusal(root.update_principal(stale, "").await.unwrap_err()).0, Code::FailedPrecondition);
+    assert_eq!(refusal(root.update_principal(stale, "").await.unwrap_err()).0, Code::Aborted);
 
     let id = token.token.unwrap().name.strip_prefix("tokens/").unwrap().parse().unwrap();
     assert_eq!(refusal(root.revoke_token(&id, " ").await.unwrap_err()).0, Code::InvalidArgument, "no reason");
@@ -135,7 +136,7 @@ async fn eight_operators_at_once_leave_one_entry_for_each_acknowledged_mutation(
     let mut working = Vec::new();
     for (name, token) in names.iter().zip(&tokens) {
         let client = AdminClient::connect(&world.served.endpoint()).await.unwrap();
-        let client = client.with_token(token.expose()).unwrap();
+        let client = client.with_token(token.expose()).unwrap().with_reason("a test");
         let (name, acknowledged) = (name.clone(), acknowledged.clone());
         working.push(tokio::spawn(async move {
             for n in 0..EACH {

@@ -109,11 +109,11 @@ impl ScheduleBook {
             ScheduleCommand::Preview { name, after, count, reply } => {
                 reply.send(self.preview(&name, after, count));
             }
-            ScheduleCommand::Pause { name, reason, by, reply } => {
+            ScheduleCommand::Pause { name, reason, by, reply, .. } => {
                 let paused = Paused { reason, by, at: at(0) };
                 reply.send(self.change(&name, |state| state.pause(paused)));
             }
-            ScheduleCommand::Resume { name, reply } => {
+            ScheduleCommand::Resume { name, reply, .. } => {
                 reply.send(self.change(&name, |state| state.resume(at(0))));
             }
             ScheduleCommand::Trigger { name, reply } => {
@@ -127,9 +127,9 @@ impl ScheduleBook {
                 let done = Backfilled { made: vec![id(7), id(8)], known: 1, next_from: Some(until) };
                 reply.send(self.find(&name).map(|_| done));
             }
-            ScheduleCommand::Create { spec, reply } => reply.send(self.create(*spec)),
+            ScheduleCommand::Create { spec, reply, .. } => reply.send(self.create(*spec)),
             ScheduleCommand::Update { spec, reply, .. } => reply.send(self.update(*spec)),
-            ScheduleCommand::Delete { name, reply } => {
+            ScheduleCommand::Delete { name, reply, .. } => {
                 let gone = self.0.remove(&name).map(drop);
                 reply.send(gone.ok_or_else(|| CommandError::not_found(format!("no schedule {name}"))));
             }
@@ -195,8 +195,8 @@ async fn schedules_are_steered() {
                 "2026-09-02T00:00:00Z",
             ],
             &["schedule", "delete", "often"],
-            &["schedule", "delete", "often", "--yes"],
-            &["schedule", "delete", "often", "--yes"],
+            &["schedule", "delete", "often", "--reason", "too often", "--yes"],
+            &["schedule", "delete", "often", "--reason", "too often", "--yes"],
         ],
     )
     .await;

@@ -114,6 +114,7 @@ pub trait InstanceControl: Send + Sync {
     fn log_filter(&self) -> LogFilterView;
 
     /// Puts another log filter in force for a while, after which the configured one comes back by itself; at once when `wish` is absent.
+    /// With `validate_only` it only says how that would be.
     ///
     /// # Errors
     /// [`crate::error::ErrorCode::InvalidArgument`] when the directives cannot be read.
@@ -121,6 +122,7 @@ pub trait InstanceControl: Send + Sync {
         &self,
         tree: &dyn Control,
         wish: Option<(String, Duration)>,
+        validate_only: bool,
         origin: &Origin,
     ) -> Result<LogFilterView, CommandError>;
 

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use tokio::sync::watch;
 
 use super::Reply;
+use crate::etag::Terms;
 use crate::name::PrincipalName;
 use crate::operation::{Operation, OperationId, OperationKind};
 use crate::store::{TaskCount, TaskFilter};
@@ -53,6 +54,8 @@ pub enum OperationCommand {
         by: Option<PrincipalName>,
         /// Why; may be empty.
         reason: String,
+        /// On which terms.
+        terms: Terms,
         /// The operation afterwards.
         reply: Reply<Operation>,
     },

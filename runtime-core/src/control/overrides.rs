@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::Reply;
+use crate::etag::Terms;
 use crate::name::{QueueName, ScheduleName};
 use crate::node::NodePath;
 
@@ -58,7 +59,9 @@ pub enum OverrideCommand {
     Clear {
         /// Of what.
         subject: OverrideSubject,
-        /// What was taken back.
+        /// On which terms: as of the node, the queue or the schedule.
+        terms: Terms,
+        /// What was taken back, or would be.
         reply: Reply<Vec<Override>>,
     },
 }

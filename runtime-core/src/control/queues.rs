@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use super::Reply;
+use crate::etag::{Etag, Terms};
 use crate::name::{QueueName, Scope};
 use crate::node::NodeView;
 use crate::store::{OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueuePolicy, QueueStats};
@@ -25,6 +26,8 @@ pub enum QueueCommand {
         scope: Option<Scope>,
         /// Why; kept with a paused scope.
         reason: String,
+        /// On which terms. A look says at once how many are under way.
+        terms: Terms,
         /// How many are still under way. Who drops the other end waits no longer; what is held stays so.
         leased: watch::Sender<u64>,
         /// Answered when none is: with that number.
@@ -40,6 +43,8 @@ pub enum QueueCommand {
         paused: bool,
         /// Why; kept with a paused scope.
         reason: String,
+        /// On which terms.
+        terms: Terms,
         /// The queue afterwards.
         reply: Reply<QueueDetail>,
     },
@@ -51,8 +56,8 @@ pub enum QueueCommand {
         change: QueueChange,
         /// Why; kept while something is said.
         reason: String,
-        /// Only answer how it would be.
-        validate_only: bool,
+        /// On which terms.
+        terms: Terms,
         /// The queue afterwards.
         reply: Reply<QueueDetail>,
     },
@@ -73,4 +78,6 @@ pub struct QueueDetail {
     pub paused_scopes: Vec<PausedScope>,
     /// Tasks whose turn it is within their ordering key, that do not run while others wait behind them.
     pub heads: Vec<OrderingHead>,
+    /// What operators said of it, for whoever says something else.
+    pub etag: Etag,
 }

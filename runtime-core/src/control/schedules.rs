@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Reply;
+use crate::etag::Terms;
 use crate::name::ScheduleName;
 use crate::schedule::{ScheduleSpec, Skipped, Tick};
-use crate::store::{Enqueued, Revision, StoredSchedule};
+use crate::store::{Enqueued, StoredSchedule};
 use crate::task::TaskId;
 
 /// Most ticks of one call of [`ScheduleCommand::Backfill`].
@@ -85,6 +86,8 @@ pub enum ScheduleCommand {
         reason: String,
         /// By whom.
         by: String,
+        /// On which terms.
+        terms: Terms,
         /// The schedule afterwards.
         reply: Reply<ScheduleView>,
     },
@@ -92,6 +95,8 @@ pub enum ScheduleCommand {
     Resume {
         /// Which.
         name: ScheduleName,
+        /// On which terms.
+        terms: Terms,
         /// The schedule afterwards.
         reply: Reply<ScheduleView>,
     },
@@ -117,6 +122,8 @@ pub enum ScheduleCommand {
     Create {
         /// What it is.
         spec: Box<ScheduleSpec>,
+        /// Only answer how it would be.
+        validate_only: bool,
         /// The schedule.
         reply: Reply<ScheduleView>,
     },
@@ -124,8 +131,8 @@ pub enum ScheduleCommand {
     Update {
         /// What it is from now on; the name says which.
         spec: Box<ScheduleSpec>,
-        /// The revision that was read; whatever is there when absent.
-        expected: Option<Revision>,
+        /// On which terms.
+        terms: Terms,
         /// The schedule.
         reply: Reply<ScheduleView>,
     },
@@ -133,6 +140,8 @@ pub enum ScheduleCommand {
     Delete {
         /// Which.
         name: ScheduleName,
+        /// On which terms.
+        terms: Terms,
         /// Answered when it is gone.
         reply: Reply<()>,
     },

@@ -194,6 +194,9 @@ pub enum SteerError {
     /// No such task, or history no longer keeps it.
     #[error("no task {0}")]
     NotFound(TaskId),
+    /// It is no longer as whoever steers it has read it.
+    #[error("task {0} was changed since it was read: read it again")]
+    Changed(TaskId),
     /// Its state does not allow it.
     #[error(transparent)]
     NotAllowed(#[from] crate::lifecycle::NotAllowed),

@@ -1,9 +1,10 @@
 //! Operators' commands and the ledger of effects.
 
 use runtime_core::error::ErrorCode;
+use runtime_core::etag::Terms;
 use runtime_core::lifecycle::{Transition, transition};
 use runtime_core::name::StepName;
-use runtime_core::store::{ContentHash, EffectBegun, EffectClass, SteerError, TaskCommand};
+use runtime_core::store::{ContentHash, EffectBegun, EffectClass, SteerError, Steered, TaskCommand};
 use runtime_core::task::{Lease, Task, TaskId, TaskState};
 
 use super::state::{State, view};
@@ -62,6 +63,27 @@ impl State {
         let finished_at = self.finished.get(&row).and_then(|task| task.finished_at).unwrap_or(self.now);
         self.forget(row, finished_at.as_millisecond());
         state
+    }
+
+    /// The same on terms.
+    pub(super) fn steer_on(
+        &mut self,
+        id: TaskId,
+        command: TaskCommand,
+        terms: &Terms,
+    ) -> Result<Steered, SteerError> {
+        let task = self.find(id).ok_or(SteerError::NotFound(id))?;
+        let was = task.etag();
+        if !terms.fit(&was) {
+            return Err(SteerError::Changed(id));
+        }
+        if terms.validate_only {
+            content::check_command(&command, &self.limits)?;
+            let next = transition(view(task), content::event_of(&command, waits_for_effect(task), self.now))?;
+            return Ok(Steered { state: next.state, etag: was });
+        }
+        let state = self.steer(id, command)?;
+        Ok(Steered { state, etag: self.find(id).map_or(was, Task::etag) })
     }
 
     pub(super) fn begin_effect(

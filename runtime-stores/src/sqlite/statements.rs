@@ -57,6 +57,8 @@ statements! {
 
     standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error, \
         ordering_key IS NOT NULL FROM rt_task WHERE row = ?1";
+    run_at = "SELECT coalesce(run_at, created_at) FROM rt_task WHERE row = ?1 \
+        UNION ALL SELECT coalesce(run_at, created_at) FROM rt_history WHERE row = ?1";
     finished_standing = "SELECT state, epoch, attempt, max_attempts, crash_count, queue, holder, created_at, error, \
         ordering_key IS NOT NULL FROM rt_history WHERE row = ?1";
     /// ?6: how it is held. ?7: milliseconds of one degree of priority.

@@ -1,12 +1,13 @@
 //! Operators move single tasks.
 
 use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::etag::{Etag, Terms};
 use runtime_core::lifecycle::transition;
-use runtime_core::store::{SteerError, TaskCommand};
-use runtime_core::task::{TaskId, TaskState};
+use runtime_core::store::{SteerError, Steered, TaskCommand};
+use runtime_core::task::{Epoch, TaskId, TaskState};
 
 use super::books::millis;
-use super::columns::json;
+use super::columns::{json, moment};
 use super::fault::Fault;
 use super::writer::{Standing, Writer, row_of};
 use crate::content::{check_command, event_of, replay_at};
@@ -17,6 +18,57 @@ impl Writer<'_> {
         commands: &[(TaskId, TaskCommand)],
     ) -> Result<Vec<Result<TaskState, SteerError>>, Fault> {
         commands.iter().map(|(id, command)| self.steer_one(*id, command)).collect()
+    }
+
+    /// The look at the task, the command and the look afterwards are one transaction.
+    pub(super) fn steer_on(
+        &mut self,
+        id: TaskId,
+        command: &TaskCommand,
+        terms: &Terms,
+    ) -> Result<Result<Steered, SteerError>, Fault> {
+        let Some(was) = self.etag(id)? else { return Ok(Err(SteerError::NotFound(id))) };
+        if !terms.fit(&was) {
+            return Ok(Err(SteerError::Changed(id)));
+        }
+        if terms.validate_only {
+            return Ok(self.would_come_to(id, command)?.map(|state| Steered { state, etag: was }));
+        }
+        match self.steer_one(id, command)? {
+            Ok(state) => Ok(Ok(Steered { state, etag: self.etag(id)?.unwrap_or(was) })),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    /// Where a command would lead.
+    fn would_come_to(
+        &mut self,
+        id: TaskId,
+        command: &TaskCommand,
+    ) -> Result<Result<TaskState, SteerError>, Fault> {
+        if let Err(refused) = check_command(command, &self.limits) {
+            return Ok(Err(refused));
+        }
+        let standing = match self.standing(id)? {
+            Some(live) => Some((waits_for_effect(&live)?, live)),
+            None => self.finished_standing(id)?.map(|finished| (false, finished)),
+        };
+        let Some((unknown_effect, standing)) = standing else { return Ok(Err(SteerError::NotFound(id))) };
+        let event = event_of(command, unknown_effect, self.timestamp()?);
+        Ok(transition(standing.view, event).map(|next| next.state).map_err(SteerError::from))
+    }
+
+    /// What a task is, live or finished.
+    fn etag(&mut self, id: TaskId) -> Result<Option<Etag>, Fault> {
+        let row = row_of(id);
+        let standing = match self.standing(id)? {
+            Some(live) => Some(live),
+            None => self.finished_standing(id)?,
+        };
+        let Some(standing) = standing else { return Ok(None) };
+        let run_at = moment(self.sql.run_at.query_row([row], |found| found.get(0))?)?;
+        let epoch = Epoch(standing.epoch.unsigned_abs());
+        Ok(Some(Etag::of_task(standing.view.state, epoch, standing.view.attempt, run_at)))
     }
 
     pub(super) fn steer_one(

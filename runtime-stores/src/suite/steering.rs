@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::etag::{Etag, Terms};
 use runtime_core::outcome::{Outcome, ParkReason};
-use runtime_core::store::{EffectBegun, EffectClass, SteerError, TaskCommand};
+use runtime_core::store::{EffectBegun, EffectClass, SteerError, Steered, TaskCommand};
 use runtime_core::task::{TaskId, TaskState};
 
 use super::world::{World, done, retry_after, task};
@@ -96,4 +97,61 @@ pub(super) async fn a_cancelled_task_is_not_leased(w: World) {
     assert_eq!(steer(&w, waits, TaskCommand::Retry).await, Ok(TaskState::Ready), "now, not in a minute");
     assert_eq!(w.get(waits).await.run_at, w.now());
     assert_eq!(w.lease_one().await.lease.task, waits);
+}
+
+async fn steer_on(w: &World, id: TaskId, command: TaskCommand, terms: Terms) -> Result<Steered, SteerError> {
+    w.store.steer_on(id, command, terms).await.unwrap()
+}
+
+async fn etag(w: &World, id: TaskId) -> Etag {
+    w.store.get(vec![id]).await.unwrap().remove(0).expect("the task is there").etag()
+}
+
+pub(super) async fn of_two_who_steer_from_one_state_one_alone_does(w: World) {
+    let id = w.put_new(task(1)).await;
+    let read = etag(&w, id).await;
+    let from = |etag: &Etag| Terms { expected: Some(etag.clone()), validate_only: false };
+    let at = |seconds| TaskCommand::Reschedule { at: w.now() + Duration::from_secs(seconds) };
+    let first = steer_on(&w, id, at(60), from(&read)).await.unwrap();
+    assert_eq!((first.state, &first.etag), (TaskState::Scheduled, &etag(&w, id).await));
+    assert_ne!(first.etag, read);
+    assert_eq!(steer_on(&w, id, at(90), from(&read)).await, Err(SteerError::Changed(id)));
+    assert_eq!(etag(&w, id).await, first.etag, "who was refused changed nothing");
+
+    let second = steer_on(&w, id, at(90), from(&first.etag)).await.unwrap();
+    assert_ne!(second.etag, first.etag, "the same state at another time is another state");
+    assert_eq!(steer_on(&w, id, TaskCommand::Cancel, from(&first.etag)).await, Err(SteerError::Changed(id)));
+    let cancelled = steer_on(&w, id, TaskCommand::Cancel, from(&second.etag)).await.unwrap();
+    assert_eq!((cancelled.state, &cancelled.etag), (TaskState::Cancelled, &etag(&w, id).await));
+    let gone = TaskCommand::Delete { reason: "a test".into() };
+    assert_eq!(steer_on(&w, id, gone.clone(), from(&second.etag)).await, Err(SteerError::Changed(id)));
+    steer_on(&w, id, gone.clone(), from(&cancelled.etag)).await.unwrap();
+    assert_eq!(steer_on(&w, id, gone, from(&cancelled.etag)).await, Err(SteerError::NotFound(id)));
+}
+
+pub(super) async fn a_task_that_moves_by_itself_is_another_one_to_its_operators(w: World) {
+    let id = w.put_new(task(1)).await;
+    let read = etag(&w, id).await;
+    let leased = w.lease_one().await;
+    let terms = Terms { expected: Some(read.clone()), validate_only: false };
+    assert_eq!(steer_on(&w, id, TaskCommand::Cancel, terms.clone()).await, Err(SteerError::Changed(id)));
+    w.settle(leased.lease, done()).await;
+    assert_eq!(steer_on(&w, id, TaskCommand::Cancel, terms).await, Err(SteerError::Changed(id)));
+    assert_ne!(etag(&w, id).await, read);
+}
+
+pub(super) async fn a_look_says_where_a_command_would_lead_and_changes_nothing(w: World) {
+    let id = w.put_new(task(1)).await;
+    let before = w.store.get(vec![id]).await.unwrap();
+    let look = |expected| Terms { expected, validate_only: true };
+    let would = steer_on(&w, id, TaskCommand::Cancel, look(None)).await.unwrap();
+    assert_eq!((would.state, &would.etag), (TaskState::Cancelled, &etag(&w, id).await));
+    let approve = steer_on(&w, id, TaskCommand::Approve, look(None)).await;
+    assert!(matches!(approve, Err(SteerError::NotAllowed(_))), "{approve:?}");
+    let other = Some(Etag::given("another").expect("a text"));
+    let other = steer_on(&w, id, TaskCommand::Cancel, look(other)).await;
+    assert_eq!(other, Err(SteerError::Changed(id)));
+    let deleted = TaskCommand::Delete { reason: "a test".into() };
+    assert_eq!(steer_on(&w, id, deleted, look(None)).await.unwrap().state, TaskState::Cancelled);
+    assert_eq!(w.store.get(vec![id]).await.unwrap(), before);
 }

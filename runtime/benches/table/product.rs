@@ -175,9 +175,14 @@ impl Product {
     /// Pauses or resumes the worker.
     pub(crate) async fn steer(&self, command: NodeCommand) {
         let path = self.worker.clone();
-        ask(&*self.running.control(), |reply| Command::SteerNode { path, command, reply })
-            .await
-            .expect("steered");
+        ask(&*self.running.control(), |reply| Command::SteerNode {
+            path,
+            command,
+            terms: Default::default(),
+            reply,
+        })
+        .await
+        .expect("steered");
     }
 
     /// Enqueues `count` tasks, `batch` a call; tasks a second.

@@ -167,7 +167,7 @@ impl GroundProcess {
         eventually_async("the admin API listens", async || {
             assert_eq!(self.has_ended(), None, "the process ended before its admin API listened");
             let endpoint = self.endpoint()?;
-            AdminClient::connect(&endpoint).await.ok()
+            Some(AdminClient::connect(&endpoint).await.ok()?.with_reason("a test"))
         })
         .await
     }

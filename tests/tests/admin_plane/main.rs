@@ -7,6 +7,8 @@ mod dead_letters;
 mod events;
 mod health;
 mod operations;
+mod operators;
+mod previews;
 mod queues;
 mod runtimectl;
 mod schedules;

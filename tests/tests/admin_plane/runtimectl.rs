@@ -83,7 +83,7 @@ async fn its_exit_code_says_what_went_wrong() {
         (vec!["node", "bury", "ground/workers/job"], 2),
         (vec!["task", "list", "--filter", "state=asleep"], 2),
         (vec!["node", "get", "ground/workers/nobody"], 3),
-        (vec!["node", "stop", "/engine/store"], 4),
+        (vec!["node", "stop", "/engine/store", "--reason", "why not"], 4),
         (vec!["task", "retry", &done.to_string()], 4),
         (vec!["--endpoint", "http://127.0.0.1:1", "info"], 6),
     ] {

@@ -35,7 +35,8 @@ impl World {
         let (_, guard) = telemetry.expect("telemetry without a receiver").into_parts();
         let running = app().start(&config, &guard).await.expect("the app starts");
         let address = running.admin_address().expect("the admin API listens once the tree is up");
-        let client = AdminClient::connect(&address.to_string()).await.expect("a connection");
+        let client =
+            AdminClient::connect(&address.to_string()).await.expect("a connection").with_reason("a test");
         Self { ground, client, running }
     }
 

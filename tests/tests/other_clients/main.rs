@@ -51,7 +51,7 @@ async fn operate(client: impl FnOnce(&str) -> Client) {
     assert_eq!(operator.task(&there).await["state"], "TASK_STATE_READY");
 
     // Stopped, started again, resumed.
-    operator.one("Tree", "StopNode", json!({ "name": WORKER })).await;
+    operator.one("Tree", "StopNode", json!({ "name": WORKER, "reason": "a test" })).await;
     assert_eq!(operator.state().await, "NODE_STATE_STOPPED");
     operator.one("Tree", "StartNode", json!({ "name": WORKER })).await;
     operator.until(&there, "TASK_STATE_DONE").await;

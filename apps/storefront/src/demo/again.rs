@@ -93,7 +93,8 @@ async fn again(running: &Running, projection: &Projection) -> Result<RunProgress
 
 async fn steer(running: &Running, worker: &str, command: NodeCommand) -> Result<(), DemoError> {
     let path: NodePath = format!("/engine/apps/{APP}/workers/{worker}").parse()?;
-    ask(&*running.control(), |reply| Command::SteerNode { path, command, reply }).await?;
+    ask(&*running.control(), |reply| Command::SteerNode { path, command, terms: Default::default(), reply })
+        .await?;
     Ok(())
 }
 

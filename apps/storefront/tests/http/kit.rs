@@ -97,7 +97,14 @@ impl Shop {
     /// Steers a node of the shop.
     pub(crate) async fn steer(&self, node: &str, command: NodeCommand) {
         let path = format!("/engine/apps/{APP}/{node}").parse().unwrap();
-        ask(&*self.running.control(), |reply| Command::SteerNode { path, command, reply }).await.unwrap();
+        ask(&*self.running.control(), |reply| Command::SteerNode {
+            path,
+            command,
+            terms: Default::default(),
+            reply,
+        })
+        .await
+        .unwrap();
     }
 
     /// Asks until it is told so.

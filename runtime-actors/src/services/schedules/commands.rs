@@ -1,6 +1,7 @@
 //! What operators do to schedules.
 
 use runtime_core::control::{Backfilled, MAX_BACKFILL, Origin, PreviewedTick, Reply, ScheduleCommand};
+use runtime_core::etag::{Etag, Terms};
 use runtime_core::journal::{Cause, Changed, EventType, Value};
 use runtime_core::schedule::Paused;
 use runtime_core::store::Enqueued;
@@ -27,24 +28,28 @@ impl ScheduleService {
                 let after = after.unwrap_or_else(|| self.platform.clock.now());
                 answer(reply, self.preview(&name, after, count))
             }
-            ScheduleCommand::Pause { name, reason, by, reply } => {
+            ScheduleCommand::Pause { name, reason, by, terms, reply } => {
                 let at = self.platform.clock.now();
                 let change = |state: &mut ScheduleState| state.pause(Paused { reason, by, at });
-                answer(reply, self.change(&name, change, origin).await)
+                answer(reply, self.change(&name, &terms, change, origin).await)
             }
-            ScheduleCommand::Resume { name, reply } => {
+            ScheduleCommand::Resume { name, terms, reply } => {
                 let at = self.platform.clock.now();
-                answer(reply, self.change(&name, |state| state.resume(at), origin).await)
+                answer(reply, self.change(&name, &terms, |state| state.resume(at), origin).await)
             }
             ScheduleCommand::Trigger { name, reply } => answer(reply, self.trigger(&name, origin).await),
             ScheduleCommand::Backfill { name, from, until, reply } => {
                 answer(reply, self.backfill(&name, from, until, origin).await)
             }
-            ScheduleCommand::Create { spec, reply } => answer(reply, self.create(*spec, origin).await),
-            ScheduleCommand::Update { spec, expected, reply } => {
-                answer(reply, self.update(*spec, expected, origin).await)
+            ScheduleCommand::Create { spec, validate_only, reply } => {
+                answer(reply, self.create(*spec, validate_only, origin).await)
             }
-            ScheduleCommand::Delete { name, reply } => answer(reply, self.delete(&name, origin).await),
+            ScheduleCommand::Update { spec, terms, reply } => {
+                answer(reply, self.update(*spec, &terms, origin).await)
+            }
+            ScheduleCommand::Delete { name, terms, reply } => {
+                answer(reply, self.delete(&name, &terms, origin).await)
+            }
         }
     }
 
@@ -68,6 +73,21 @@ impl ScheduleService {
         kept.map(Kept::view).ok_or_else(|| CommandError::not_found(format!("no schedule {name}")))
     }
 
+    /// A schedule as whoever changes it has read it. That it is still so when it is written, its revision says.
+    fn on_terms(&self, name: &ScheduleName, terms: &Terms) -> Result<StoredSchedule, CommandError> {
+        let known = self.find(name)?;
+        if terms.fit(&Etag::of_revision(known.revision)) {
+            Ok(known.clone())
+        } else {
+            Err(changed_meanwhile(name))
+        }
+    }
+
+    /// How a schedule would be seen.
+    fn would_be(&self, stored: StoredSchedule) -> ScheduleView {
+        Kept::new(stored, &self.platform.intake).view()
+    }
+
     fn preview(
         &self,
         name: &ScheduleName,
@@ -83,19 +103,22 @@ impl ScheduleService {
     async fn change(
         &mut self,
         name: &ScheduleName,
+        terms: &Terms,
         change: impl FnOnce(&mut ScheduleState),
         origin: &Origin,
     ) -> Result<ScheduleView, CommandError> {
-        let before = self.find(name)?.clone();
+        let before = self.on_terms(name, terms)?;
         let StoredSchedule { mut state, revision, .. } = before.clone();
         change(&mut state);
+        if terms.validate_only {
+            return Ok(self.would_be(StoredSchedule { state, ..before }));
+        }
         let paused = (before.state.paused.is_some(), state.paused.is_some());
         let firing = Firing { name: name.clone(), revision, state: state.clone(), tasks: Vec::new() };
         match self.platform.store.fire(firing).await? {
             Fired::Conflict => {
                 self.read_again().await?;
-                let text = format!("schedule {name} was changed at the same moment; try again");
-                return Err(CommandError::precondition(text));
+                return Err(changed_meanwhile(name));
             }
             Fired::Done { revision, .. } => {
                 self.changed = true;
@@ -199,10 +222,21 @@ impl ScheduleService {
         if misfits.is_empty() { Ok(()) } else { Err(Misfits(misfits).into()) }
     }
 
-    async fn create(&mut self, spec: ScheduleSpec, origin: &Origin) -> Result<ScheduleView, CommandError> {
+    async fn create(
+        &mut self,
+        spec: ScheduleSpec,
+        validate_only: bool,
+        origin: &Origin,
+    ) -> Result<ScheduleView, CommandError> {
         self.refuse(&spec)?;
         let name = spec.name.clone();
         let state = ScheduleState::new(DeclaredBy::RunTime, self.platform.clock.now());
+        if validate_only {
+            return match self.find(&name) {
+                Ok(_) => Err(CommandError::precondition(format!("there is a schedule {name} already"))),
+                Err(_) => Ok(self.would_be(StoredSchedule { spec, state, revision: Revision(0) })),
+            };
+        }
         if self.platform.store.put_schedule(spec, state, None).await? == PutSchedule::Conflict {
             return Err(CommandError::precondition(format!("there is a schedule {name} already")));
         }
@@ -216,30 +250,27 @@ impl ScheduleService {
     async fn update(
         &mut self,
         spec: ScheduleSpec,
-        expected: Option<Revision>,
+        terms: &Terms,
         origin: &Origin,
     ) -> Result<ScheduleView, CommandError> {
         let name = spec.name.clone();
-        let known = self.find(&name)?.clone();
+        let known = self.on_terms(&name, terms)?;
         if known.state.declared_by == DeclaredBy::App {
             let text = format!("schedule {name} was declared by its app: change the declaration");
             return Err(CommandError::precondition(text));
-        }
-        let conflict = || {
-            CommandError::precondition(format!("schedule {name} was changed since it was read; try again"))
-        };
-        if expected.is_some_and(|expected| expected != known.revision) {
-            return Err(conflict());
         }
         self.refuse(&spec)?;
         let now = self.platform.clock.now();
         let mut state = other_times(&known, &spec, now);
         // It may have been orphaned, and be given a worker that is there.
         state.adopt(now);
+        if terms.validate_only {
+            return Ok(self.would_be(StoredSchedule { spec, state, ..known }));
+        }
         let put = self.platform.store.put_schedule(spec, state, Some(known.revision)).await?;
         self.read_again().await?;
         if put == PutSchedule::Conflict {
-            return Err(conflict());
+            return Err(changed_meanwhile(&name));
         }
         tracing::info!(schedule = %name, "schedule changed by an operator");
         let revision = |stored: &StoredSchedule| Value::text(format!("{:?}", stored.revision));
@@ -250,22 +281,32 @@ impl ScheduleService {
         self.view(&name)
     }
 
-    async fn delete(&mut self, name: &ScheduleName, origin: &Origin) -> Result<(), CommandError> {
-        let known = self.find(name)?.clone();
+    async fn delete(
+        &mut self,
+        name: &ScheduleName,
+        terms: &Terms,
+        origin: &Origin,
+    ) -> Result<(), CommandError> {
+        let known = self.on_terms(name, terms)?;
         let StoredSchedule { state, revision, .. } = known.clone();
         if state.declared_by == DeclaredBy::App && !state.orphaned {
             let text = format!("schedule {name} is declared by its app: pause it, or remove the declaration");
             return Err(CommandError::precondition(text));
         }
+        if terms.validate_only {
+            return Ok(());
+        }
         let gone = self.platform.store.delete_schedule(name.clone(), revision).await?;
         self.read_again().await?;
         if !gone {
-            return Err(CommandError::precondition(format!(
-                "schedule {name} was changed at the same moment"
-            )));
+            return Err(changed_meanwhile(name));
         }
         tracing::info!(schedule = %name, "schedule deleted by an operator");
         self.tell_changed(&known, EventType::ScheduleDeleted, [], origin, "delete");
         Ok(())
     }
+}
+
+fn changed_meanwhile(name: &ScheduleName) -> CommandError {
+    CommandError::changed(format!("schedule {name} was changed since it was read: read it again"))
 }

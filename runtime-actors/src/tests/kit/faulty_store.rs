@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::access::{Principal, Token, TokenId};
 use runtime_core::audit::{AuditEntry, AuditOutcome, AuditSubject};
+use runtime_core::etag::Terms;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
 use runtime_core::name::{AppName, PrincipalName, QueueName, ScheduleName, Scope, StepName};
@@ -22,9 +23,9 @@ use runtime_core::store::{
     DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
     Firing, LeaseAsk, OperationStep, Operations, OrderingHead, Outbox, OverriddenQueue, PausedScope,
     Principals, PutPrincipal, PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats,
-    Remembered, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError, Stepped, Store, StoreError,
-    StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader,
-    TaskStore,
+    Remembered, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError, Steered, Stepped, Store,
+    StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,
+    TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, watch};
@@ -196,6 +197,16 @@ impl TaskStore for FaultyStore {
     ) -> Result<Vec<Result<TaskState, SteerError>>, StoreError> {
         self.pass(StoreCall::Steer).await?;
         self.inner.steer(commands).await
+    }
+
+    async fn steer_on(
+        &self,
+        id: TaskId,
+        command: TaskCommand,
+        terms: Terms,
+    ) -> Result<Result<Steered, SteerError>, StoreError> {
+        self.pass(StoreCall::Steer).await?;
+        self.inner.steer_on(id, command, terms).await
     }
 
     async fn sweep(&self) -> Result<Swept, StoreError> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime_core::clock::Clock;
 use runtime_core::control::{Command, CommandError, Control, NodeCommand, RunAsk, RunProgress, ask};
+use runtime_core::etag::Terms;
 use runtime_core::handler::Handler;
 use runtime_core::journal::JournalLimits;
 use runtime_core::limits::StoreLimits;
@@ -29,6 +30,7 @@ use crate::platform::{LeaseBook, Platform, Timing};
 use crate::registry::{AppPlan, WorkerPlan};
 use crate::runtime::{MakeServe, RuntimeCore, RuntimeParts, StopReport};
 use crate::services::drain::DrainService;
+use crate::services::wishes::Wishes;
 use crate::table::{NodeEntry, NodeTable};
 use crate::work_pool::WorkPool;
 
@@ -117,6 +119,7 @@ pub(crate) fn platform(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Plat
         stopping: AtomicBool::new(false),
         stop_grace: OnceLock::new(),
         drain: DrainService::default(),
+        wishes: Wishes::default(),
     })
 }
 
@@ -228,11 +231,19 @@ impl World {
     }
 
     pub(crate) async fn steer(&self, at: &str, command: NodeCommand) -> Result<NodeView, CommandError> {
-        ask(&*self.control, |reply| Command::SteerNode { path: path(at), command, reply }).await
+        ask(&*self.control, |reply| Command::SteerNode {
+            path: path(at),
+            command,
+            terms: Default::default(),
+            reply,
+        })
+        .await
     }
 
     pub(crate) async fn decide(&self, id: TaskId, command: TaskCommand) -> Result<TaskState, CommandError> {
-        ask(&*self.control, |reply| Command::SteerTask { id, command, reply }).await
+        let terms = Terms::default();
+        let steered = ask(&*self.control, |reply| Command::SteerTask { id, command, terms, reply }).await;
+        steered.map(|steered| steered.state)
     }
 
     /// Runs a worker as an operator, who listens until the end.

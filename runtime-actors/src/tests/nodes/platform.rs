@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use runtime_core::control::Reply;
 use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::etag::Terms;
 use runtime_core::node::{Health, NodeKind};
 use runtime_core::store::{StoreError, TaskCommand};
 use runtime_core::task::TaskState;
@@ -40,10 +41,11 @@ async fn the_completion_node_answers_when_all_is_written_and_breaks_when_its_wri
         id: ids[0],
         command: TaskCommand::Cancel,
         origin: Default::default(),
+        terms: Terms::default(),
         reply,
     };
     completion.handle(&probe.node, cancel).await.unwrap();
-    assert_eq!(answer.await.unwrap(), Ok(TaskState::Cancelled));
+    assert_eq!(answer.await.unwrap().map(|steered| steered.state), Ok(TaskState::Cancelled));
     let broken = completion.handle(&probe.node, CompletionMsg::WriterEnded("boom".into())).await.unwrap_err();
     assert!(broken.to_string().contains("/completion: error: boom"));
     assert_eq!(completion.stop(&probe.node).await, Ok(Progress::Underway));

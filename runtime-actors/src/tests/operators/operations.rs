@@ -32,7 +32,14 @@ impl World {
 
     async fn cancel(&self, id: OperationId) -> Result<Operation, CommandError> {
         let by = "ann".parse().ok();
-        self.operation(|reply| OperationCommand::Cancel { id, by, reason: "enough".into(), reply }).await
+        self.operation(|reply| OperationCommand::Cancel {
+            id,
+            by,
+            reason: "enough".into(),
+            terms: Default::default(),
+            reply,
+        })
+        .await
     }
 
     async fn look(&self, id: OperationId) -> Operation {
@@ -332,7 +339,14 @@ async fn a_drained_scope_holds_what_comes_and_answers_when_nothing_of_it_is_unde
         let (leased, listens) = watch::channel(0);
         let (reply, end) = Reply::channel();
         let (queue, scope) = ("greet".parse().unwrap(), scope.map(|scope| scope.parse().unwrap()));
-        let command = QueueCommand::Drain { queue, scope, reason: "stocktaking".into(), leased, reply };
+        let command = QueueCommand::Drain {
+            queue,
+            scope,
+            reason: "stocktaking".into(),
+            terms: Default::default(),
+            leased,
+            reply,
+        };
         world.control.send_command(Command::Queues(command)).unwrap();
         (listens, end)
     };

@@ -91,8 +91,9 @@ async fn chosen_slots_survive_the_process_and_are_taken_back_by_name() {
     let node = || OverrideSubject::Node(path(GREET));
     assert_eq!(says, [(node(), "paused".to_owned()), (node(), "slots = 4".to_owned())]);
 
-    let cleared =
-        ask(&*world.control, |reply| Command::Overrides(OverrideCommand::Clear { subject: node(), reply }));
+    let cleared = ask(&*world.control, |reply| {
+        Command::Overrides(OverrideCommand::Clear { subject: node(), terms: Default::default(), reply })
+    });
     assert_eq!(cleared.await.unwrap().len(), 2);
     let view = world.entry(GREET).view();
     assert_eq!(
@@ -100,8 +101,9 @@ async fn chosen_slots_survive_the_process_and_are_taken_back_by_name() {
         (NodeState::Running, DesiredState::Running, Some((0, 1)))
     );
     assert_eq!(said(&world).await, []);
-    let again =
-        ask(&*world.control, |reply| Command::Overrides(OverrideCommand::Clear { subject: node(), reply }));
+    let again = ask(&*world.control, |reply| {
+        Command::Overrides(OverrideCommand::Clear { subject: node(), terms: Default::default(), reply })
+    });
     assert_eq!(again.await.unwrap_err().code, ErrorCode::NotFound);
     assert_eq!(world.stop().await, StopReport::Clean);
 }

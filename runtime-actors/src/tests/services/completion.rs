@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_core::error::{ErrorCode, TaskError};
+use runtime_core::etag::Terms;
 use runtime_core::limits::StoreLimits;
 use runtime_core::node::NodeKind;
 use runtime_core::outcome::{Outcome, SettleWith, Settlement};
@@ -214,16 +215,17 @@ async fn watchers_hear_the_end_of_their_task_whoever_brought_it_about() {
     tokio::time::sleep(Duration::from_secs(31)).await;
     store.sweep().await.unwrap();
     let id = leased[1].lease.task;
-    assert_eq!(desk.service.decide(&*store, id, TaskCommand::Cancel).await, Ok(TaskState::Cancelled));
+    let cancelled = desk.service.decide(&*store, id, TaskCommand::Cancel, Terms::default()).await;
+    assert_eq!(cancelled.map(|steered| steered.state), Ok(TaskState::Cancelled));
     let PumpMsg::TaskFinished { task, state, .. } = pump.next().await else { panic!("another message") };
     assert_eq!((task, state), (id, TaskState::Cancelled));
-    let again = desk.service.decide(&*store, id, TaskCommand::Approve).await.unwrap_err();
+    let again = desk.service.decide(&*store, id, TaskCommand::Approve, Terms::default()).await.unwrap_err();
     assert_eq!(again.code, ErrorCode::FailedPrecondition);
     // Nobody hears twice, nor after he asked not to.
     desk.service.watch(id, NodeAddress::of(pump.node.entry().clone()));
     desk.service.unwatch(id);
-    desk.service.decide(&*store, id, TaskCommand::Retry).await.unwrap();
-    desk.service.decide(&*store, id, TaskCommand::Cancel).await.unwrap();
+    desk.service.decide(&*store, id, TaskCommand::Retry, Terms::default()).await.unwrap();
+    desk.service.decide(&*store, id, TaskCommand::Cancel, Terms::default()).await.unwrap();
     tokio::task::yield_now().await;
     assert!(pump.is_quiet());
 }

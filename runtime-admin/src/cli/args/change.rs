@@ -17,12 +17,19 @@ pub(in crate::cli) struct Change {
     /// Under this id it is done once [default: random]
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) request_id: Option<RequestId>,
+    /// Only what is still as it was read with this etag
+    #[arg(long, value_name = "ETAG")]
+    pub(in crate::cli) etag: Option<String>,
 }
 
 impl Change {
     /// The client, asking for this change.
     pub(in crate::cli) fn sign(&self, client: AdminClient) -> AdminClient {
         let client = client.with_reason(&self.reason);
+        let client = match &self.etag {
+            Some(etag) => client.with_etag(etag),
+            None => client,
+        };
         match &self.request_id {
             Some(id) => client.with_request_id(id.clone()),
             None => client,

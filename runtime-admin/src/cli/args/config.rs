@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::Change;
+use super::change::needed;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ConfigVerb {
@@ -33,6 +34,7 @@ pub(in crate::cli) enum ConfigVerb {
     /// List what operators said in place of the configuration
     Overrides,
     /// Take back what operators said of one thing
+    #[command(mut_arg("reason", needed))]
     Clear {
         /// Its resource name, such as nodes/engine/apps/shop/workers/settle
         name: String,

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use runtime_core::node::NodePath;
 
 use super::Change;
+use super::change::needed;
 use super::names::node_path;
 
 /// A node: an absolute path, or short for its path under /engine/apps.
@@ -38,6 +39,7 @@ pub(in crate::cli) enum NodeVerb {
     /// Bring a node up, and want it running
     Start(NodeChange),
     /// Stop a node in order, and want it stopped
+    #[command(mut_arg("reason", needed))]
     Stop(NodeChange),
     /// Stop a node in order and start it again
     Restart(NodeChange),
@@ -46,6 +48,7 @@ pub(in crate::cli) enum NodeVerb {
     /// Go on, and want the node running
     Resume(NodeChange),
     /// Finish what the node has, then stop it
+    #[command(mut_arg("reason", needed))]
     Drain(NodeChange),
     /// Change the number of slots of a worker
     Resize {

@@ -7,6 +7,7 @@ use runtime_core::operation::OperationId;
 use runtime_core::task::TaskId;
 
 use super::Change;
+use super::change::needed;
 use super::names::task;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -20,6 +21,7 @@ pub(in crate::cli) enum OperationVerb {
     /// Show one operation
     Get(OperationTarget),
     /// End an operation; what it changed stays so
+    #[command(mut_arg("reason", needed))]
     Cancel {
         #[command(flatten)]
         target: OperationTarget,

@@ -79,6 +79,7 @@ pub(in crate::cli) enum ScheduleVerb {
     /// Change one that was made at run time; what is not said stays
     Update(Box<ScheduleUpdate>),
     /// Forget one that was made at run time, or that is orphaned
+    #[command(mut_arg("reason", needed))]
     Delete {
         /// The schedule
         #[arg(value_parser = schedule)]
