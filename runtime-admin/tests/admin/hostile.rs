@@ -129,7 +129,7 @@ fn lines() -> Vec<Vec<&'static str>> {
         "config validate",
         "config reload",
         "config overrides",
-        "config clear queues/mail",
+        "config clear queues/mail --reason why",
         "config schema",
         "log-filter get",
         "system capabilities",
@@ -137,7 +137,7 @@ fn lines() -> Vec<Vec<&'static str>> {
     .into_iter()
     .map(|line| line.split(' ').collect())
     .collect();
-    lines.extend([vec!["task", "get", TASK], vec!["task", "cancel", TASK]]);
+    lines.extend([vec!["task", "get", TASK], vec!["task", "cancel", TASK, "--reason", "why"]]);
     lines
 }
 

@@ -123,7 +123,7 @@ fn change(words: &[String]) -> Option<Vec<String>> {
     let task = crate::control::id(5).to_string();
     let rest = match words.join(" ").as_str() {
         "node resize" => "shop/workers/fetch 3",
-        line if line.starts_with("node ") => "shop/workers/fetch",
+        line if line.starts_with("node ") => "shop/workers/fetch --reason why",
         "queue purge" => "mail --reason old --confirm mail",
         "queue update" => "mail --clear",
         line if line.starts_with("queue ") => "mail",
@@ -138,7 +138,7 @@ fn change(words: &[String]) -> Option<Vec<String>> {
         "task retry" | "task cancel" => "--all --yes --reason why",
         line if line.starts_with("task ") => "ID",
         line if line.starts_with("dead-letter ") => "--all --yes --reason why",
-        line if line.starts_with("operation ") => "1",
+        line if line.starts_with("operation ") => "1 --reason why",
         "worker run" => "fetch --scope store=42",
         "worker retry" => "fetch --yes",
         line if line.starts_with("worker ") => "fetch",
@@ -149,7 +149,7 @@ fn change(words: &[String]) -> Option<Vec<String>> {
         "token revoke" => "0123456789abcdef --reason lost --yes",
         "system drain" => "--reason why --yes",
         "system shutdown" => "--reason why",
-        "config clear" => "queues/mail",
+        "config clear" => "queues/mail --reason why",
         "log-filter set" => "info",
         _ => "",
     };

@@ -71,6 +71,7 @@ pub(in crate::cli) enum TaskVerb {
     },
     /// End a task, or many that are not finished
     #[command(after_help = FILTER_HELP)]
+    #[command(override_usage = "runtimectl task cancel <ID|--filter <FILTER>|--all> --reason <TEXT>")]
     #[command(mut_arg("reason", needed))]
     Cancel(TaskOrMany),
     /// Forget a task that is not under way, with its attempts and effects
