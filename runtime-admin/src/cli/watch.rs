@@ -28,7 +28,8 @@ pub(super) fn events_of(noun: &Noun) -> Option<String> {
     match noun {
         Noun::Tree { .. } | Noun::Node { verb: NodeVerb::List { .. } } => all("nodes/"),
         Noun::Node { verb: NodeVerb::Get(target) } => named(node_name(&target.path)),
-        Noun::Queue { verb: QueueVerb::List } => all("queues/"),
+        // How deep a queue is follows from its tasks.
+        Noun::Queue { verb: QueueVerb::List } => Some("resource:queues/ OR resource:tasks/".to_owned()),
         Noun::Queue { verb: QueueVerb::Get { queue } | QueueVerb::Stats { queue } } => {
             Some(format!("queue=\"{}\"", queue_name(queue)))
         }

@@ -1,11 +1,12 @@
 //! The `runtimectl` program against the same server: what it prints, and what its exit code says.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use runtime_proto::v1::TaskState;
-use runtime_tests::eventually_async;
 use runtime_tests::ground::{APP, GroundFolder, Job};
+use runtime_tests::{PATIENCE, eventually_async};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::world::World;
 
@@ -100,5 +101,68 @@ async fn its_exit_code_says_what_went_wrong() {
     assert_eq!(code, 9);
     let overview = json(&endpoint, &["overview"]).await.to_string();
     assert!(overview.contains("the folder says so") && overview.contains(APP), "{overview}");
+    world.stop().await;
+}
+
+/// A watch that is under way, and what it prints.
+struct Watching {
+    child: tokio::process::Child,
+    lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+}
+
+impl Watching {
+    fn start(endpoint: &str, args: &[&str]) -> Self {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_runtimectl_under_test"));
+        command.args(args).arg("--watch").env("RUNTIMECTL_ENDPOINT", endpoint).kill_on_drop(true);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        Self { child, lines }
+    }
+
+    /// Reads on until a line that fits.
+    async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        let read = async {
+            loop {
+                let line = self.lines.next_line().await.expect("text").expect("the watch goes on");
+                let line: Value = serde_json::from_str(&line).expect("JSON");
+                if fits(&line) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("a line in time")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_prints_what_there_is_and_then_what_happens_to_it() {
+    let world = World::start().await;
+    let endpoint = world.endpoint();
+    let (worker, node) = ("ground/workers/job", "nodes/engine/apps/ground/workers/job");
+
+    let first = world.enqueue(&Job::plain(0)).await;
+    world.until(first, TaskState::Done).await;
+
+    let mut nodes = Watching::start(&endpoint, &["node", "list"]);
+    nodes.until(|line| line["name"] == node).await;
+    let mut queues = Watching::start(&endpoint, &["queue", "list"]);
+    queues.until(|line| line["name"] == "queues/job").await;
+    let (code, _, stderr) = runtimectl(&endpoint, &["node", "pause", worker]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let paused = nodes.until(|line| line["resource"] == node).await;
+    assert!(paused.to_string().contains("paused"), "{paused}");
+
+    let (code, ..) = runtimectl(&endpoint, &["node", "resume", worker]).await;
+    assert_eq!(code, 0);
+    let task = world.enqueue(&Job { n: 1, rejects: true, ..Job::default() }).await;
+    world.until(task, TaskState::Dead).await;
+    let ended = queues
+        .until(|line| {
+            line["resource"] == format!("tasks/{task}").as_str() && line.to_string().contains("dead")
+        })
+        .await;
+    assert_eq!(ended["queue"], "queues/job", "{ended}");
+    nodes.child.kill().await.expect("it is there");
+    queues.child.kill().await.expect("it is there");
     world.stop().await;
 }
