@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn every_move_of_a_task_is_another_state() {
-        let at = |seconds| Timestamp::from_second(1_790_000_000 + seconds).unwrap();
+        let at = |seconds: i64| Timestamp::from_second(1_790_000_000 + seconds).unwrap();
         let ready = Etag::of_task(TaskState::Ready, Epoch(1), 0, at(0));
         for other in [
             Etag::of_task(TaskState::Scheduled, Epoch(1), 0, at(0)),
