@@ -256,7 +256,7 @@ async fn a_schedule_is_changed_by_whoever_read_it() {
     let changed = world.updated(later.clone(), Some(read)).await.unwrap();
     assert_eq!((changed.stored.spec.jitter_secs, changed.stored.revision > read), (60, true));
     let refused = world.updated(hourly("hour"), Some(read)).await.unwrap_err();
-    assert_eq!(refused.code, ErrorCode::FailedPrecondition, "it was changed since it was read");
+    assert_eq!(refused.code, ErrorCode::ChangedMeanwhile, "it was changed since it was read");
     assert_eq!(fields(&world.updated(hourly("day"), None).await.unwrap_err()), ["input/hour"]);
     assert_eq!(world.shown().await.stored.spec, later);
 
