@@ -474,6 +474,9 @@ macro_rules! conformance {
                 an_unknown_effect_is_resolved_by_a_person
                 commands_that_do_not_fit_are_refused
                 a_cancelled_task_is_not_leased
+                of_two_who_steer_from_one_state_one_alone_does
+                a_task_that_moves_by_itself_is_another_one_to_its_operators
+                a_look_says_where_a_command_would_lead_and_changes_nothing
                 a_replay_makes_one_run_however_often_it_is_asked
                 a_replay_may_wait_for_its_time
                 an_edited_payload_is_checked_and_marked_as_edited
