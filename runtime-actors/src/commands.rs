@@ -141,6 +141,9 @@ impl NodeActor for ActorCommandProcessor {
                     views.pop().ok_or_else(gone)
                 });
             }
+            Command::ListRestarts { under, before, page_size, reply } => {
+                reply.send(Ok(self.platform.table.restarts(&under, before, page_size)));
+            }
             Command::SteerNode { path, command, terms, reply } => {
                 let steering = self.steering.clone();
                 answer(reply, async move { steering.steer(&path, command, &terms, &origin).await });

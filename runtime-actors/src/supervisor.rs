@@ -10,6 +10,7 @@ mod child;
 mod root;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ractor::ActorId;
@@ -153,7 +154,7 @@ impl Supervisor {
             }
             SupervisionAction::Arm { timer, after } => {
                 if timer.kind == TimerKind::Backoff {
-                    self.show_restart(&timer.child);
+                    self.show_restart(&timer.child, after);
                 }
                 node.myself().tell_after(after, SupervisorMsg::TimerFired(timer));
             }
@@ -215,8 +216,9 @@ impl Supervisor {
     }
 
     /// A child is to be restarted, for what the core calls its fault: that a permanent child ended, or was not ready in time, is one too.
-    fn show_restart(&self, child: &ChildId) {
+    fn show_restart(&self, child: &ChildId, backoff: Duration) {
         let (Some(plan), Some(known)) = (self.plans.get(child), self.core.child(child)) else { return };
+        plan.entry.expect_restart(known.last_fault(), backoff);
         plan.entry.note_restart(known.last_fault().map(ToString::to_string));
     }
 
@@ -257,6 +259,9 @@ impl Supervisor {
         if !restart && goal.met_by(present) {
             reply.send(Ok(()));
             return Ok(());
+        }
+        if let Some(plan) = self.plans.get(&child).filter(|_| goal == Goal::Up) {
+            plan.entry.expect_wish();
         }
         self.asked.push((child, goal, reply));
         self.step(node, event)

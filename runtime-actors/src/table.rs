@@ -3,6 +3,7 @@
 //! A node is addressed by its path. Behind the path stands the door of its present incarnation; a restart swaps the door, so
 //! nobody ever holds a reference to an actor that is gone. Everything that status shows is an atomic in here.
 
+mod restarts;
 mod telling;
 
 use std::any::Any;
@@ -11,15 +12,18 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ractor::ActorRef;
 use runtime_core::clock::Clock;
-use runtime_core::control::Origin;
+use runtime_core::control::{Origin, RestartCause};
 use runtime_core::etag::Etag;
 use runtime_core::journal::Place;
 use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use tokio::sync::Notify;
+
+use restarts::RestartBook;
 
 use crate::journal::SharedJournal;
 use crate::metrics::WorkerMeter;
@@ -52,6 +56,9 @@ pub struct NodeEntry {
     /// Since when what operators want of it is counted, and how often that has changed.
     counted_since: Timestamp,
     wishes: AtomicU64,
+    /// Where its restarts are noted, and why the next one will be.
+    book: Arc<RestartBook>,
+    next_cause: Mutex<Option<(RestartCause, Option<Duration>)>>,
     /// Restarts by its supervisor.
     pub(crate) restarts: AtomicU64,
     /// Messages handled, or attempts settled.
@@ -113,6 +120,8 @@ impl NodeEntry {
             drains: table.drains.clone(),
             counted_since: table.began,
             wishes: AtomicU64::new(0),
+            book: table.book.clone(),
+            next_cause: Mutex::new(None),
             restarts: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -196,6 +205,7 @@ impl NodeEntry {
         self.overdue.store(false, Ordering::Release);
         // What waited for the run before it is gone with its mailbox.
         self.mailbox.store(0, Ordering::Relaxed);
+        self.note_run(incarnation);
         self.set_state(NodeState::Starting);
         incarnation
     }
@@ -370,6 +380,7 @@ pub struct NodeTable {
     changed: Arc<Notify>,
     drains: Arc<AtomicBool>,
     began: Timestamp,
+    book: Arc<RestartBook>,
 }
 
 #[derive(Default)]
@@ -389,6 +400,7 @@ impl NodeTable {
             changed: Arc::default(),
             drains: Arc::default(),
             began,
+            book: Arc::default(),
         }
     }
 

@@ -163,6 +163,18 @@ impl AdminClient {
         present(self.nodes().get_node(self.request(request)).await?.into_inner().node, "node")
     }
 
+    /// The latest restarts at and under a node, newest first, at most `limit` and at most 1,000; with how many of the tree are no longer kept.
+    pub async fn restarts(
+        &self,
+        under: &NodePath,
+        limit: usize,
+    ) -> Result<v1::ListRestartsResponse, ClientError> {
+        let page_size = u32::try_from(limit.clamp(1, crate::page::MAX_PAGE_SIZE)).unwrap_or(0);
+        let request =
+            v1::ListRestartsRequest { name: node_name(under), page_size, page_token: String::new() };
+        Ok(self.nodes().list_restarts(self.request(request)).await?.into_inner())
+    }
+
     /// Changes a node, and waits until the change has happened.
     pub async fn steer_node(&self, path: &NodePath, command: NodeCommand) -> Result<v1::Node, ClientError> {
         let name = node_name(path);

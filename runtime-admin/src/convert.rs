@@ -30,7 +30,7 @@ pub(crate) use config::{certificates, change, log_filter, overridden, problem, s
 pub(crate) use dead_letter::dead_letter_group;
 pub(crate) use event::{event, snapshot};
 pub(crate) use limits::change_from_wire;
-pub(crate) use node::node;
+pub(crate) use node::{node, restart};
 pub(crate) use operation::{operation, operation_from_wire, operation_name};
 pub(crate) use principal::{
     new_principal, principal, principal_from_wire, principal_name, principal_revision, token,

@@ -11,6 +11,7 @@ mod operations;
 mod origin;
 mod overrides;
 mod queues;
+mod restarts;
 mod schedules;
 
 use std::num::NonZeroUsize;
@@ -30,6 +31,7 @@ pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use origin::{Asked, Origin};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};
 pub use queues::{QueueCommand, QueueDetail};
+pub use restarts::{Restart, RestartCause, RestartPage};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
 
 use crate::error::{ErrorCode, TaskError};
@@ -327,6 +329,17 @@ pub enum Command {
         path: NodePath,
         /// The answer.
         reply: Reply<NodeView>,
+    },
+    /// The latest restarts of nodes.
+    ListRestarts {
+        /// At and under this node.
+        under: NodePath,
+        /// Older than the one of this number; from the newest on when absent.
+        before: Option<u64>,
+        /// Most of them.
+        page_size: usize,
+        /// The answer.
+        reply: Reply<RestartPage>,
     },
     /// Changes a node. Answered when the change has happened, or has failed.
     SteerNode {

@@ -3,6 +3,7 @@
 mod drain;
 mod etags;
 mod operations;
+mod restarts;
 mod runs;
 mod settings;
 mod wishes;

@@ -119,6 +119,7 @@ pub(crate) const RULES: &[MethodRule] = &[
     with_reason(change(Admin, "SystemService/Shutdown", Whole)),
     look(Viewer, "TreeService/GetTree", NodeOrRoot("name")),
     look(Viewer, "TreeService/GetNode", Name("name")),
+    look(Viewer, "TreeService/ListRestarts", NodeOrRoot("name")),
     change(Operator, "TreeService/StartNode", Name("name")),
     with_reason(change(Operator, "TreeService/StopNode", Name("name"))),
     change(Operator, "TreeService/RestartNode", Name("name")),

@@ -9,7 +9,9 @@ use super::args::NodeVerb;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
-use super::words::{age, clean, count, health, moment, node_kind, node_name, node_state, or_none, slots};
+use super::words::{
+    age, clean, count, duration, health, moment, node_kind, node_name, node_state, or_none, slots, word,
+};
 use crate::client::AdminClient;
 
 pub(super) async fn run(
@@ -20,6 +22,7 @@ pub(super) async fn run(
     let (target, word, command) = match verb {
         NodeVerb::List { path } => return list(&path, client, output).await,
         NodeVerb::Get(target) => return get(&target.path, client, output).await,
+        NodeVerb::Restarts { path, limit } => return restarts(&path, limit.get(), client, output).await,
         NodeVerb::Start(target) => (target, "start", NodeCommand::Start),
         NodeVerb::Stop(target) => (target, "stop", NodeCommand::Stop),
         NodeVerb::Restart(target) => (target, "restart", NodeCommand::Restart),
@@ -40,6 +43,46 @@ pub(super) async fn run(
 async fn list(root: &NodePath, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
     let whole = v1::GetTreeResponse { nodes: client.tree(root).await? };
     output.list(&whole, &whole.nodes, |node| &node.name, |now| table(&whole.nodes, now))?;
+    Ok(())
+}
+
+/// What was begun again; what is no longer kept is said on stderr.
+async fn restarts(
+    under: &NodePath,
+    limit: usize,
+    client: &AdminClient,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let whole = client.restarts(under, limit).await?;
+    output.list(
+        &whole,
+        &whole.restarts,
+        |restart| &restart.name,
+        |now| {
+            let mut table = Table::new([
+                Column::text("NAME").gives(),
+                Column::figure("RUN"),
+                Column::text("CAUSE"),
+                Column::text("FAULT").gives(),
+                Column::figure("WAITED"),
+                Column::figure("AGE"),
+            ]);
+            for restart in &whole.restarts {
+                table.row([
+                    node_name(&restart.name).into(),
+                    count(restart.after).into(),
+                    word(restart.cause().as_str_name(), "RESTART_CAUSE_").into(),
+                    or_none(&restart.fault).into(),
+                    restart.backoff.as_ref().map_or_else(|| or_none(""), |wait| duration(Some(wait))).into(),
+                    age(restart.at.as_ref(), now).into(),
+                ]);
+            }
+            table
+        },
+    )?;
+    if whole.forgotten > 0 {
+        writeln!(output.stderr, "{} older ones of the tree are no longer kept", count(whole.forgotten))?;
+    }
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! Nodes.
 
+use runtime_core::control::{Restart, RestartCause};
 use runtime_core::node::{DesiredState, NodeKind, NodeState, NodeView};
 use runtime_proto::v1;
 
-use super::{health, node_name, timestamp};
+use super::{duration, health, node_name, timestamp};
 
 /// A node, for the wire.
 pub(crate) fn node(view: &NodeView) -> v1::Node {
@@ -24,6 +25,25 @@ pub(crate) fn node(view: &NodeView) -> v1::Node {
         last_fault: view.last_fault.clone().unwrap_or_default(),
         health: Some(health(&view.health)),
         etag: view.etag.to_string(),
+    }
+}
+
+/// A restart, for the wire.
+pub(crate) fn restart(restart: &Restart) -> v1::Restart {
+    let (cause, fault) = match &restart.cause {
+        RestartCause::Fault(text) => (v1::RestartCause::Fault, text.as_str()),
+        RestartCause::Escalation(text) => (v1::RestartCause::Escalation, text.as_str()),
+        RestartCause::Operator => (v1::RestartCause::Operator, ""),
+        RestartCause::Together => (v1::RestartCause::Together, ""),
+    };
+    v1::Restart {
+        name: node_name(&restart.path),
+        before: restart.before,
+        after: restart.after,
+        at: Some(timestamp(restart.at)),
+        cause: cause.into(),
+        fault: fault.to_owned(),
+        backoff: restart.backoff.map(duration),
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::convert;
 use crate::door::Door;
+use crate::page::{cursor, page_size, page_token};
 use crate::status::{Resource, invalid};
 
 /// The live supervision tree.
@@ -57,6 +58,29 @@ impl TreeService for Tree {
         let door = self.0.for_call(&request);
         let node = door.ask(&about, |reply| Command::GetNode { path, reply }).await?;
         Ok(Response::new(v1::GetNodeResponse { node: Some(convert::node(&node)) }))
+    }
+
+    async fn list_restarts(
+        &self,
+        request: Request<v1::ListRestartsRequest>,
+    ) -> Result<Response<v1::ListRestartsResponse>, Status> {
+        let v1::ListRestartsRequest { name, page_size: asked, page_token: token } = request.get_ref();
+        let (under, about) = match name.as_str() {
+            "" => (NodePath::root(), Resource::system()),
+            name => convert::node_from_wire(name)?,
+        };
+        let (list, page_size) = (format!("restarts {name}"), page_size(*asked)?);
+        let before: Option<u64> =
+            cursor(&list, token)?.map(|place| convert::parsed("page_token", &place)).transpose()?;
+        let door = self.0.for_call(&request);
+        let page =
+            door.ask(&about, |reply| Command::ListRestarts { under, before, page_size, reply }).await?;
+        let last = page.restarts.last().filter(|_| page.more);
+        Ok(Response::new(v1::ListRestartsResponse {
+            restarts: page.restarts.iter().map(convert::restart).collect(),
+            next_page_token: last.map(|last| page_token(&list, &last.number.to_string())).unwrap_or_default(),
+            forgotten: page.forgotten,
+        }))
     }
 
     async fn start_node(

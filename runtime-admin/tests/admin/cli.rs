@@ -93,6 +93,8 @@ async fn nodes_are_listed_and_steered() {
         &[
             &["node", "list"],
             &["node", "get", "shop/workers/settle"],
+            &["node", "restarts"],
+            &["node", "restarts", "shop/sources", "--limit", "1"],
             &["node", "pause", "shop/workers/fetch"],
             &["node", "resume", "/engine/apps/shop/workers/fetch"],
             &["node", "stop", "shop/sources/inbox"],

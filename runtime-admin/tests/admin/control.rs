@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use runtime_core::control::{
     Command, CommandError, Control, DrainCommand, DrainView, EventStatus, NodeCommand, OperationAsk,
     OperationCommand, OperationPreview, Origin, OverrideCommand, Overview, QueueCommand, QueueDetail, Reply,
-    RunAsk, RunProgress, RunSelection, SystemInfo, TaskDetail,
+    Restart, RestartCause, RestartPage, RunAsk, RunProgress, RunSelection, SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::etag::Etag;
@@ -180,6 +180,14 @@ impl World {
             }
             Command::GetTree { root, reply } => reply.send(self.tree(&root)),
             Command::GetNode { path, reply } => reply.send(self.node(&path).cloned()),
+            Command::ListRestarts { under, before, page_size, reply } => {
+                let known = restarts().into_iter().filter(|known| known.path.is_within(&under));
+                let mut known: Vec<Restart> =
+                    known.filter(|known| before.is_none_or(|before| known.number < before)).collect();
+                let more = known.len() > page_size;
+                known.truncate(page_size);
+                reply.send(Ok(RestartPage { restarts: known, more, forgotten: 1_204 }));
+            }
             Command::SteerNode { path, command, terms, reply } => {
                 let was = self.node(&path).cloned();
                 reply.send(match was {
@@ -483,6 +491,25 @@ fn groups(dead: &[Task]) -> Vec<DeadGroup> {
 
 pub(crate) fn id(row: u64) -> TaskId {
     TaskId::new(at(3_600), 42, row)
+}
+
+fn restarts() -> Vec<Restart> {
+    let restart = |number, node: &str, cause, backoff: Option<u64>| Restart {
+        number,
+        path: path(node),
+        before: number,
+        after: number + 1,
+        at: at(60),
+        cause,
+        backoff: backoff.map(Duration::from_millis),
+    };
+    let (fetch, inbox) = ("/engine/apps/shop/workers/fetch", "/engine/apps/shop/sources/inbox");
+    vec![
+        restart(4, fetch, RestartCause::Together, None),
+        restart(3, inbox, RestartCause::Operator, None),
+        restart(2, "/engine/apps/shop", RestartCause::Escalation("inbox: no mailbox".into()), Some(1_000)),
+        restart(1, inbox, RestartCause::Fault("no mailbox".into()), Some(200)),
+    ]
 }
 
 fn info() -> SystemInfo {

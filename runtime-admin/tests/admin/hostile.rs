@@ -100,6 +100,7 @@ fn lines() -> Vec<Vec<&'static str>> {
         "tree",
         "dump",
         "node list",
+        "node restarts",
         "node get shop",
         "node pause shop",
         "node resize shop/workers/settle 3",

@@ -54,7 +54,7 @@ impl Noun {
                 | SystemVerb::Shutdown { change, .. } => Some(change),
             },
             Self::Node { verb } => match verb {
-                NodeVerb::List { .. } | NodeVerb::Get(_) => None,
+                NodeVerb::List { .. } | NodeVerb::Restarts { .. } | NodeVerb::Get(_) => None,
                 NodeVerb::Start(target)
                 | NodeVerb::Stop(target)
                 | NodeVerb::Restart(target)

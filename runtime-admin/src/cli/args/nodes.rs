@@ -36,6 +36,15 @@ pub(in crate::cli) enum NodeVerb {
     },
     /// Show one node
     Get(NodeTarget),
+    /// List the latest restarts, newest first
+    Restarts {
+        /// Only of this one and those under it
+        #[arg(default_value = "/", value_parser = node_path)]
+        path: NodePath,
+        /// Most restarts to list
+        #[arg(long, default_value = "50", value_name = "COUNT")]
+        limit: NonZeroUsize,
+    },
     /// Bring a node up, and want it running
     Start(NodeChange),
     /// Stop a node in order, and want it stopped
