@@ -110,7 +110,7 @@ async fn what_does_not_fit_its_worker_is_refused_field_by_field() {
     let changed = client.update_schedule(&name, later.clone(), &made.etag).await.expect("changed");
     assert_eq!(changed.spec.expect("a spec").priority, 7);
     let stale = client.update_schedule(&name, later.clone(), &made.etag).await;
-    assert_eq!(code(stale), Some(ErrorCode::FailedPrecondition), "it was changed since");
+    assert_eq!(code(stale), Some(ErrorCode::ChangedMeanwhile), "it was changed since");
     let bad = v1::ScheduleSpec { input: "7".into(), ..later };
     assert_eq!(violations(client.update_schedule(&name, bad, "").await), ["spec.input"]);
 
