@@ -16,7 +16,6 @@ use page::{Page, Step, form};
 use scenes::Shop;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the page is written anew after the last changes of what runtimectl prints"]
 async fn every_command_of_the_guide_prints_what_the_page_says() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/operating.md");
     let update = std::env::var_os("UPDATE_GUIDE").is_some();

@@ -154,6 +154,7 @@ impl Shop {
                 self.alice(&["node", "pause", "storefront/workers/rollup", "--reason", why]).await;
                 self.sell(1..=2).await;
                 self.until("rollup", |counts| counts.ready == 2).await;
+                self.until("settle", |counts| counts.done == 2).await;
                 if self.patient {
                     tokio::time::sleep(LATE).await;
                 }
@@ -179,6 +180,7 @@ impl Shop {
                 .await;
                 self.sell(2..=4).await;
                 self.until("settle", |counts| counts.ready == 4).await;
+                self.until("rollup", |counts| counts.done == 8).await;
             }
             "the provider is slow" => {
                 self.gate.set(Way::Held);
