@@ -218,8 +218,7 @@ impl Supervisor {
     /// A child is to be restarted, for what the core calls its fault: that a permanent child ended, or was not ready in time, is one too.
     fn show_restart(&self, child: &ChildId, backoff: Duration) {
         let (Some(plan), Some(known)) = (self.plans.get(child), self.core.child(child)) else { return };
-        plan.entry.expect_restart(known.last_fault(), backoff);
-        plan.entry.note_restart(known.last_fault().map(ToString::to_string));
+        plan.entry.note_restart(known.last_fault(), backoff);
     }
 
     /// Brings the table up to what the core knows. What a ready child does is its own to show.

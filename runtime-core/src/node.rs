@@ -262,6 +262,25 @@ pub enum Health {
     Unhealthy(String),
 }
 
+impl Health {
+    /// The name of the level used in events and dumps.
+    pub fn level(&self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded(_) => "degraded",
+            Self::Unhealthy(_) => "unhealthy",
+        }
+    }
+
+    /// What is said of it; nothing while all is well.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Healthy => None,
+            Self::Degraded(reason) | Self::Unhealthy(reason) => Some(reason),
+        }
+    }
+}
+
 /// A node, as read from the node table without asking it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeView {

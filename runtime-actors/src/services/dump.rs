@@ -2,7 +2,7 @@
 //! payload, an output or a key.
 
 use runtime_core::control::{CommandError, EventStatus, SystemInfo};
-use runtime_core::node::{Health, NodePath, NodeView};
+use runtime_core::node::{NodePath, NodeView};
 use runtime_core::store::QueueStats;
 use runtime_core::task::TaskState;
 use serde_json::{Map, Value, json};
@@ -56,11 +56,6 @@ fn events(events: EventStatus) -> Value {
 }
 
 fn node(view: &NodeView) -> Value {
-    let (level, reason) = match &view.health {
-        Health::Healthy => ("healthy", None),
-        Health::Degraded(reason) => ("degraded", Some(reason)),
-        Health::Unhealthy(reason) => ("unhealthy", Some(reason)),
-    };
     json!({
         "path": view.path.as_str(),
         "kind": view.kind.as_str(),
@@ -77,7 +72,7 @@ fn node(view: &NodeView) -> Value {
         "slots": view.slots.map(|(busy, slots)| json!({ "busy": busy, "all": slots })),
         "stuck": view.stuck,
         "last_fault": view.last_fault,
-        "health": { "level": level, "reason": reason },
+        "health": { "level": view.health.level(), "reason": view.health.reason() },
     })
 }
 

@@ -14,7 +14,7 @@ use crate::node::ControlMsg;
 use crate::platform::Platform;
 use crate::services::wishes::Turn;
 use crate::supervisor::SupervisorMsg;
-use crate::table::{NodeAddress, NodeEntry};
+use crate::table::{NodeAddress, NodeEntry, takes_work};
 
 /// Steers nodes of one tree.
 #[derive(Clone)]
@@ -200,10 +200,8 @@ impl SteeringService {
     pub(crate) fn hush(&self) {
         for entry in self.platform.table.under(&NodePath::root()) {
             match entry.kind() {
-                NodeKind::Executor | NodeKind::Source | NodeKind::Schedules | NodeKind::Operations => {
-                    entry.set_desired(DesiredState::Paused);
-                }
                 NodeKind::Endpoint => entry.set_desired(DesiredState::Stopped),
+                kind if takes_work(kind) => entry.set_desired(DesiredState::Paused),
                 _ => {}
             }
         }

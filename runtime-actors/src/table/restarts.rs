@@ -1,7 +1,7 @@
 //! The book of restarts: bounded, for this process, written when a node begins one more run.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use runtime_core::control::{Restart, RestartCause, RestartPage};
@@ -19,7 +19,7 @@ pub(super) struct RestartBook(Mutex<(VecDeque<Restart>, u64)>);
 
 impl RestartBook {
     fn write(&self, restart: Restart) {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = lock(&self.0);
         book.1 += 1;
         let number = book.1;
         book.0.push_back(Restart { number, ..restart });
@@ -31,7 +31,7 @@ impl RestartBook {
 
 impl NodeEntry {
     /// Its next run begins for this fault, after this time.
-    pub(crate) fn expect_restart(&self, fault: Option<&Fault>, backoff: Duration) {
+    pub(super) fn expect_restart(&self, fault: Option<&Fault>, backoff: Duration) {
         let cause = match fault {
             Some(fault) if fault.kind == FaultKind::GaveUp => RestartCause::Escalation(fault.to_string()),
             fault => RestartCause::Fault(fault.map(ToString::to_string).unwrap_or_default()),
@@ -59,7 +59,7 @@ impl NodeEntry {
 impl NodeTable {
     /// The latest restarts at and under a path, newest first, before the one of this number.
     pub(crate) fn restarts(&self, under: &NodePath, before: Option<u64>, most: usize) -> RestartPage {
-        let book = self.book.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = lock(&self.book.0);
         let older = book.0.iter().rev().filter(|known| before.is_none_or(|before| known.number < before));
         let mut restarts: Vec<Restart> =
             older.filter(|known| known.path.is_within(under)).take(most + 1).cloned().collect();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime_core::control::Origin;
@@ -10,6 +11,7 @@ use runtime_core::journal::{
 };
 use runtime_core::name::QueueName;
 use runtime_core::node::{DesiredState, Health, NodeState};
+use runtime_core::supervision::Fault;
 
 use super::{NodeEntry, lock};
 use crate::journal::SharedJournal;
@@ -54,8 +56,10 @@ impl NodeEntry {
         }
     }
 
-    /// Its supervisor starts it again, for this fault.
-    pub(crate) fn note_restart(&self, fault: Option<String>) {
+    /// Its supervisor starts it again, for this fault, after this time.
+    pub(crate) fn note_restart(&self, fault: Option<&Fault>, backoff: Duration) {
+        self.expect_restart(fault, backoff);
+        let fault = fault.map(ToString::to_string);
         let before = self.restarts.fetch_add(1, Ordering::Relaxed);
         let cause = Cause::fault(fault.as_deref().unwrap_or_default());
         let changed = Changed::new("restarts", Value::Number(before), Value::Number(before + 1));
@@ -86,10 +90,9 @@ impl NodeEntry {
 
     /// Another level is told, with what is said of it; another text alone is not.
     pub(super) fn note_health(&self, before: &Health, after: &Health) {
-        let ((before, _), (after, text)) = (level(before), level(after));
-        if before != after {
-            let changed = Changed::new("health", Value::Word(before), Value::Word(after));
-            let text = text.map(|text| Changed::is("health_text", Value::text(text)));
+        if before.level() != after.level() {
+            let changed = Changed::new("health", Value::Word(before.level()), Value::Word(after.level()));
+            let text = after.reason().map(|text| Changed::is("health_text", Value::text(text)));
             self.tell([changed].into_iter().chain(text), None);
         }
     }
@@ -107,14 +110,5 @@ impl NodeEntry {
 
     fn entry(&self, kind: EventType, changes: impl IntoIterator<Item = Changed>) -> Entry {
         Entry::new(self.now(), kind, Subject::Node(self.path.clone()), Changes::of(changes))
-    }
-}
-
-/// The level of a health, and what is said of it.
-fn level(health: &Health) -> (&'static str, Option<&str>) {
-    match health {
-        Health::Healthy => ("healthy", None),
-        Health::Degraded(text) => ("degraded", Some(text)),
-        Health::Unhealthy(text) => ("unhealthy", Some(text)),
     }
 }

@@ -13,7 +13,7 @@ use runtime_core::task::TaskState;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::kit::{Facts, Gate, Outside, Refusal, StoreCall, World, Worlds, done, from_fn, worker};
+use super::kit::{Facts, Gate, Outside, Refusal, StoreCall, World, Worlds, done, from_fn, once_told, worker};
 use super::sabotage::{How, Point};
 use crate::runtime::StopReport;
 
@@ -63,15 +63,7 @@ async fn stop_hooks_always_run() {
 #[tokio::test(start_paused = true)]
 async fn work_is_not_acknowledged_before_it_ran() {
     let (go, outside) = (Arc::new(Notify::new()), Outside::new());
-    let gate = go.clone();
-    let handler = from_fn(move |_| {
-        let gate = gate.clone();
-        async move {
-            gate.notified().await;
-            done()
-        }
-    });
-    let mut worlds = Worlds::new().worker(worker("greet", 1, handler));
+    let mut worlds = Worlds::new().worker(worker("greet", 1, once_told(&go)));
     worlds.app.sources.push(outside.source("door", "greet"));
     let world = worlds.start().await;
     outside.put(["letter".to_owned()]);

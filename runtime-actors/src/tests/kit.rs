@@ -9,7 +9,7 @@ mod world;
 
 pub(crate) use faulty_store::{FaultyStore, Gate, StoreCall};
 pub(crate) use grove::{BUDGET, Grown};
-pub(crate) use handlers::{done, from_fn};
+pub(crate) use handlers::{done, from_fn, once_told};
 pub(crate) use outside::{Facts, Outside, Refusal, Trouble, Well, listening, reporter};
 pub(crate) use probe::Probe;
 pub(crate) use world::{PausedClock, World, Worlds, path, platform, route, timing, worker};

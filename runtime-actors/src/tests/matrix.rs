@@ -13,7 +13,7 @@ use runtime_core::event::NewEvent;
 use runtime_core::node::{Health, NodePath, NodeState};
 use runtime_core::task::{TaskId, TaskState};
 
-use super::kit::{Facts, Outside, Well, World, Worlds, done, from_fn, listening, path, reporter, worker};
+use super::kit::{Facts, Outside, Well, World, Worlds, done, from_fn, listening, reporter, worker};
 use super::sabotage::{How, Point};
 use crate::runtime::StopReport;
 
@@ -160,14 +160,8 @@ impl Shop {
             assert!(self.world.entry(node).kill());
             return;
         }
-        let (control, path) = (self.world.control.clone(), path(node));
-        let asked = ask(&*control, |reply| Command::SteerNode {
-            path,
-            command: NodeCommand::Restart,
-            terms: Default::default(),
-            reply,
-        });
-        asked.await.unwrap_or_else(|error| panic!("{node}: {error}"));
+        let asked = self.world.steer(node, NodeCommand::Restart).await;
+        asked.unwrap_or_else(|error| panic!("{node}: {error}"));
     }
 }
 

@@ -273,17 +273,7 @@ async fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     let world = Worlds::new().worker(patient).start().await;
     let ids = world.enqueue("greet", 2).await;
     world.until(GREET, |view| view.slots == Some((1, 1))).await;
-    let control = world.control.clone();
-    let drain = tokio::spawn(async move {
-        let path = GREET.parse().unwrap();
-        ask(&*control, |reply| Command::SteerNode {
-            path,
-            command: NodeCommand::Drain,
-            terms: Default::default(),
-            reply,
-        })
-        .await
-    });
+    let drain = world.steering(GREET, NodeCommand::Drain);
     world.until_state(GREET, NodeState::Draining).await;
     tokio::time::sleep(Duration::from_mins(2)).await;
     assert_eq!(world.entry(GREET).state(), NodeState::Draining);
@@ -296,17 +286,7 @@ async fn a_drain_finishes_what_runs_and_takes_nothing_new() {
     // A drain that is called off: whoever asked for it hears so, and the worker goes on.
     world.steer(GREET, NodeCommand::Start).await.unwrap();
     world.until(GREET, |view| view.slots == Some((1, 1))).await;
-    let control = world.control.clone();
-    let drain = tokio::spawn(async move {
-        let path = GREET.parse().unwrap();
-        ask(&*control, |reply| Command::SteerNode {
-            path,
-            command: NodeCommand::Drain,
-            terms: Default::default(),
-            reply,
-        })
-        .await
-    });
+    let drain = world.steering(GREET, NodeCommand::Drain);
     world.until_state(GREET, NodeState::Draining).await;
     world.steer(GREET, NodeCommand::Resume).await.unwrap();
     assert_eq!(drain.await.unwrap().unwrap_err().code, ErrorCode::FailedPrecondition);
@@ -321,17 +301,7 @@ async fn a_node_that_is_stopping_is_not_turned_round() {
     let world = Worlds::new().worker(worker("greet", 1, handler)).start().await;
     world.enqueue("greet", 1).await;
     world.until(GREET, |view| view.slots == Some((1, 1))).await;
-    let control = world.control.clone();
-    let stop = tokio::spawn(async move {
-        let path = GREET.parse().unwrap();
-        ask(&*control, |reply| Command::SteerNode {
-            path,
-            command: NodeCommand::Stop,
-            terms: Default::default(),
-            reply,
-        })
-        .await
-    });
+    let stop = world.steering(GREET, NodeCommand::Stop);
     world.until_state(GREET, NodeState::Stopping).await;
     let refused = world.steer(GREET, NodeCommand::Resize { slots: 2.try_into().unwrap() }).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::FailedPrecondition);

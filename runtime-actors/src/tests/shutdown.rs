@@ -12,7 +12,7 @@ use runtime_core::task::TaskState;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::kit::{Facts, Outside, StoreCall, Worlds, done, from_fn, worker};
+use super::kit::{Facts, Outside, StoreCall, Worlds, done, from_fn, once_told, worker};
 use super::sabotage::{How, Point};
 use crate::runtime::StopReport;
 
@@ -96,15 +96,7 @@ async fn many_workers_share_one_grace() {
 #[tokio::test(start_paused = true)]
 async fn commands_are_refused_from_the_first_moment_of_the_stop() {
     let go = Arc::new(Notify::new());
-    let gate = go.clone();
-    let handler = from_fn(move |_| {
-        let gate = gate.clone();
-        async move {
-            gate.notified().await;
-            done()
-        }
-    });
-    let world = Worlds::new().worker(worker("greet", 1, handler)).start().await;
+    let world = Worlds::new().worker(worker("greet", 1, once_told(&go))).start().await;
     world.enqueue("greet", 1).await;
     world.until(GREET, |view| view.slots == Some((1, 1))).await;
     let control = world.control.clone();

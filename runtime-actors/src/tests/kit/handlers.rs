@@ -1,10 +1,12 @@
 //! Handlers as closures.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use runtime_core::handler::{Context, Handler, HandlerResult};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 /// A handler that is a closure over the context.
 pub(crate) struct FromFn<F>(F);
@@ -16,6 +18,18 @@ where
     Fut: Future<Output = HandlerResult<Vec<u8>>> + Send,
 {
     FromFn(run)
+}
+
+/// A handler each of whose attempts ends when it is told to.
+pub(crate) fn once_told(go: &Arc<Notify>) -> impl Handler + use<> {
+    let go = go.clone();
+    from_fn(move |_| {
+        let go = go.clone();
+        async move {
+            go.notified().await;
+            done()
+        }
+    })
 }
 
 /// What a handler answers that has nothing to say.

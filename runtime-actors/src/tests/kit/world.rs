@@ -23,6 +23,7 @@ use runtime_core::trace::NoTrace;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
 use runtime_stores::MemoryStore;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::FaultyStore;
@@ -231,13 +232,16 @@ impl World {
     }
 
     pub(crate) async fn steer(&self, at: &str, command: NodeCommand) -> Result<NodeView, CommandError> {
-        ask(&*self.control, |reply| Command::SteerNode {
-            path: path(at),
-            command,
-            terms: Default::default(),
-            reply,
-        })
-        .await
+        steer(self.control.clone(), path(at), command).await
+    }
+
+    /// The same, while the test goes on.
+    pub(crate) fn steering(
+        &self,
+        at: &str,
+        command: NodeCommand,
+    ) -> JoinHandle<Result<NodeView, CommandError>> {
+        tokio::spawn(steer(self.control.clone(), path(at), command))
     }
 
     pub(crate) async fn decide(&self, id: TaskId, command: TaskCommand) -> Result<TaskState, CommandError> {
@@ -302,4 +306,13 @@ impl World {
     pub(crate) async fn stop(self) -> StopReport {
         self.core.stop().await
     }
+}
+
+async fn steer(
+    control: Arc<dyn Control>,
+    path: NodePath,
+    command: NodeCommand,
+) -> Result<NodeView, CommandError> {
+    let terms = Terms::default();
+    ask(&*control, |reply| Command::SteerNode { path, command, terms, reply }).await
 }

@@ -14,7 +14,7 @@ use runtime_core::task::TaskId;
 use tokio::sync::{oneshot, watch};
 
 use super::*;
-use crate::tests::kit::{Gate, StoreCall};
+use crate::tests::kit::{Gate, StoreCall, once_told};
 
 const NODE: &str = "/control/operations";
 
@@ -316,15 +316,7 @@ async fn what_waits_for_its_time_goes_now_by_scope() {
 #[tokio::test(start_paused = true)]
 async fn a_drained_scope_holds_what_comes_and_answers_when_nothing_of_it_is_under_way() {
     let go = Arc::new(Notify::new());
-    let gate = go.clone();
-    let handler = from_fn(move |_| {
-        let gate = gate.clone();
-        async move {
-            gate.notified().await;
-            done()
-        }
-    });
-    let mut patient = worker("greet", 4, handler);
+    let mut patient = worker("greet", 4, once_told(&go));
     Arc::get_mut(&mut patient.descriptor).unwrap().timeout = Duration::from_hours(1);
     let world = Worlds::new().worker(patient).start().await;
     let in_scope = |scope: &str| {

@@ -6,7 +6,7 @@ use runtime_core::control::{
 };
 use runtime_core::journal::{Changed, Place, Subject, Value};
 use runtime_core::name::{QueueName, Route};
-use runtime_core::node::{DesiredState, Health, NodeView};
+use runtime_core::node::{DesiredState, NodeView};
 use runtime_core::operation::Operation;
 use runtime_core::store::QueueStats;
 use runtime_core::task::Task;
@@ -77,17 +77,12 @@ impl Telling<'_> {
         let mut place = Place::of_node(&node.path);
         let worker = self.workers.iter().find(|known| Some(&known.name) == place.worker.as_ref());
         place.queue = worker.map(|worker| worker.route.queue.clone());
-        let (health, text) = match &node.health {
-            Health::Healthy => ("healthy", None),
-            Health::Degraded(text) => ("degraded", Some(text)),
-            Health::Unhealthy(text) => ("unhealthy", Some(text)),
-        };
         let mut fields = vec![
             Changed::is("state", Value::Word(node.state.as_str())),
             Changed::is("desired", Value::Word(node.desired.as_str())),
-            Changed::is("health", Value::Word(health)),
+            Changed::is("health", Value::Word(node.health.level())),
         ];
-        fields.extend(text.map(|text| Changed::is("health_text", Value::text(text))));
+        fields.extend(node.health.reason().map(|text| Changed::is("health_text", Value::text(text))));
         fields.extend(node.slots.map(|(_, slots)| Changed::is("slots", Value::Number(slots))));
         fields.push(Changed::is("restarts", Value::Number(node.restarts)));
         self.tell(&Subject::Node(node.path.clone()), &place, &fields);
