@@ -173,8 +173,8 @@ impl NodeActor for ActorCommandProcessor {
             Command::Schedules(command) => {
                 hand_on(&self.doors.schedules, ScheduleMsg::Asked(command, origin))
             }
-            Command::CountDeadLetters { filter, reply } => {
-                answer(reply, async move { Ok(store.dead_groups(filter).await?) });
+            Command::CountDeadLetters { filter, at_most, reply } => {
+                answer(reply, async move { Ok(store.dead_groups(filter, at_most).await?) });
             }
             Command::Drain(command) => drop(tokio::spawn(drain::carry_out(self.platform.clone(), command))),
             Command::Overrides(command) => {

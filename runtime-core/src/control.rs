@@ -42,7 +42,7 @@ use crate::journal::EventJournal;
 use crate::name::{AppName, CorrelationId, DependencyName, InstanceName, Scope, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
-    Capability, DeadGroup, Enqueued, QueueStats, StateCounts, Steered, TaskCommand, TaskCount, TaskFilter,
+    Capability, DeadGroups, Enqueued, QueueStats, StateCounts, Steered, TaskCommand, TaskCount, TaskFilter,
     TaskPage,
 };
 use crate::task::{AttemptRecord, NewTask, Task, TaskId};
@@ -420,8 +420,10 @@ pub enum Command {
     CountDeadLetters {
         /// Which dead tasks.
         filter: TaskFilter,
+        /// So many are looked at before it stops and says so.
+        at_most: u64,
         /// Their groups, by app, queue, handler and code.
-        reply: Reply<Vec<DeadGroup>>,
+        reply: Reply<DeadGroups>,
     },
     /// Something about many tasks at once.
     Operations(OperationCommand),

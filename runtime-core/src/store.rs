@@ -31,8 +31,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use audit::{AuditFilter, AuditLog, AuditTest, Begun, REQUEST_ID_FOR, Remembered};
-pub use dead::{DeadGroup, DeadLetters};
+pub use audit::{AuditFilter, AuditLog, AuditPage, AuditTest, Begun, REQUEST_ID_FOR, Remembered};
+pub use dead::{DeadGroup, DeadGroups, DeadLetters};
 pub use error::{EnqueueError, SteerError, StoreError};
 pub use expression::{Expr, TextTest, TimeTest};
 pub use filter::{QueueStats, ShedView, StateCounts, TaskCount, TaskFilter, TaskPage};

@@ -33,7 +33,7 @@ use runtime_core::operation::{Operation, OperationId, OperationSpec};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroups, DeadLetters, DesiredStates,
     EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
     Operations, Outbox, PutSchedule, QueueStats, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError,
     Steered, Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,
@@ -260,8 +260,8 @@ impl TaskReader for MemoryStore {
 
 #[async_trait]
 impl DeadLetters for MemoryStore {
-    async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
-        Ok(self.look()?.dead_groups(filter))
+    async fn dead_groups(&self, filter: TaskFilter, look_at_most: u64) -> Result<DeadGroups, StoreError> {
+        Ok(self.look()?.dead_groups(filter, look_at_most))
     }
 }
 

@@ -10,6 +10,7 @@ mod app;
 mod audit;
 mod batches;
 mod books;
+mod budget;
 mod columns;
 mod conditions;
 mod effects;
@@ -56,7 +57,7 @@ use runtime_core::operation::{Operation, OperationId, OperationSpec};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroup, DeadLetters, DesiredStates,
+    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroups, DeadLetters, DesiredStates,
     EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
     Operations, Outbox, PutSchedule, QueueStats, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError,
     Steered, Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,
@@ -85,7 +86,10 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     to_writer: Option<mpsc::Sender<ToWriter>>,
     thread: Option<JoinHandle<()>>,
+    /// For what may take long.
     readers: Readers,
+    /// For looks that have an end.
+    lookers: Readers,
     shared: Arc<Shared>,
     limits: StoreLimits,
 }
@@ -119,11 +123,13 @@ impl SqliteStore {
                 });
             }
         }
-        let readers = Readers::open(path, Arc::clone(&shared))?;
+        let readers = Readers::open(path.clone(), Arc::clone(&shared))?;
+        let lookers = Readers::open(path, Arc::clone(&shared))?;
         Ok(Self(Arc::new(Inner {
             to_writer: Some(to_writer),
             thread: Some(thread),
             readers,
+            lookers,
             shared,
             limits,
         })))
@@ -301,7 +307,7 @@ impl TaskStore for SqliteStore {
         let (done, closed) = oneshot::channel();
         let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
         // Readers first: with their snapshots gone the log can be folded in.
-        self.0.readers.close().await;
+        tokio::join!(self.0.readers.close(), self.0.lookers.close());
         to_writer.send(ToWriter::Close(done)).await.map_err(|_| StoreError::Closed)?;
         closed.await.map_err(|_| StoreError::Closed)
     }
@@ -311,11 +317,11 @@ impl TaskStore for SqliteStore {
 impl TaskReader for SqliteStore {
     async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Task>>, StoreError> {
         self.check_batch(ids.len())?;
-        self.0.readers.read(move |reader, look| reader.get(look, &ids)).await
+        self.0.lookers.read(move |reader, look| reader.get(look, &ids)).await
     }
 
     async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRecord>, StoreError> {
-        self.0.readers.read(move |reader, look| reader.attempts(look, id)).await
+        self.0.lookers.read(move |reader, look| reader.attempts(look, id)).await
     }
 
     async fn list(
@@ -325,7 +331,7 @@ impl TaskReader for SqliteStore {
         page_size: usize,
     ) -> Result<TaskPage, StoreError> {
         self.check_batch(page_size)?;
-        self.0.readers.read(move |reader, look| reader.list(look, &filter, after, page_size)).await
+        self.0.lookers.read(move |reader, look| reader.list(look, &filter, after, page_size)).await
     }
 
     async fn walk(
@@ -339,7 +345,9 @@ impl TaskReader for SqliteStore {
     }
 
     async fn count(&self, filter: TaskFilter, look_at_most: u64) -> Result<TaskCount, StoreError> {
-        self.0.readers.read(move |reader, look| reader.count(look, &filter, look_at_most)).await
+        let to_the_end = look_at_most == u64::MAX;
+        let readers = if to_the_end { &self.0.readers } else { &self.0.lookers };
+        readers.read(move |reader, look| reader.count(look, &filter, look_at_most)).await
     }
 
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
@@ -358,14 +366,16 @@ impl TaskReader for SqliteStore {
                 })
                 .collect()
         };
-        self.0.readers.read(move |reader, look| reader.queue_stats(look, known)).await
+        self.0.lookers.read(move |reader, look| reader.queue_stats(look, known)).await
     }
 }
 
 #[async_trait]
 impl DeadLetters for SqliteStore {
-    async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
-        self.0.readers.read(move |reader, look| reader.dead_groups(look, filter)).await
+    async fn dead_groups(&self, filter: TaskFilter, look_at_most: u64) -> Result<DeadGroups, StoreError> {
+        let to_the_end = look_at_most == u64::MAX;
+        let readers = if to_the_end { &self.0.readers } else { &self.0.lookers };
+        readers.read(move |reader, look| reader.dead_groups(look, filter, look_at_most)).await
     }
 }
 
@@ -376,7 +386,7 @@ impl Operations for SqliteStore {
     }
 
     async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
-        self.0.readers.read(move |reader, _| reader.operation(id)).await
+        self.0.lookers.read(move |reader, _| reader.operation(id)).await
     }
 
     async fn operations(
@@ -385,7 +395,7 @@ impl Operations for SqliteStore {
         page_size: usize,
     ) -> Result<Vec<Operation>, StoreError> {
         self.check_batch(page_size)?;
-        self.0.readers.read(move |reader, _| reader.operations(before, page_size)).await
+        self.0.lookers.read(move |reader, _| reader.operations(before, page_size)).await
     }
 
     async fn running_operations(&self) -> Result<Vec<Operation>, StoreError> {

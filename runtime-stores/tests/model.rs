@@ -497,14 +497,14 @@ impl Side {
                 let page = self.store.list(filter.clone(), None, 100).await.unwrap();
                 let listed: Vec<usize> = page.tasks.iter().map(|task| self.number(task.id)).collect();
                 let counted = self.store.count(filter.clone(), u64::MAX).await.unwrap();
-                let dead: u64 =
-                    self.store.dead_groups(filter).await.unwrap().iter().map(|group| group.count).sum();
+                let dead = self.store.dead_groups(filter, u64::MAX).await.unwrap().total();
                 assert_eq!(listed.len() as u64, counted.total(), "{expr:?}");
                 format!("{listed:?} {counted:?} {dead}")
             }
             Call::DeadGroups => {
-                let groups = self.store.dead_groups(TaskFilter::default()).await.unwrap();
-                let words = groups.into_iter().map(|group| {
+                let found = self.store.dead_groups(TaskFilter::default(), u64::MAX).await.unwrap();
+                assert!(found.whole);
+                let words = found.groups.into_iter().map(|group| {
                     let (example, count) = (self.number(group.example), group.count);
                     format!(
                         "{count} of {} by {} like {example}, {} to {}",

@@ -21,6 +21,9 @@ pub(super) async fn run(
         DeadLetterVerb::List { filter, limit } => list(&filter, limit.get(), client, output).await,
         DeadLetterVerb::Groups { filter } => {
             let whole = client.dead_letter_groups(&filter).await?;
+            if whole.at_least {
+                writeln!(output.stderr, "not all were counted: there are at least so many, perhaps in other groups too")?;
+            }
             output.list(&whole, &whole.groups, |group| &group.example, |now| groups(&whole.groups, now))?;
             Ok(())
         }
@@ -119,7 +122,7 @@ fn groups(groups: &[v1::DeadLetterGroup], now: Timestamp) -> Table {
             clean(&group.code_name).into(),
             clean(&group.error_class).into(),
             short_name(&group.app).into(),
-            count(group.count).into(),
+            format!("{}{}", count(group.count), if group.at_least { "+" } else { "" }).into(),
             age(group.oldest_at.as_ref(), now).into(),
             short_name(&group.example).into(),
             age(group.newest_at.as_ref(), now).into(),

@@ -18,5 +18,6 @@ pub(crate) fn dead_letter_group(group: &DeadGroup) -> v1::DeadLetterGroup {
         oldest_at: Some(timestamp(group.oldest)),
         newest_at: Some(timestamp(group.newest)),
         example: task_name(group.example),
+        at_least: !group.whole,
     }
 }

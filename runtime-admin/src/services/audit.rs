@@ -33,16 +33,12 @@ impl AuditService for Audit {
         let size = page_size(*asked)?;
         let before: Option<u64> =
             cursor(&list, token)?.map(|place| convert::parsed("page_token", &place)).transpose()?;
-        let found = self.0.audit_entries(filter, before, size + 1).await;
-        let mut found = found.map_err(|error| refusal(&CommandError::from(error), &Resource::system()))?;
-        let more = found.len() > size;
-        found.truncate(size);
-        let last = found.last().filter(|_| more);
+        let page = self.0.audit_entries(filter, before, size).await;
+        let page = page.map_err(|error| refusal(&CommandError::from(error), &Resource::system()))?;
+        let next = page.next.map(|position| page_token(&list, &position.to_string()));
         Ok(Response::new(v1::ListAuditEntriesResponse {
-            entries: found.iter().map(convert::audit_entry).collect(),
-            next_page_token: last
-                .map(|entry| page_token(&list, &entry.position.to_string()))
-                .unwrap_or_default(),
+            entries: page.entries.iter().map(convert::audit_entry).collect(),
+            next_page_token: next.unwrap_or_default(),
         }))
     }
 }

@@ -13,7 +13,7 @@ use runtime_proto::v1::dead_letter_service_server::DeadLetterService;
 use tonic::{Request, Response, Status};
 
 use super::operations::{Begun, Bulk, follow, meant, who};
-use super::tasks::{listed, selected};
+use super::tasks::{MAX_COUNT, listed, selected};
 use crate::convert;
 use crate::door::Door;
 use crate::status::{Resource, invalid};
@@ -64,11 +64,13 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<v1::CountDeadLettersResponse>, Status> {
         let filter = dead(selected(&request.get_ref().filter)?)?;
         let door = self.0.for_call(&request);
-        let groups =
-            door.ask(&Resource::system(), |reply| Command::CountDeadLetters { filter, reply }).await?;
+        let (system, at_most) = (Resource::system(), MAX_COUNT);
+        let found =
+            door.ask(&system, |reply| Command::CountDeadLetters { filter, at_most, reply }).await?;
         Ok(Response::new(v1::CountDeadLettersResponse {
-            total: groups.iter().map(|group| group.count).sum(),
-            groups: groups.iter().map(convert::dead_letter_group).collect(),
+            groups: found.groups.iter().map(convert::dead_letter_group).collect(),
+            total: found.total(),
+            at_least: !found.whole,
         }))
     }
 

@@ -19,7 +19,7 @@ use crate::page::{cursor, page_size, page_token};
 use crate::status::{Resource, invalid, refusal};
 
 /// Tasks that a count looks at, live ones and finished ones each: it answers soon, however many there are.
-const MAX_COUNT: u64 = 20_000;
+pub(super) const MAX_COUNT: u64 = 20_000;
 
 /// Longest reason in bytes: each task that is discarded keeps a copy.
 pub(super) const MAX_REASON_BYTES: usize = 1_024;

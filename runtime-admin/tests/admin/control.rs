@@ -23,7 +23,7 @@ use runtime_core::operation::{
 };
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
-    Capability, DeadGroup, EffectClass, Enqueued, LaneBy, Limit, LimitOverride, OrderingHead,
+    Capability, DeadGroup, DeadGroups, EffectClass, Enqueued, LaneBy, Limit, LimitOverride, OrderingHead,
     OverriddenQueue, PausedScope, QueuePolicy, QueueStats, Revision, StateCounts, Steered, TaskCommand,
     TaskCount, TaskFilter, TaskPage,
 };
@@ -231,7 +231,7 @@ impl World {
                     Err(missing) => Err(missing),
                 });
             }
-            Command::CountDeadLetters { filter, reply } => {
+            Command::CountDeadLetters { filter, reply, .. } => {
                 reply.send(Ok(groups(&self.list(&filter, None, usize::MAX - 1).tasks)));
             }
             Command::CountTasks { filter, at_most, reply } => {
@@ -475,18 +475,19 @@ fn of_the_kind(kind: OperationKind, filter: TaskFilter) -> TaskFilter {
 }
 
 /// Every dead task as a group of its own.
-fn groups(dead: &[Task]) -> Vec<DeadGroup> {
+fn groups(dead: &[Task]) -> DeadGroups {
     let group = |task: &Task| DeadGroup {
         app: task.route.app.clone(),
         queue: task.route.queue.clone(),
         handler: task.route.handler.clone(),
         code: task.last_error.as_ref().expect("a cause").code,
         count: 1_204,
+        whole: true,
         oldest: at(7_200),
         newest: task.finished_at.expect("it is finished"),
         example: task.id,
     };
-    dead.iter().map(group).collect()
+    DeadGroups { groups: dead.iter().map(group).collect(), whole: true }
 }
 
 pub(crate) fn id(row: u64) -> TaskId {

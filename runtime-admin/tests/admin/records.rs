@@ -208,7 +208,7 @@ impl AuditLog for Refusing {
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<AuditEntry>, StoreError> {
+    ) -> Result<AuditPage, StoreError> {
         self.inner.audit_entries(filter, before, limit).await
     }
 }
@@ -233,7 +233,7 @@ async fn what_cannot_be_written_down_is_not_done_or_not_acknowledged() {
     let error = served.client.pause_queue(&mail, Some(&scope), "").await.unwrap_err();
     assert!(error.to_string().contains("may have been done"), "{error}");
     assert_eq!(refusal(error), (Code::Unavailable, Some(ErrorCode::AuditUnavailable)));
-    let entries = log.audit_entries(AuditFilter::default(), None, 10).await.unwrap();
+    let entries = log.audit_entries(AuditFilter::default(), None, 10).await.unwrap().entries;
     assert_eq!((entries.len(), entries[0].outcome.clone()), (1, None), "it was begun, and nobody knows more");
 
     log.end.store(false, Ordering::SeqCst);

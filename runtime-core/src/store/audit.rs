@@ -88,6 +88,15 @@ impl AuditFilter {
     }
 }
 
+/// One page of the audit log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditPage {
+    /// The entries, newest first: fewer than asked, even none, where few fit among many.
+    pub entries: Vec<AuditEntry>,
+    /// Before which position the next page begins, when there may be one.
+    pub next: Option<u64>,
+}
+
 /// The audit log. What was written is never changed but by the outcome of its own mutation, and forgotten by retention alone.
 #[async_trait]
 pub trait AuditLog: Send + Sync {
@@ -106,11 +115,11 @@ pub trait AuditLog: Send + Sync {
     /// Writes a denial, with its outcome.
     async fn write_denial(&self, subject: AuditSubject, outcome: AuditOutcome) -> Result<u64, StoreError>;
 
-    /// Entries that fit, newest first, before this position; at most `limit`.
+    /// Entries that fit, newest first, before this position; at most `limit`, and of as many as a look of this store goes over.
     async fn audit_entries(
         &self,
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<AuditEntry>, StoreError>;
+    ) -> Result<AuditPage, StoreError>;
 }

@@ -21,19 +21,44 @@ pub struct DeadGroup {
     pub code: ErrorCode,
     /// How many there are.
     pub count: u64,
-    /// When the first of them died.
+    /// Whether all were counted; else there are at least so many.
+    pub whole: bool,
+    /// When the first of them died; of those that were looked at, where that was not all.
     pub oldest: Timestamp,
     /// When the last of them died.
     pub newest: Timestamp,
-    /// The one of them that was created last.
+    /// The one of them that died last.
     pub example: TaskId,
+}
+
+/// Dead tasks by what they died of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadGroups {
+    /// The groups, by app, queue, handler and code.
+    pub groups: Vec<DeadGroup>,
+    /// Whether every dead task that fits is in one of them; else there are at least these, and there may be other groups.
+    pub whole: bool,
+}
+
+impl DeadGroups {
+    /// Tasks of all groups.
+    pub fn total(&self) -> u64 {
+        self.groups.iter().map(|group| group.count).sum()
+    }
+}
+
+impl Default for DeadGroups {
+    fn default() -> Self {
+        Self { groups: Vec::new(), whole: true }
+    }
 }
 
 /// Looks at dead letters together.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// Dead tasks that fit the filter by app, queue, handler and code, in this order. Never looks at tasks that are not dead.
-    async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError>;
+    /// Dead tasks that fit the filter, in groups. Never looks at tasks that are not dead, and at `look_at_most` of those before it stops and
+    /// says so; [`u64::MAX`]: at all of them. What an index answers needs no look at a task.
+    async fn dead_groups(&self, filter: TaskFilter, look_at_most: u64) -> Result<DeadGroups, StoreError>;
 }
 
 impl TaskFilter {

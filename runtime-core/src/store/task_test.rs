@@ -49,7 +49,7 @@ impl TaskTest {
 
     /// Whether every task of which this is known fits, or none does; `None` when that hangs on what is not known.
     pub fn decided(&self, known: Known<'_>) -> Option<bool> {
-        let Known { state, route } = known;
+        let Known { state, route, code, tenant } = known;
         let of_route = |text: &TextTest, name: fn(&Route) -> &str| route.map(|route| text.fits(name(route)));
         match self {
             Self::State(states) => state.map(|state| states.contains(&state)),
@@ -57,7 +57,9 @@ impl TaskTest {
             Self::Queue(text) => of_route(text, |route| route.queue.as_str()),
             Self::Handler(text) => of_route(text, |route| route.handler.as_str()),
             Self::Finished(_) => state.filter(|state| !state.is_finished()).map(|_| false),
-            Self::Tenant(_) | Self::Scope(_) | Self::Code(_) | Self::Created(_) => None,
+            Self::Code(codes) => code.map(|code| codes.contains(&code)),
+            Self::Tenant(text) => tenant.map(|tenant| tenant.is_some_and(|tenant| text.fits(tenant))),
+            Self::Scope(_) | Self::Created(_) => None,
         }
     }
 }
@@ -69,6 +71,10 @@ pub struct Known<'a> {
     pub state: Option<TaskState>,
     /// Where they go.
     pub route: Option<&'a Route>,
+    /// What the last error of each of them was.
+    pub code: Option<ErrorCode>,
+    /// Whose work they are: `Some(None)` when it is nobody's.
+    pub tenant: Option<Option<&'a str>>,
 }
 
 impl TaskFilter {

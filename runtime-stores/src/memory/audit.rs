@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use runtime_core::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use runtime_core::name::{PrincipalName, RequestId};
 use runtime_core::store::{
-    AuditFilter, AuditLog, Begun, ContentHash, REQUEST_ID_FOR, Remembered, StoreError,
+    AuditFilter, AuditLog, AuditPage, Begun, ContentHash, REQUEST_ID_FOR, Remembered, StoreError,
 };
 
 use super::MemoryStore;
@@ -64,11 +64,14 @@ impl AuditLog for MemoryStore {
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<AuditEntry>, StoreError> {
+    ) -> Result<AuditPage, StoreError> {
         self.check_batch(limit)?;
         let state = self.look()?;
         let older = state.audit.entries.range(..before.unwrap_or(u64::MAX)).rev().map(|(_, entry)| entry);
-        Ok(older.filter(|entry| filter.fits(entry)).take(limit).cloned().collect())
+        let mut fitting = older.filter(|entry| filter.fits(entry));
+        let entries: Vec<AuditEntry> = fitting.by_ref().take(limit).cloned().collect();
+        let next = fitting.next().and_then(|_| entries.last()).map(|last| last.position);
+        Ok(AuditPage { entries, next })
     }
 }
 

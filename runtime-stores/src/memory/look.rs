@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use runtime_core::name::Route;
 use runtime_core::store::{
-    DeadGroup, Expr, QueueStats, StateCounts, TaskCount, TaskFilter, TaskPage, TaskTest,
+    DeadGroup, DeadGroups, Expr, QueueStats, StateCounts, TaskCount, TaskFilter, TaskPage, TaskTest,
 };
-use runtime_core::task::{AttemptRecord, Task, TaskId};
+use runtime_core::task::{AttemptRecord, Task, TaskId, TaskState};
 
 use super::state::State;
 use crate::load::QueueLoad;
@@ -62,12 +62,14 @@ impl State {
         counted
     }
 
-    pub(super) fn dead_groups(&self, filter: TaskFilter) -> Vec<DeadGroup> {
-        let Some(filter) = filter.of_the_dead() else { return Vec::new() };
+    pub(super) fn dead_groups(&self, filter: TaskFilter, look_at_most: u64) -> DeadGroups {
+        let Some(filter) = filter.of_the_dead() else { return DeadGroups::default() };
         let expr = filter.expr();
+        let most = usize::try_from(look_at_most).unwrap_or(usize::MAX);
+        let dead = || self.finished.values().filter(|task| task.state == TaskState::Dead);
+        let whole = dead().count() <= most;
         let mut groups: BTreeMap<_, DeadGroup> = BTreeMap::new();
-        // In the order of their rows: the last one is the example.
-        for task in self.finished.values().filter(|task| fits(&expr, task)) {
+        for task in dead().take(most).filter(|task| fits(&expr, task)) {
             let (Some(error), Some(at)) = (&task.last_error, task.finished_at) else { continue };
             let Route { app, queue, handler } = &*task.route;
             let key = (app.clone(), queue.clone(), handler.clone(), error.code.as_str());
@@ -77,16 +79,18 @@ impl State {
                 handler: handler.clone(),
                 code: error.code,
                 count: 0,
+                whole,
                 oldest: at,
                 newest: at,
                 example: task.id,
             });
             group.count += 1;
             group.oldest = group.oldest.min(at);
-            group.newest = group.newest.max(at);
-            group.example = task.id;
+            if (at, task.id.row()) >= (group.newest, group.example.row()) {
+                (group.newest, group.example) = (at, task.id);
+            }
         }
-        groups.into_values().collect()
+        DeadGroups { groups: groups.into_values().collect(), whole }
     }
 
     pub(super) fn queue_stats(&self) -> Vec<QueueStats> {

@@ -5,15 +5,17 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use runtime_core::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
 use runtime_core::store::{
-    AuditFilter, AuditLog, AuditTest, Begun, ContentHash, REQUEST_ID_FOR, Remembered, StoreError,
+    AuditFilter, AuditLog, AuditPage, AuditTest, Begun, ContentHash, REQUEST_ID_FOR, Remembered, StoreError,
 };
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
+use super::budget::Budget;
 use super::columns::moment;
+use super::conditions::one_of;
 use super::expression::{Values, condition_of, text_condition, time_condition};
 use super::fault::Fault;
-use super::reader::Reader;
+use super::reader::{PAGE_LOOKS_AT, Reader};
 use super::writer::Writer;
 use crate::retention::AUDIT_KINDS;
 
@@ -51,9 +53,9 @@ impl AuditLog for SqliteStore {
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<AuditEntry>, StoreError> {
+    ) -> Result<AuditPage, StoreError> {
         self.check_batch(limit)?;
-        self.0.readers.read(move |reader, _| reader.audit_entries(&filter, before, limit)).await
+        self.0.lookers.read(move |reader, _| reader.audit_entries(&filter, before, limit)).await
     }
 }
 
@@ -177,23 +179,58 @@ impl Reader {
         filter: &AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<AuditEntry>, Fault> {
-        let mut values = Values::default();
-        let condition = condition(filter, &mut values);
-        let before = values.number(before.map_or(i64::MAX, number));
-        let limit = values.number(i64::try_from(limit).unwrap_or(i64::MAX));
-        let sql = format!(
-            "SELECT position, at, kind, principal, token, method, resource, reason, request_id, peer, trace_id, unwritten, \
-             canonical, error, ended_at FROM rt_audit WHERE {condition} AND position < {before} ORDER BY position DESC LIMIT {limit}"
-        );
+    ) -> Result<AuditPage, Fault> {
+        let (sql, values) = question(filter, before);
         let mut statement = self.conn.prepare_cached(&sql)?;
         let mut rows = statement.query(values.bound())?;
-        let mut entries = Vec::new();
+        let (mut budget, mut entries, mut last) = (Budget::of(PAGE_LOOKS_AT), Vec::new(), None);
         while let Some(row) = rows.next()? {
-            entries.push(entry(row)?);
+            let fits: bool = row.get(FITS)?;
+            if (fits && entries.len() == limit) || (!budget.take() && last.is_some()) {
+                return Ok(AuditPage { entries, next: last });
+            }
+            last = Some(row.get::<_, i64>(0)?.unsigned_abs());
+            if fits {
+                entries.push(entry(row)?);
+            }
         }
-        Ok(entries)
+        Ok(AuditPage { entries, next: None })
     }
+}
+
+/// Where a row says whether it fits.
+const FITS: usize = 15;
+
+/// Every entry that may fit, newest first: of one principal or one kind where the filter says so, in their index.
+fn question(filter: &AuditFilter, before: Option<u64>) -> (String, Values) {
+    let mut values = Values::default();
+    let fits = condition(filter, &mut values);
+    let principals = said(filter, |test| match test {
+        AuditTest::Principal(name) => Some(name.as_str().to_owned()),
+        _ => None,
+    });
+    let kinds = said(filter, |test| match test {
+        AuditTest::Kind(kind) => Some(kind_number(*kind)),
+        _ => None,
+    });
+    let way = match (principals.as_deref(), kinds.as_deref()) {
+        (Some([principal]), _) => {
+            format!("INDEXED BY rt_audit_principal WHERE principal = {}", values.text(principal))
+        }
+        (_, Some([kind])) => format!("INDEXED BY rt_audit_kind WHERE kind = {}", values.number(*kind)),
+        _ => "NOT INDEXED WHERE 1".to_owned(),
+    };
+    let before = values.number(before.map_or(i64::MAX, number));
+    let sql = format!(
+        "SELECT position, at, kind, principal, token, method, resource, reason, request_id, peer, trace_id, unwritten, canonical, \
+         error, ended_at, {fits} FROM rt_audit {way} AND position < {before} ORDER BY position DESC"
+    );
+    (sql, values)
+}
+
+/// What every way through the filter asks for: one of these.
+fn said<T: Clone>(filter: &AuditFilter, of: impl Fn(&AuditTest) -> Option<T>) -> Option<Vec<T>> {
+    one_of(filter.expr.as_ref()?, &|test| of(test).map(|said| vec![said]))
 }
 
 /// What a filter selects by, as SQL.

@@ -92,7 +92,7 @@ impl<'a> Conditions<'a> {
         for (_, route) in
             self.names.routes().filter(|(_, route)| self.names.queue_id(&route.queue) == Some(queue))
         {
-            let known = Known { state: Some(state), route: Some(route) };
+            let known = Known { state: Some(state), route: Some(route), ..Known::default() };
             let decided = self.expr.decided(&|test| test.decided(known))?;
             if answer.replace(decided).is_some_and(|before| before != decided) {
                 return None;
@@ -110,41 +110,36 @@ impl<'a> Conditions<'a> {
         (format!("{} UNION ALL {}", of("rt_task"), of("rt_history")), values)
     }
 
-    /// Route, code, how many, first and last end, last row of each group of dead tasks.
-    pub(super) fn dead_groups(&self) -> (String, Values) {
-        let mut values = Values::default();
-        let known = Known { state: Some(TaskState::Dead), ..Known::default() };
-        let sql = self.sql(known, &mut values);
-        let texts = |texts: &Option<Vec<TextTest>>| match texts.as_deref() {
-            Some([TextTest::Is(text)]) => Some(text.clone()),
-            _ => None,
-        };
-        // All that most filters ask of a group stands in its index, so that no task is read.
-        let from = match (texts(&self.scopes), texts(&self.tenants)) {
-            (Some(scope), _) => {
-                let scope = values.text(&scope);
-                format!(
-                    "rt_history_bad_scope WHERE state <> 4 AND scope IS NOT NULL AND state = 5 AND scope = {scope}"
-                )
-            }
-            (_, Some(tenant)) => {
-                let tenant = values.text(&tenant);
-                format!(
-                    "rt_history_bad_tenant WHERE state <> 4 AND tenant IS NOT NULL AND state = 5 AND tenant = {tenant}"
-                )
-            }
-            _ => "rt_history_dead WHERE state = 5".to_owned(),
-        };
-        let select = format!(
-            "SELECT route, error ->> '$.code', count(*), min(at), max(at), max(row) FROM rt_history INDEXED BY {from} AND {sql} \
-             GROUP BY route, error ->> '$.code'"
-        );
-        (select, values)
+    /// Whether every task of which this is known fits, or none does.
+    pub(super) fn decided_of(&self, known: Known<'_>) -> Option<bool> {
+        self.expr.decided(&|test| test.decided(known))
+    }
+
+    /// The routes whose tasks can fit, by number.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (i64, &Route)> {
+        let routes = self.names.routes().map(|(id, route)| (id, &**route));
+        routes.filter(|(_, route)| {
+            self.decided_of(Known { route: Some(route), ..Known::default() }) != Some(false)
+        })
+    }
+
+    /// Whether it hangs on whose work a task is.
+    pub(super) fn asks_for_tenants(&self) -> bool {
+        asks(&self.expr, &|test| matches!(test, TaskTest::Tenant(_)))
+    }
+}
+
+/// Whether one of the comparisons is like this.
+fn asks<T>(expr: &Expr<T>, of: &impl Fn(&T) -> bool) -> bool {
+    match expr {
+        Expr::Is(test) => of(test),
+        Expr::Not(part) => asks(part, of),
+        Expr::All(parts) | Expr::Any(parts) => parts.iter().any(|part| asks(part, of)),
     }
 }
 
 /// Of these is what every way through the expression asks for, each by itself; `None` when one of them does not say.
-fn one_of<T: Clone>(expr: &Expr<TaskTest>, of: &impl Fn(&TaskTest) -> Option<Vec<T>>) -> Option<Vec<T>> {
+pub(super) fn one_of<E, T: Clone>(expr: &Expr<E>, of: &impl Fn(&E) -> Option<Vec<T>>) -> Option<Vec<T>> {
     match expr {
         Expr::Is(test) => of(test),
         Expr::Not(_) => None,
@@ -190,7 +185,7 @@ fn numbers(states: &[TaskState]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use runtime_core::name::{QueueName, Scope};
+    use runtime_core::name::QueueName;
     use runtime_core::task::TaskState::{Cancelled, Dead, Done, Parked, Ready};
     use rusqlite::Connection;
 
@@ -216,23 +211,6 @@ mod tests {
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let steps = statement.query_map(values.bound(), |row| row.get::<_, String>(3)).unwrap();
         steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
-    }
-
-    /// Columns that a statement takes from the table itself, and not from its index: the plan does not say so of an index over an expression.
-    fn columns_read(conn: &Connection, (sql, values): (String, Values)) -> usize {
-        let root: i64 = conn
-            .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'rt_history'", [], |row| row.get(0))
-            .unwrap();
-        let mut statement = conn.prepare(&format!("EXPLAIN {sql}")).unwrap();
-        let steps = statement.query_map(values.bound(), |row| {
-            Ok((row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
-        });
-        let steps: Vec<_> = steps.unwrap().map(Result::unwrap).collect();
-        let table = steps
-            .iter()
-            .find(|(code, _, page)| code == "OpenRead" && *page == root)
-            .map(|(_, cursor, _)| *cursor);
-        steps.iter().filter(|(code, cursor, _)| code == "Column" && Some(*cursor) == table).count()
     }
 
     fn is(test: TaskTest) -> Expr<TaskTest> {
@@ -352,7 +330,7 @@ mod tests {
                 let plans: Vec<String> = ways
                     .ordered
                     .iter()
-                    .map(|way| plan(&conn, way.sql(&conditions, Some(9), Some(Order::NewestFirst))))
+                    .map(|way| plan(&conn, way.looked_at(&conditions, Some(9), Order::NewestFirst)))
                     .collect();
                 assert_eq!(plans.len(), expected.len(), "{shape}: {plans:?}");
                 for (plan, expected) in plans.iter().zip(expected) {
@@ -398,41 +376,13 @@ mod tests {
                 ways.into_iter().zip([live, finished]).filter(|(_, expected)| !expected.is_empty())
             {
                 let plans: Vec<String> =
-                    ways.few.iter().map(|way| plan(&conn, way.sql(&conditions, None, None))).collect();
+                    ways.few.iter().map(|way| plan(&conn, way.rows(Some(9), Order::NewestFirst))).collect();
                 assert_eq!(plans.len(), expected.len(), "{plans:?}");
                 for (plan, expected) in plans.iter().zip(expected) {
                     assert!(plan.starts_with("SEARCH") && plan.contains(expected), "{plan}");
                 }
             }
         }
-    }
-
-    #[test]
-    fn groups_of_dead_tasks_are_counted_without_a_look_at_each() {
-        let (conn, names) = file();
-        let at = jiff::Timestamp::UNIX_EPOCH;
-        for expr in [
-            dead(),
-            is(TaskTest::Queue(text("mail"))),
-            any_of_two(),
-            is(TaskTest::Code(vec![ErrorCode::Poison])),
-            is(TaskTest::Finished(runtime_core::store::TimeTest::Since(at))),
-            !is(TaskTest::App(text("shop"))),
-        ] {
-            let filter = TaskFilter::from(expr).of_the_dead().unwrap();
-            let groups = plan(&conn, Conditions::of(&filter, &names).unwrap().dead_groups());
-            assert!(groups.contains("USING INDEX rt_history_dead"), "{filter:?}: {groups}");
-            assert!(!groups.contains("TEMP B-TREE"), "{filter:?}: {groups}");
-            let read = columns_read(&conn, Conditions::of(&filter, &names).unwrap().dead_groups());
-            assert!(read <= 1, "{filter:?} reads more than one task of each group: {read}");
-        }
-        let tenant = TaskFilter::from(!is(TaskTest::Tenant(text("acme")))).of_the_dead().unwrap();
-        let read = columns_read(&conn, Conditions::of(&tenant, &names).unwrap().dead_groups());
-        assert!(read > 1, "the control");
-        let scope: Scope = "store=1".parse().unwrap();
-        let filter = TaskFilter { scope: Some(scope), ..TaskFilter::default() }.of_the_dead().unwrap();
-        let groups = plan(&conn, Conditions::of(&filter, &names).unwrap().dead_groups());
-        assert!(groups.contains("rt_history_bad_scope (scope=? AND state=?"), "{groups}");
     }
 
     fn any_of_two() -> Expr<TaskTest> {

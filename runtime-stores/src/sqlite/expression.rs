@@ -5,7 +5,7 @@
 
 use runtime_core::store::{Expr, TextTest, TimeTest};
 use rusqlite::types::Value;
-use rusqlite::{Params, params_from_iter};
+use rusqlite::{Params, Statement, params_from_iter};
 
 use crate::content::millis_up;
 
@@ -24,9 +24,25 @@ impl Values {
         self.mark(Value::Text(text.to_owned()))
     }
 
+    /// The mark of a text, or of none.
+    pub(super) fn maybe_text(&mut self, text: Option<&str>) -> String {
+        self.mark(text.map_or(Value::Null, |text| Value::Text(text.to_owned())))
+    }
+
     fn mark(&mut self, value: Value) -> String {
         self.0.push(value);
         format!("?{}", self.0.len())
+    }
+
+    /// The mark of one that is bound later.
+    pub(super) fn next(&self) -> String {
+        format!("?{}", self.0.len() + 1)
+    }
+
+    /// Binds all of them, and leaves place for another: which it is.
+    pub(super) fn bind(&self, statement: &mut Statement<'_>) -> rusqlite::Result<usize> {
+        (1..).zip(&self.0).try_for_each(|(place, value)| statement.raw_bind_parameter(place, value))?;
+        Ok(self.0.len() + 1)
     }
 
     /// All of them.

@@ -1,29 +1,35 @@
 //! Readers: a few read-only connections, used on blocking threads. They see the last commit and keep nobody from writing.
+//!
+//! There are two lots of them. One is for looks that have an end: an operator's page, a count, one task. The other is for what may take
+//! long: an app's own questions, the walks of operations, counts to the end. So whoever looks waits for others who look, and for nobody else.
 
+mod dead;
 mod line;
 mod looking;
+
+pub(super) use looking::PAGE_LOOKS_AT;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runtime_core::event::{NewEvent, StoredEvent};
-use runtime_core::name::{InstanceName, Route};
+use runtime_core::name::InstanceName;
 use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::store::{DeadGroup, QueueStats, Resized, SqlRow, SqlValue, StoreError, TaskFilter};
+use runtime_core::store::{QueueStats, Resized, SqlRow, SqlValue, StoreError};
 use runtime_core::task::{AttemptRecord, Epoch, Task, TaskId, TaskState};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::app::{AppGuard, query_fenced};
 use super::columns::{self, moment, trace_from_text};
-use super::conditions::{Conditions, FINISHED, LIVE};
+use super::conditions::{FINISHED, LIVE};
 use super::fault::Fault;
 use super::names::Names;
 use super::open;
 use super::writer::{Shared, row_of};
 
-/// Most connections that read at once.
+/// Most connections of one kind that read at once.
 const READERS: usize = 4;
 
 /// Where a live task says how it is held.
@@ -180,39 +186,6 @@ impl Reader {
             });
         }
         Ok(attempts)
-    }
-
-    pub(super) fn dead_groups(&self, look: &Look<'_>, filter: TaskFilter) -> Result<Vec<DeadGroup>, Fault> {
-        let Some(filter) = filter.of_the_dead() else { return Ok(Vec::new()) };
-        let Some(conditions) = Conditions::of(&filter, look.names) else { return Ok(Vec::new()) };
-        let (sql, values) = conditions.dead_groups();
-        // One snapshot: the examples are there.
-        let tx = self.conn.unchecked_transaction()?;
-        let mut statement = tx.prepare_cached(&sql)?;
-        let mut created = tx.prepare_cached("SELECT created_at FROM rt_history WHERE row = ?1")?;
-        let mut rows = statement.query(values.bound())?;
-        let mut groups = Vec::new();
-        while let Some(row) = rows.next()? {
-            let Route { app, queue, handler } = &**look.names.route(row.get(0)?)?;
-            let code: String = row.get(1)?;
-            let example: i64 = row.get(5)?;
-            let created_at = moment(created.query_row([example], |row| row.get(0))?)?;
-            groups.push(DeadGroup {
-                app: app.clone(),
-                queue: queue.clone(),
-                handler: handler.clone(),
-                code: code.parse().map_err(|error| Fault::corrupt(format!("{error}")))?,
-                count: row.get::<_, i64>(2)?.unsigned_abs(),
-                oldest: moment(row.get(3)?)?,
-                newest: moment(row.get(4)?)?,
-                example: TaskId::new(created_at, look.salt, example.unsigned_abs()),
-            });
-        }
-        let key = |group: &DeadGroup| {
-            (group.app.clone(), group.queue.clone(), group.handler.clone(), group.code.as_str())
-        };
-        groups.sort_by_cached_key(key);
-        Ok(groups)
     }
 
     /// Counts are the writer's; only the oldest of each queue is looked up.

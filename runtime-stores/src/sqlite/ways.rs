@@ -7,7 +7,8 @@
 //! A way is a table, or a part of an index whose entries stand in the order of rows because everything before the row is given: all dead
 //! tasks of one queue, all live ones of one scope. Several of them stand for an OR. Of each task on the way it is asked whether it fits, so
 //! a way may be wider than the filter, never narrower; what is looked at is counted, and where it is too much the look ends and says where
-//! it goes on. Where few tasks can fit and their index has them in another order, they are gathered and sorted instead.
+//! it goes on. Where few tasks can fit and their index has them in another order, their rows are gathered from that index alone and sorted
+//! instead, and then looked at one after the other.
 
 use runtime_core::error::ErrorCode;
 use runtime_core::store::{Known, StateCounts, TextTest};
@@ -16,8 +17,8 @@ use runtime_core::task::TaskState;
 use super::conditions::Conditions;
 use super::expression::{Values, right_after};
 
-/// So many tasks are gathered and sorted at most; above that they are looked at in the order of rows.
-pub(super) const FEW: u64 = 4_000;
+/// So many rows are gathered and sorted at most; above that tasks are looked at in the order of rows.
+pub(super) const FEW: u64 = 10_000;
 
 /// Most ways that are merged.
 const MOST: usize = 64;
@@ -27,6 +28,22 @@ const MOST: usize = 64;
 pub(super) enum Table {
     Live,
     History,
+}
+
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Live => "rt_task",
+            Self::History => "rt_history",
+        }
+    }
+
+    /// Whether the task of a row fits, and its state. The row comes behind the other values.
+    pub(super) fn one(self, conditions: &Conditions<'_>) -> (String, Values) {
+        let mut values = Values::default();
+        let fits = conditions.sql(Known::default(), &mut values);
+        (format!("SELECT {fits}, state FROM {} NOT INDEXED WHERE row = {}", self.name(), values.next()), values)
+    }
 }
 
 /// In which direction rows are looked at.
@@ -68,7 +85,7 @@ impl Way {
         Self { table, index, given: Vec::new(), state: None }
     }
 
-    fn rows(table: Table) -> Self {
+    fn all(table: Table) -> Self {
         Self::new(table, "NOT INDEXED WHERE 1")
     }
 
@@ -96,20 +113,32 @@ impl Way {
         }
     }
 
-    /// Row, whether it fits, and state of every task on the way from a row on.
-    pub(super) fn sql(
+    /// Row, whether it fits, and state of every task on the way from a row on, in the order of rows.
+    pub(super) fn looked_at(
         &self,
         conditions: &Conditions<'_>,
         after: Option<i64>,
-        order: Option<Order>,
+        order: Order,
     ) -> (String, Values) {
         let mut values = Values::default();
         let fits = conditions.sql(Known { state: self.state, ..Known::default() }, &mut values);
-        let table = match self.table {
-            Table::Live => "rt_task",
-            Table::History => "rt_history",
+        let from = self.from(after, order, &mut values);
+        let by = match order {
+            Order::OldestFirst => "row",
+            Order::NewestFirst => "row DESC",
         };
-        let mut sql = format!("SELECT row, {fits}, state FROM {table} {}", self.index);
+        (format!("SELECT row, {fits}, state {from} ORDER BY {by}"), values)
+    }
+
+    /// Rows of the tasks on the way from a row on, as they come, as long as they are few: no task is looked at for them.
+    pub(super) fn rows(&self, after: Option<i64>, order: Order) -> (String, Values) {
+        let mut values = Values::default();
+        let from = self.from(after, order, &mut values);
+        (format!("SELECT row {from} LIMIT {}", FEW + 1), values)
+    }
+
+    fn from(&self, after: Option<i64>, order: Order, values: &mut Values) -> String {
+        let mut sql = format!("FROM {} {}", self.table.name(), self.index);
         for given in &self.given {
             let (column, mark) = match given {
                 Given::Number(column, number) => (column, values.number(*number)),
@@ -117,19 +146,11 @@ impl Way {
             };
             sql.push_str(&format!(" AND {column} {mark}"));
         }
-        let (beyond, by) = match order {
-            Some(Order::OldestFirst) => (">", " ORDER BY row"),
-            Some(Order::NewestFirst) => ("<", " ORDER BY row DESC"),
-            None => ("<", ""),
-        };
         if let Some(after) = after {
+            let beyond = if order == Order::OldestFirst { ">" } else { "<" };
             sql.push_str(&format!(" AND row {beyond} {}", values.number(after)));
         }
-        sql.push_str(by);
-        if order.is_none() {
-            sql.push_str(&format!(" LIMIT {}", FEW + 1));
-        }
-        (sql, values)
+        sql
     }
 }
 
@@ -139,7 +160,7 @@ impl Ways {
         let states: Vec<TaskState> =
             conditions.states.iter().copied().filter(|state| state.is_finished()).collect();
         if states.contains(&TaskState::Done) {
-            return Self::rows(Table::History);
+            return Self::all(Table::History);
         }
         let each = |base: &dyn Fn() -> Vec<Way>| {
             let of_state =
@@ -205,11 +226,11 @@ impl Ways {
             })
         });
         let few = in_prefixes.or_else(|| few_by_state(conditions, &states, counts));
-        Self { few: few.unwrap_or_default(), ..Self::rows(Table::Live) }
+        Self { few: few.unwrap_or_default(), ..Self::all(Table::Live) }
     }
 
-    fn rows(table: Table) -> Self {
-        Self { ordered: vec![Way::rows(table)], few: Vec::new() }
+    fn all(table: Table) -> Self {
+        Self { ordered: vec![Way::all(table)], few: Vec::new() }
     }
 }
 
@@ -228,7 +249,7 @@ fn few_by_state(
                 let of_queue = counts.iter().filter(|(known, _)| known == queue);
                 tasks += of_queue.map(|(_, counts)| counts.of(*state)).sum::<u64>();
                 let ready = Way::new(Table::Live, "INDEXED BY rt_ready WHERE state = 1 AND held = 0");
-                ways.push(Way { state: Some(*state), ..ready }.number("queue =", *queue));
+                ways.push(ready.number("queue =", *queue));
                 let held = Way::new(Table::Live, "INDEXED BY rt_held WHERE held <> 0");
                 ways.push(held.number("queue =", *queue).state(*state));
             }

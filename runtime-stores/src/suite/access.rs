@@ -139,7 +139,7 @@ async fn begun(w: &World, request: Option<&str>, content: u8) -> u64 {
 }
 
 async fn entries(w: &World, filter: AuditFilter) -> Vec<AuditEntry> {
-    w.store.audit_entries(filter, None, 100).await.unwrap()
+    w.store.audit_entries(filter, None, 100).await.unwrap().entries
 }
 
 async fn positions(w: &World, filter: AuditFilter) -> Vec<u64> {
@@ -248,8 +248,13 @@ pub(super) async fn audit_entries_are_found_by_every_field(w: World) {
         let filter = AuditFilter { expr: Some(expr) };
         assert_eq!(positions(&w, filter.clone()).await, expected, "{filter:?}");
     }
-    let page = w.store.audit_entries(all(), Some(third), 1).await.unwrap();
-    assert_eq!(page.iter().map(|entry| entry.position).collect::<Vec<_>>(), [second]);
+    let page = async |before, limit| {
+        let page = w.store.audit_entries(all(), before, limit).await.unwrap();
+        (page.entries.iter().map(|entry| entry.position).collect::<Vec<_>>(), page.next)
+    };
+    assert_eq!(page(Some(third), 1).await, (vec![second], Some(second)));
+    assert_eq!(page(Some(third), 2).await, (vec![second, first], None), "no page is left");
+    assert_eq!(page(Some(first), 1).await, (vec![], None));
 }
 
 pub(super) async fn the_audit_log_keeps_what_retention_says(w: World) {

@@ -170,6 +170,7 @@ pub(super) async fn dead_tasks_are_grouped_by_what_they_died_of(w: World) {
         handler: handler.parse().unwrap(),
         code,
         count,
+        whole: true,
         oldest,
         newest: w.now(),
         example,
@@ -181,7 +182,11 @@ pub(super) async fn dead_tasks_are_grouped_by_what_they_died_of(w: World) {
         group("work", "second", ErrorCode::Poison, 1, w.now(), other),
     ];
     let any = TaskFilter::default;
-    let groups = async |filter| w.store.dead_groups(filter).await.unwrap();
+    let groups = async |filter| {
+        let found = w.store.dead_groups(filter, u64::MAX).await.unwrap();
+        assert!(found.whole);
+        found.groups
+    };
     assert_eq!(groups(any()).await, all);
     assert_eq!(groups(TaskFilter { queue: Some(queue("work")), ..any() }).await, all[1..]);
     assert_eq!(groups(TaskFilter { code: Some(ErrorCode::Poison), ..any() }).await, all[2..]);

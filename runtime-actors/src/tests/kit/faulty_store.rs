@@ -19,7 +19,7 @@ use runtime_core::operation::{Operation, OperationId, OperationSpec};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, Begun, Capability, ContentHash, DeadGroup,
+    AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, AuditPage, Begun, Capability, ContentHash, DeadGroups,
     DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
     Firing, LeaseAsk, OperationStep, Operations, OrderingHead, Outbox, OverriddenQueue, PausedScope,
     Principals, PutPrincipal, PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats,
@@ -317,8 +317,8 @@ impl QueueFlow for FaultyStore {
 
 #[async_trait]
 impl DeadLetters for FaultyStore {
-    async fn dead_groups(&self, filter: TaskFilter) -> Result<Vec<DeadGroup>, StoreError> {
-        self.inner.dead_groups(filter).await
+    async fn dead_groups(&self, filter: TaskFilter, look_at_most: u64) -> Result<DeadGroups, StoreError> {
+        self.inner.dead_groups(filter, look_at_most).await
     }
 }
 
@@ -498,7 +498,7 @@ impl AuditLog for FaultyStore {
         filter: AuditFilter,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<AuditEntry>, StoreError> {
+    ) -> Result<AuditPage, StoreError> {
         self.inner.audit_entries(filter, before, limit).await
     }
 }

@@ -6,6 +6,7 @@ use runtime_core::store::{StateCounts, TaskCount, TaskFilter, TaskPage};
 use runtime_core::task::{TaskId, TaskState};
 use rusqlite::{CachedStatement, Connection, Rows};
 
+use super::super::budget::Budget;
 use super::super::columns::{moment, state};
 use super::super::conditions::{Conditions, FINISHED, LIVE};
 use super::super::fault::Fault;
@@ -14,26 +15,20 @@ use super::super::writer::row_of;
 use super::{Look, Reader};
 
 /// Most tasks that one page looks at: where few fit among many, it comes back short and says where it goes on.
-pub(in super::super) const PAGE_LOOKS_AT: usize = 10_000;
+pub(in super::super) const PAGE_LOOKS_AT: u64 = 10_000;
 
 /// A task on a way.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    row: i64,
+pub(super) struct Entry {
+    pub(super) row: i64,
     table: Table,
     fits: bool,
     state: TaskState,
 }
 
-impl Entry {
-    fn read(row: &rusqlite::Row<'_>, table: Table) -> Result<Self, Fault> {
-        Ok(Self { row: row.get(0)?, table, fits: row.get(1)?, state: state(row.get(2)?)? })
-    }
-}
-
 /// How a look ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+pub(super) enum Ended {
     /// Nothing is left to look at.
     Whole,
     /// There may be more behind this row.
@@ -42,7 +37,7 @@ enum Ended {
 
 impl Look<'_> {
     /// How many tasks stand where, as of the last commit, by the number of their queue.
-    fn counts(&self) -> Vec<(i64, StateCounts)> {
+    pub(super) fn counts(&self) -> Vec<(i64, StateCounts)> {
         let counts = self.shared.counts.read().unwrap_or_else(PoisonError::into_inner);
         counts.iter().filter_map(|(queue, counts)| Some((self.names.queue_id(queue)?, *counts))).collect()
     }
@@ -72,7 +67,7 @@ impl Reader {
             ways.collect(),
             after.map(row_of),
             Order::NewestFirst,
-            PAGE_LOOKS_AT,
+            &mut Budget::of(PAGE_LOOKS_AT),
             |entry| {
                 // One more than was asked for, to see whether there is one.
                 more = found.len() == page_size;
@@ -121,7 +116,7 @@ impl Reader {
             ways.collect(),
             after.map(row_of),
             Order::OldestFirst,
-            usize::MAX,
+            &mut Budget::endless(),
             |entry| {
                 rows.push(entry.row);
                 rows.len() < up_to
@@ -147,8 +142,8 @@ impl Reader {
                 continue;
             }
             let ways = if finished { Ways::finished(&conditions) } else { Ways::live(&conditions, &counts) };
-            let most = usize::try_from(look_at_most).unwrap_or(usize::MAX);
-            let ended = through(&tx, &conditions, vec![ways], None, Order::NewestFirst, most, |entry| {
+            let mut budget = Budget::of(look_at_most);
+            let ended = through(&tx, &conditions, vec![ways], None, Order::NewestFirst, &mut budget, |entry| {
                 *counted.counts.of_mut(entry.state) += 1;
                 true
             })?;
@@ -185,43 +180,43 @@ fn known(
     true
 }
 
-/// Looks at the tasks of all ways, each once, and hands on those that fit, until `found` has enough or so many were looked at.
-fn through(
+/// Looks at the tasks of all ways, each once, and hands on those that fit, until `found` has enough or the budget is used up.
+pub(super) fn through(
     conn: &Connection,
     conditions: &Conditions<'_>,
     ways: Vec<Ways>,
     after: Option<i64>,
     order: Order,
-    at_most: usize,
+    budget: &mut Budget,
     mut found: impl FnMut(Entry) -> bool,
 ) -> Result<Ended, Fault> {
-    let mut gathered = Vec::new();
-    let mut statements = Vec::new();
-    for Ways { ordered, few } in ways {
-        match gather(conn, conditions, &few, after)? {
-            Some(entries) => gathered.extend(entries),
+    let (mut ordered, mut gathered) = (Vec::new(), Vec::new());
+    for ways in ways {
+        match gather(conn, &ways.few, after, order)? {
+            Some(rows) => gathered.push(rows),
             None => {
-                for way in ordered {
-                    let (sql, values) = way.sql(conditions, after, Some(order));
-                    statements.push((conn.prepare_cached(&sql)?, values, way.table));
+                for way in ways.ordered {
+                    let (sql, values) = way.looked_at(conditions, after, order);
+                    ordered.push((conn.prepare_cached(&sql)?, values, way.table));
                 }
             }
         }
     }
-    gathered.sort_unstable_by_key(|entry| entry.row);
-    if order == Order::NewestFirst {
-        gathered.reverse();
+    let mut streams = Vec::with_capacity(ordered.len() + gathered.len());
+    for (statement, values, table) in &mut ordered {
+        streams.push(Stream::Way(statement.query(values.bound())?, *table));
     }
-    let mut streams = vec![Stream::Gathered(gathered.into_iter())];
-    for (statement, values, table) in &mut statements {
-        streams.push(Stream::Rows(statement.query(values.bound())?, *table));
+    for (rows, table) in gathered {
+        let (sql, values) = table.one(conditions);
+        let mut statement = conn.prepare_cached(&sql)?;
+        let place = values.bind(&mut statement)?;
+        streams.push(Stream::Gathered { rows: rows.into_iter(), table, statement, place });
     }
     let mut heads = Vec::with_capacity(streams.len());
     for stream in &mut streams {
         heads.push(stream.next()?);
     }
     let mut last = None;
-    let mut looked_at = 0;
     loop {
         let rows = heads.iter().enumerate().filter_map(|(at, head)| head.map(|entry| (entry.row, at)));
         let next = match order {
@@ -229,16 +224,17 @@ fn through(
             Order::OldestFirst => rows.min(),
         };
         let Some((row, at)) = next else { return Ok(Ended::Whole) };
-        if let Some(stopped_at) = last.filter(|_| looked_at >= at_most) {
+        // Two prefixes may lead to the same task.
+        let again = last == Some(row);
+        if !again
+            && !budget.take()
+            && let Some(stopped_at) = last
+        {
             return Ok(Ended::At(stopped_at));
         }
         let entry = std::mem::replace(&mut heads[at], streams[at].next()?);
-        // Two prefixes may lead to the same task.
-        if last.replace(row) == Some(row) {
-            continue;
-        }
-        looked_at += 1;
-        if let Some(entry) = entry.filter(|entry| entry.fits)
+        last = Some(row);
+        if let Some(entry) = entry.filter(|entry| entry.fits && !again)
             && !found(entry)
         {
             return Ok(Ended::At(row));
@@ -246,45 +242,61 @@ fn through(
     }
 }
 
-/// Every task on these ways, when they are few. `None`: they are not, or there is no such way.
+/// The rows of every task on these ways, in order, when they are few. `None`: they are not, or there is no such way.
 fn gather(
     conn: &Connection,
-    conditions: &Conditions<'_>,
     few: &[Way],
     after: Option<i64>,
-) -> Result<Option<Vec<Entry>>, Fault> {
-    if few.is_empty() {
-        return Ok(None);
-    }
-    let mut entries = Vec::new();
+    order: Order,
+) -> Result<Option<(Vec<i64>, Table)>, Fault> {
+    let Some(table) = few.first().map(|way| way.table) else { return Ok(None) };
+    let mut gathered: Vec<i64> = Vec::new();
     for way in few {
-        let (sql, values) = way.sql(conditions, after, None);
-        let mut statement: CachedStatement<'_> = conn.prepare_cached(&sql)?;
+        let (sql, values) = way.rows(after, order);
+        let mut statement = conn.prepare_cached(&sql)?;
         let mut rows = statement.query(values.bound())?;
         while let Some(row) = rows.next()? {
-            entries.push(Entry::read(row, way.table)?);
-            if entries.len() as u64 > FEW {
+            gathered.push(row.get(0)?);
+            if gathered.len() as u64 > FEW {
                 return Ok(None);
             }
         }
     }
-    Ok(Some(entries))
+    gathered.sort_unstable();
+    gathered.dedup();
+    if order == Order::NewestFirst {
+        gathered.reverse();
+    }
+    Ok(Some((gathered, table)))
 }
 
 /// Tasks in the order of rows.
 enum Stream<'s> {
-    Rows(Rows<'s>, Table),
-    Gathered(std::vec::IntoIter<Entry>),
+    /// As their way has them.
+    Way(Rows<'s>, Table),
+    /// Rows that were gathered, each looked at when it is its turn.
+    Gathered { rows: std::vec::IntoIter<i64>, table: Table, statement: CachedStatement<'s>, place: usize },
 }
 
 impl Stream<'_> {
     fn next(&mut self) -> Result<Option<Entry>, Fault> {
         match self {
-            Self::Gathered(entries) => Ok(entries.next()),
-            Self::Rows(rows, table) => match rows.next()? {
-                Some(row) => Entry::read(row, *table).map(Some),
+            Self::Way(rows, table) => match rows.next()? {
+                Some(found) => {
+                    let (row, fits) = (found.get(0)?, found.get(1)?);
+                    Ok(Some(Entry { row, table: *table, fits, state: state(found.get(2)?)? }))
+                }
                 None => Ok(None),
             },
+            Self::Gathered { rows, table, statement, place } => {
+                let Some(row) = rows.next() else { return Ok(None) };
+                statement.raw_bind_parameter(*place, row)?;
+                let mut looked_at = statement.raw_query();
+                let found = looked_at
+                    .next()?
+                    .ok_or_else(|| Fault::corrupt(format!("an index leads to row {row}")))?;
+                Ok(Some(Entry { row, table: *table, fits: found.get(0)?, state: state(found.get(1)?)? }))
+            }
         }
     }
 }
