@@ -130,7 +130,10 @@ async fn a_hopeless_count_of_dead_letters_names_every_group_and_says_at_least() 
     assert_eq!(groups(all(), u64::MAX).await, (everything.clone(), true));
     let (some, whole) = groups(all(), 300).await;
     assert!(!whole);
-    assert_eq!(some.iter().map(|group| group.0).collect::<Vec<_>>(), everything.iter().map(|group| group.0).collect::<Vec<_>>());
+    assert_eq!(
+        some.iter().map(|group| group.0).collect::<Vec<_>>(),
+        everything.iter().map(|group| group.0).collect::<Vec<_>>()
+    );
     for ((code, at_least, whole), (_, exactly, _)) in some.into_iter().zip(&everything) {
         assert!(at_least > 0 && at_least <= *exactly, "{code}: {at_least}");
         assert_eq!(whole, at_least == *exactly, "{code}: {at_least}");

@@ -28,9 +28,7 @@ fn looks() -> BTreeSet<String> {
 
 /// Of these, what the bench does not take.
 fn left_out<'a>(looks: &'a BTreeSet<String>, bench: &str) -> Vec<&'a str> {
-    let taken = |look: &&str| {
-        [",", "("].iter().any(|end| bench.contains(&format!("    Look::{look}{end}")))
-    };
+    let taken = |look: &&str| [",", "("].iter().any(|end| bench.contains(&format!("    Look::{look}{end}")));
     looks.iter().map(String::as_str).filter(|look| !taken(look)).collect()
 }
 

@@ -22,7 +22,10 @@ pub(super) async fn run(
         DeadLetterVerb::Groups { filter } => {
             let whole = client.dead_letter_groups(&filter).await?;
             if whole.at_least {
-                writeln!(output.stderr, "not all were counted: there are at least so many, perhaps in other groups too")?;
+                writeln!(
+                    output.stderr,
+                    "not all were counted: there are at least so many, perhaps in other groups too"
+                )?;
             }
             output.list(&whole, &whole.groups, |group| &group.example, |now| groups(&whole.groups, now))?;
             Ok(())

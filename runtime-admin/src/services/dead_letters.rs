@@ -65,8 +65,7 @@ impl DeadLetterService for DeadLetters {
         let filter = dead(selected(&request.get_ref().filter)?)?;
         let door = self.0.for_call(&request);
         let (system, at_most) = (Resource::system(), MAX_COUNT);
-        let found =
-            door.ask(&system, |reply| Command::CountDeadLetters { filter, at_most, reply }).await?;
+        let found = door.ask(&system, |reply| Command::CountDeadLetters { filter, at_most, reply }).await?;
         Ok(Response::new(v1::CountDeadLettersResponse {
             groups: found.groups.iter().map(convert::dead_letter_group).collect(),
             total: found.total(),

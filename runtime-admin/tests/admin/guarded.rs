@@ -122,7 +122,11 @@ impl Guarded {
     }
 
     pub(crate) async fn audit(&self) -> Vec<AuditEntry> {
-        self.store.audit_entries(AuditFilter::default(), None, 1_000).await.expect("the store answers").entries
+        self.store
+            .audit_entries(AuditFilter::default(), None, 1_000)
+            .await
+            .expect("the store answers")
+            .entries
     }
 }
 

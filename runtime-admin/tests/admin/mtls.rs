@@ -89,7 +89,8 @@ impl Walled {
     }
 
     async fn audit(&self) -> Vec<AuditEntry> {
-        let mut entries = self.store.audit_entries(AuditFilter::default(), None, 1_000).await.unwrap().entries;
+        let mut entries =
+            self.store.audit_entries(AuditFilter::default(), None, 1_000).await.unwrap().entries;
         entries.reverse();
         entries
     }

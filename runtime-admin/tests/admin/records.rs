@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message;
 use runtime_admin::{Access, AdminClient, Authentication, ClientError, v1};
-use runtime_core::audit::{AuditEntry, AuditKind, AuditOutcome, AuditSubject};
+use runtime_core::audit::{AuditKind, AuditOutcome, AuditSubject};
 use runtime_core::control::NodeCommand;
 use runtime_core::error::ErrorCode;
 use runtime_core::limits::StoreLimits;
-use runtime_core::store::{AuditFilter, AuditLog, Begun, ContentHash, Remembered, Store, StoreError};
+use runtime_core::store::{
+    AuditFilter, AuditLog, AuditPage, Begun, ContentHash, Remembered, Store, StoreError,
+};
 use runtime_stores::MemoryStore;
 use tonic::{Code, Status};
 

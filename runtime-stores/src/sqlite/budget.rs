@@ -76,7 +76,11 @@ impl Budget {
 
     /// Index entries that may be counted in place of the tasks that are left.
     pub(super) fn entries(&self) -> u64 {
-        if self.until.is_some() && self.is_over() { ENTRIES_FOR_ONE } else { self.left.saturating_mul(ENTRIES_FOR_ONE) }
+        if self.until.is_some() && self.is_over() {
+            ENTRIES_FOR_ONE
+        } else {
+            self.left.saturating_mul(ENTRIES_FOR_ONE)
+        }
     }
 
     /// So many entries were counted.

@@ -42,7 +42,10 @@ impl Table {
     pub(super) fn one(self, conditions: &Conditions<'_>) -> (String, Values) {
         let mut values = Values::default();
         let fits = conditions.sql(Known::default(), &mut values);
-        (format!("SELECT {fits}, state FROM {} NOT INDEXED WHERE row = {}", self.name(), values.next()), values)
+        (
+            format!("SELECT {fits}, state FROM {} NOT INDEXED WHERE row = {}", self.name(), values.next()),
+            values,
+        )
     }
 }
 

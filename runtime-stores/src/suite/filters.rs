@@ -173,8 +173,7 @@ pub(super) async fn whatever_a_filter_says_what_fits_is_found_and_nothing_else(w
             let of_state = fitting.iter().filter(|task| task.state == state).count();
             assert_eq!(count.counts.of(state), of_state as u64, "{state} of {filter:?}");
         }
-        let dead: Vec<Task> =
-            fitting.iter().filter(|task| task.state == TaskState::Dead).cloned().collect();
+        let dead: Vec<Task> = fitting.iter().filter(|task| task.state == TaskState::Dead).cloned().collect();
         for look_at_most in [u64::MAX, 20_000] {
             let found = w.store.dead_groups(filter.clone(), look_at_most).await.unwrap();
             assert_eq!(found, grouped(&dead), "{filter:?}");

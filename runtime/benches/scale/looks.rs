@@ -1,5 +1,6 @@
 //! What operators look at: every call of the admin API that lists, counts or sums, by filters that find much, little and nothing.
 
+use runtime::admin::v1;
 use runtime::admin::v1::audit_service_client::AuditServiceClient;
 use runtime::admin::v1::dead_letter_service_client::DeadLetterServiceClient;
 use runtime::admin::v1::event_service_client::EventServiceClient;
@@ -11,7 +12,6 @@ use runtime::admin::v1::system_service_client::SystemServiceClient;
 use runtime::admin::v1::task_service_client::TaskServiceClient;
 use runtime::admin::v1::tree_service_client::TreeServiceClient;
 use runtime::admin::v1::worker_service_client::WorkerServiceClient;
-use runtime::admin::v1;
 use runtime::core::task::TaskId;
 use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;

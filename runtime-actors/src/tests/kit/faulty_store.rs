@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::access::{Principal, Token, TokenId};
-use runtime_core::audit::{AuditEntry, AuditOutcome, AuditSubject};
+use runtime_core::audit::{AuditOutcome, AuditSubject};
 use runtime_core::etag::Terms;
 use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
@@ -19,9 +19,9 @@ use runtime_core::operation::{Operation, OperationId, OperationSpec};
 use runtime_core::outcome::{Settled, Settlement};
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, AuditPage, Begun, Capability, ContentHash, DeadGroups,
-    DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired,
-    Firing, LeaseAsk, OperationStep, Operations, OrderingHead, Outbox, OverriddenQueue, PausedScope,
+    AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, AuditPage, Begun, Capability, ContentHash,
+    DeadGroups, DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued,
+    Fired, Firing, LeaseAsk, OperationStep, Operations, OrderingHead, Outbox, OverriddenQueue, PausedScope,
     Principals, PutPrincipal, PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats,
     Remembered, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError, Steered, Stepped, Store,
     StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,

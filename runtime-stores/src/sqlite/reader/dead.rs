@@ -26,7 +26,8 @@ use super::looking::{Ended, through};
 use super::{Look, Reader};
 
 /// Dead tasks of one route and code; `?1` and `?2`.
-const GROUP: &str = "FROM rt_history INDEXED BY rt_history_dead WHERE state = 5 AND route = ?1 AND error ->> '$.code' = ?2";
+const GROUP: &str =
+    "FROM rt_history INDEXED BY rt_history_dead WHERE state = 5 AND route = ?1 AND error ->> '$.code' = ?2";
 /// Of these, what is of one tenant, or of none; `?3`.
 const GROUP_OF_TENANT: &str = "FROM rt_history INDEXED BY rt_history_dead_tenant \
     WHERE state = 5 AND route = ?1 AND error ->> '$.code' = ?2 AND tenant IS ?3";
@@ -151,7 +152,8 @@ fn on_ways(
         true
     })?;
     let whole = ended == Ended::Whole;
-    let mut statement = conn.prepare_cached("SELECT route, error ->> '$.code', at FROM rt_history WHERE row = ?1")?;
+    let mut statement =
+        conn.prepare_cached("SELECT route, error ->> '$.code', at FROM rt_history WHERE row = ?1")?;
     for row in found {
         let (route, code, at): (i64, String, i64) =
             statement.query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -262,8 +264,9 @@ fn parts_by_tenant(
         if !budget.take() {
             return Ok(false);
         }
-        let next =
-            tenants.query_row((group.route, &group.code, &tenant), |row| row.get::<_, String>(0)).optional()?;
+        let next = tenants
+            .query_row((group.route, &group.code, &tenant), |row| row.get::<_, String>(0))
+            .optional()?;
         let Some(next) = next else { return Ok(true) };
         tenant.clone_from(&next);
         add(Some(next));
@@ -409,7 +412,12 @@ mod tests {
     }
 
     fn parts() -> [Part; 2] {
-        [Whose::Anybody, Whose::Of(None)].map(|whose| Part { route: 1, code: "RT0002".into(), whose, all: true })
+        [Whose::Anybody, Whose::Of(None)].map(|whose| Part {
+            route: 1,
+            code: "RT0002".into(),
+            whose,
+            all: true,
+        })
     }
 
     #[test]

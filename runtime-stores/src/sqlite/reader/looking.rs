@@ -143,10 +143,11 @@ impl Reader {
             }
             let ways = if finished { Ways::finished(&conditions) } else { Ways::live(&conditions, &counts) };
             let mut budget = Budget::of(look_at_most);
-            let ended = through(&tx, &conditions, vec![ways], None, Order::NewestFirst, &mut budget, |entry| {
-                *counted.counts.of_mut(entry.state) += 1;
-                true
-            })?;
+            let ended =
+                through(&tx, &conditions, vec![ways], None, Order::NewestFirst, &mut budget, |entry| {
+                    *counted.counts.of_mut(entry.state) += 1;
+                    true
+                })?;
             counted.whole &= ended == Ended::Whole;
         }
         Ok(counted)
