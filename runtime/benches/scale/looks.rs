@@ -196,7 +196,8 @@ impl Operator {
             }
             Look::GetQueue(queue) => {
                 let request = v1::GetQueueRequest { name: format!("queues/{queue}") };
-                ask!(self, QueueServiceClient, get_queue, request).queue.expect("a queue").name
+                let detail = ask!(self, QueueServiceClient, get_queue, request).queue.expect("a queue");
+                format!("{} heads", detail.heads.len())
             }
             Look::GetQueueStats(queue) => {
                 let request = v1::GetQueueStatsRequest { name: format!("queues/{queue}") };
