@@ -11,16 +11,16 @@ mod operations;
 mod origin;
 mod overrides;
 mod queues;
+mod reply;
 mod restarts;
+mod run;
 mod schedules;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 pub use drain::{DrainCommand, DrainView};
 pub use instance::{
@@ -31,114 +31,22 @@ pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use origin::{Asked, Origin};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};
 pub use queues::{QueueCommand, QueueDetail};
+pub use reply::{CommandError, Reply};
 pub use restarts::{Restart, RestartCause, RestartPage};
+pub use run::{RunAsk, RunProgress, RunSelection};
 pub use schedules::{Backfilled, MAX_BACKFILL, PreviewedTick, ScheduleCommand, ScheduleView};
 
-use crate::error::{ErrorCode, TaskError};
+use crate::error::ErrorCode;
 use crate::etag::Terms;
 use crate::flow::BreakerView;
-use crate::input::{Misfit, Misfits};
 use crate::journal::EventJournal;
-use crate::name::{AppName, CorrelationId, DependencyName, InstanceName, Scope, WorkerName};
+use crate::name::{AppName, DependencyName, InstanceName, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
-    Capability, DeadGroups, Enqueued, QueueStats, StateCounts, Steered, TaskCommand, TaskCount, TaskFilter,
-    TaskPage,
+    Capability, DeadGroups, Enqueued, QueueStats, Steered, TaskCommand, TaskCount, TaskFilter, TaskPage,
 };
 use crate::task::{AttemptRecord, NewTask, Task, TaskId};
 use crate::worker::WorkerDescriptor;
-
-/// Why a command was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct CommandError {
-    /// The code of the closed list.
-    pub code: ErrorCode,
-    /// What to know about it.
-    pub message: String,
-    /// What of the asked does not fit, place by place; empty where that is not the reason.
-    pub misfits: Vec<Misfit>,
-    /// How long to wait before the same is asked again, where that is known.
-    pub retry_after: Option<Duration>,
-}
-
-impl CommandError {
-    /// An error with this code and text.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), misfits: Vec::new(), retry_after: None }
-    }
-
-    /// No such thing.
-    pub fn not_found(what: impl Into<String>) -> Self {
-        Self::new(ErrorCode::NotFound, what)
-    }
-
-    /// The thing is no longer as whoever changes it has read it.
-    pub fn changed(what: impl Into<String>) -> Self {
-        Self::new(ErrorCode::ChangedMeanwhile, what)
-    }
-
-    /// The thing is there but not in a state that allows it.
-    pub fn precondition(why: impl Into<String>) -> Self {
-        Self::new(ErrorCode::FailedPrecondition, why)
-    }
-}
-
-impl From<Misfits> for CommandError {
-    fn from(error: Misfits) -> Self {
-        let message = error.to_string();
-        Self { misfits: error.0, ..Self::new(ErrorCode::InvalidInput, message) }
-    }
-}
-
-impl From<crate::store::StoreError> for CommandError {
-    fn from(error: crate::store::StoreError) -> Self {
-        Self::new(error.code(), error.to_string())
-    }
-}
-
-impl From<crate::store::SteerError> for CommandError {
-    fn from(error: crate::store::SteerError) -> Self {
-        match error {
-            crate::store::SteerError::NotFound(_) => Self::not_found(error.to_string()),
-            crate::store::SteerError::Changed(_) => Self::changed(error.to_string()),
-            crate::store::SteerError::NotAllowed(_) => Self::precondition(error.to_string()),
-            crate::store::SteerError::PayloadTooLarge { .. } => {
-                Self::new(ErrorCode::TooLarge, error.to_string())
-            }
-        }
-    }
-}
-
-impl From<crate::store::EnqueueError> for CommandError {
-    fn from(error: crate::store::EnqueueError) -> Self {
-        let retry_after = error.retry_after();
-        Self { retry_after, ..Self::new(error.code(), error.to_string()) }
-    }
-}
-
-impl From<CommandError> for TaskError {
-    fn from(error: CommandError) -> Self {
-        Self { retry_after: error.retry_after, ..Self::new(error.code, error.message) }
-    }
-}
-
-/// Where a command's answer goes. An answer to an asker who has gone is dropped.
-#[derive(Debug)]
-pub struct Reply<T>(oneshot::Sender<Result<T, CommandError>>);
-
-impl<T> Reply<T> {
-    /// A reply and where it arrives.
-    pub fn channel() -> (Self, oneshot::Receiver<Result<T, CommandError>>) {
-        let (sender, receiver) = oneshot::channel();
-        (Self(sender), receiver)
-    }
-
-    /// Answers.
-    pub fn send(self, answer: Result<T, CommandError>) {
-        drop(self.0.send(answer));
-    }
-}
 
 /// What an operator can do to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,52 +158,6 @@ pub struct TaskDetail {
     pub task: Task,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptRecord>,
-}
-
-/// What an operator wants one worker to run, while everything else goes on or stays paused as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunAsk {
-    /// The worker. It may be paused.
-    pub worker: WorkerName,
-    /// Which of its tasks.
-    pub selection: RunSelection,
-    /// What the run is to be found under afterwards.
-    pub correlation: CorrelationId,
-    /// Each task at most once: what fails waits for its retry, what follows waits for the worker.
-    pub once: bool,
-    /// Discard what the worker made for the scope, and make it again from truth.
-    pub rebuild: bool,
-    /// Only say what would be run.
-    pub dry_run: bool,
-}
-
-/// Which tasks of a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunSelection {
-    /// This one. It must be ready.
-    Task(TaskId),
-    /// All of a scope that are ready, oldest first.
-    Scope {
-        /// The scope.
-        scope: Scope,
-        /// Made at this time or later.
-        since: Option<Timestamp>,
-        /// Made before this time.
-        until: Option<Timestamp>,
-    },
-}
-
-/// How an operator's run goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RunProgress {
-    /// Tasks that were selected.
-    pub selected: u64,
-    /// Of these, made for this run by the worker's rebuild function.
-    pub made: u64,
-    /// Where those that were run stand.
-    pub counts: StateCounts,
-    /// Tasks that could not be claimed: somebody else had them, or they are held.
-    pub refused: u64,
 }
 
 /// Everything that can be asked of a running tree.

@@ -1,36 +1,29 @@
 //! From a configuration to a running tree, and back down in order.
 
+mod admin;
+mod store;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use runtime_actors::{
-    MakeServe, RuntimeCore, RuntimeParts, Serve, StopReport, Timing, WorkPool, default_work_threads,
-};
-use runtime_admin::{
-    Access, AdminError, AdminServer, AdminServerConfig, Authentication, CertificateFiles, Certificates,
-    KeySource, ListenAddress, LiveLimits, MAX_SOCKET_PATH_BYTES,
-};
+use runtime_actors::{RuntimeCore, RuntimeParts, StopReport, Timing, WorkPool, default_work_threads};
+use runtime_admin::{AdminError, Authentication, ListenAddress};
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
 use runtime_core::control::{CommandError, Control, InstanceControl, Origin, ShutdownAsk};
 use runtime_core::journal::JournalLimits;
-use runtime_core::limits::StoreLimits;
 use runtime_core::name::InstanceName;
-use runtime_core::store::{Capability, Store, StoreError};
-use runtime_stores::{
-    MemoryStore, Retention, SqliteOptions, SqliteStore, Synchronous as SqliteSynchronous, SystemClock,
-};
-
+use runtime_core::store::{Store, StoreError};
+use runtime_stores::SystemClock;
 use tokio::sync::watch;
 
-use crate::app::{App, AppConfig, Assembled, SetupError};
-use crate::config::{
-    AdminConfig, AdminTlsConfig, ConfigSources, Loaded, RuntimeConfig, SecretError, SecretRef, StoreConfig,
-    StoreKind, Synchronous,
-};
+use self::admin::{AdminListens, admin_server, serve_admin};
+use self::store::open_migrated;
+use crate::app::{App, AppConfig, SetupError};
+use crate::config::{AdminConfig, ConfigSources, Loaded, RuntimeConfig, SecretError};
 use crate::live::LiveConfig;
 use crate::signals::{Exit, Signal, Signals};
 use crate::telemetry::{Identity, Telemetry, TelemetryError, TelemetryGuard};
@@ -86,9 +79,6 @@ pub struct Running {
     tls: bool,
     admin_file: PathBuf,
 }
-
-/// Where the admin server listens, once it does.
-type AdminListens = Arc<OnceLock<ListenAddress>>;
 
 impl<A: AppConfig> App<A> {
     /// Opens the store, builds the tree and waits until it is up. Must be called on the runtime that is to drive the tree; handlers get
@@ -314,9 +304,6 @@ impl Running {
     }
 }
 
-/// The socket in the data folder that sub-commands use where the admin API speaks TLS.
-const LOCAL_SOCKET: &str = "admin.sock";
-
 /// The file in the data folder that says where the running instance can be reached.
 pub fn admin_file(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.addr")
@@ -351,149 +338,6 @@ impl<A> RuntimeConfig<A> {
     }
 }
 
-impl StoreConfig {
-    /// How long what is finished is kept.
-    pub(crate) fn retention(&self) -> Retention {
-        let days = |days: u32| Duration::from_hours(24 * u64::from(days));
-        Retention {
-            keep_finished_for: days(self.history_retention_days),
-            keep_dead_for: days(self.dead_letter_retention_days),
-            keep_dead_at_most: self.dead_letters_at_most,
-            keep_keys_for: days(self.key_retention_days),
-            keep_audit_for: days(self.audit_retention_days),
-            keep_audit_at_most: self.audit_entries_at_most,
-            ..Retention::default()
-        }
-    }
-}
-
-/// The store in its folder, with the tables of the app.
-async fn open_migrated<A>(
-    config: &RuntimeConfig<A>,
-    Assembled { plan, migrations }: &Assembled,
-    instance: &InstanceName,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn Store>, &'static str), StartError> {
-    let data_dir = &config.runtime.data_dir;
-    std::fs::create_dir_all(data_dir)
-        .map_err(system(format!("the data folder {} cannot be made", data_dir.display())))?;
-    let (store, store_name) = open_store(&config.store, config.store_path(), instance, clock)?;
-    if !migrations.is_empty() {
-        let failed = |source| StartError::Store { path: config.store_path(), source };
-        if !store.capabilities().contains(&Capability::AppWrites) {
-            return Err(failed(StoreError::CapabilityMissing(Capability::AppWrites)));
-        }
-        store.migrate_app(plan.name.clone(), migrations).await.map_err(failed)?;
-    }
-    Ok((store, store_name))
-}
-
 fn system(what: String) -> impl FnOnce(std::io::Error) -> StartError {
     move |source| StartError::System { what, source }
-}
-
-fn open_store(
-    config: &StoreConfig,
-    path: PathBuf,
-    instance: &InstanceName,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn Store>, &'static str), StartError> {
-    let limits = StoreLimits {
-        max_payload_bytes: config.max_payload_bytes.get(),
-        queue_capacity: config.queue_capacity.get(),
-        ..StoreLimits::default()
-    };
-    match config.kind {
-        StoreKind::Memory => {
-            Ok((Arc::new(MemoryStore::with_retention(clock.clone(), limits, config.retention())), "memory"))
-        }
-        StoreKind::Sqlite => {
-            let options = SqliteOptions {
-                limits,
-                synchronous: match config.synchronous {
-                    Synchronous::Full => SqliteSynchronous::Full,
-                    Synchronous::NormalMayLoseAcknowledgedTasks => {
-                        SqliteSynchronous::NormalLosesLastCommitsOnPowerCut
-                    }
-                },
-                retention: config.retention(),
-                ..SqliteOptions::new(path.clone(), instance.clone(), clock.clone())
-            };
-            let store = SqliteStore::open(options).map_err(|source| StartError::Store { path, source })?;
-            Ok((Arc::new(store), "sqlite"))
-        }
-    }
-}
-
-/// How the admin server is served: checked before anything is started.
-fn admin_server(
-    config: &AdminConfig,
-    authentication: Authentication,
-    data_dir: &Path,
-    clock: &Arc<dyn Clock>,
-) -> Result<AdminServerConfig, AdminError> {
-    let files = config.tls.as_ref().map(AdminTlsConfig::files);
-    let certificates = files.map(|files| Certificates::load(files, clock.clone())).transpose()?;
-    // With TLS, sub-commands would need a certificate of their own. They need none where the data folder is at hand.
-    let local = certificates.as_ref().map(|_| data_dir.join(LOCAL_SOCKET));
-    let server = AdminServerConfig {
-        local_socket: local.filter(|path| fits(path)),
-        certificates,
-        reflection: config.reflection,
-        limits: LiveLimits::new(config.limits.limits()),
-        ..AdminServerConfig::new(config.listen.clone())
-    };
-    server.check(authentication)?;
-    Ok(server)
-}
-
-/// Whether the system takes a socket at this path.
-fn fits(path: &Path) -> bool {
-    let fits = path.as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
-    if !fits {
-        tracing::warn!(path = %path.display(), "too long for a socket: sub-commands need a certificate");
-    }
-    fits
-}
-
-impl AdminTlsConfig {
-    fn files(&self) -> CertificateFiles {
-        let key = match &self.key {
-            SecretRef::File(path) => KeySource::File(path.clone()),
-            SecretRef::Env(name) => KeySource::Variable(name.clone()),
-        };
-        CertificateFiles { certificate: self.certificate.clone(), key, client_ca: self.client_ca.clone() }
-    }
-}
-
-/// The admin server as the tree's node runs it: bind, note the address where sub-commands find it, serve.
-fn serve_admin(config: AdminServerConfig, access: Access, address: AdminListens, file: PathBuf) -> MakeServe {
-    Box::new(move |control| -> Serve {
-        Arc::new(move |mut serving| {
-            let (control, mut config) = (control.clone(), config.clone());
-            let (access, address, file) = (access.clone(), address.clone(), file.clone());
-            Box::pin(async move {
-                // A restarted node takes the port it had.
-                config.listen = address.get().unwrap_or(&config.listen).clone();
-                let told = |error: AdminError| format!("{}: {}", error.code(), with_causes(&error));
-                let bound = AdminServer { config, control, access }.bind().await.map_err(told)?;
-                address.get_or_init(|| bound.address().clone());
-                let (endpoint, local) = (bound.endpoint(), bound.local_endpoint());
-                // Plain addresses stand there as they are.
-                std::fs::write(&file, local.strip_prefix("http://").unwrap_or(&local))
-                    .map_err(|error| error.to_string())?;
-                tracing::info!(endpoint, "admin API listens");
-                serving.listening();
-                bound.serve(serving.stop.cancelled_owned()).await.map_err(told)
-            })
-        })
-    })
-}
-
-/// An error with all that caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
