@@ -55,6 +55,16 @@ impl Budget {
         true
     }
 
+    /// As many, to the same end.
+    pub(super) fn again(&self) -> Self {
+        Self { ..*self }
+    }
+
+    /// As many, in half of the time that is left.
+    pub(super) fn half_as_long(&self) -> Self {
+        Self { until: self.share(2).until, ..*self }
+    }
+
     /// A part of what is left, in tasks and in time, for the first of so many who share it. A few each of them sees, however late it is.
     pub(super) fn share(&self, sharers: usize) -> Self {
         let now = Instant::now();
@@ -118,6 +128,15 @@ mod tests {
         assert_eq!(seen(&mut late), IN_ANY_CASE);
         assert!(!late.take(), "and it stays so");
         assert_eq!(seen(&mut Budget { until: None, ..Budget::of(5_000) }), 5_000, "the control");
+    }
+
+    #[test]
+    fn half_as_long_is_as_many_and_ends_sooner() {
+        let whole = Budget { until: Some(Instant::now() + Duration::from_secs(3_600)), ..Budget::of(90) };
+        let half = whole.half_as_long();
+        assert!(half.until < whole.until);
+        assert_eq!((half.left, whole.again().left, whole.again().until), (90, 90, whole.until));
+        assert_eq!(Budget::endless().half_as_long().until, None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use runtime_core::error::ErrorCode;
 use runtime_core::name::Route;
 use runtime_core::store::{DeadGroup, DeadGroups, Known, StateCounts, TaskFilter, TextTest};
 use runtime_core::task::{TaskId, TaskState};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::budget::Budget;
 use super::super::columns::moment;
@@ -145,19 +145,25 @@ fn on_ways(
     budget: &mut Budget,
     tallies: &mut Tallies,
 ) -> Result<bool, Fault> {
-    let mut found = Vec::new();
-    let ways = vec![Ways::finished(conditions)];
-    let ended = through(conn, conditions, ways, None, Order::NewestFirst, budget, |entry| {
-        found.push(entry.row);
-        true
-    })?;
-    let whole = ended == Ended::Whole;
     let mut statement =
         conn.prepare_cached("SELECT route, error ->> '$.code', at FROM rt_history WHERE row = ?1")?;
-    for row in found {
-        let (route, code, at): (i64, String, i64) =
-            statement.query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        tallies.add(route, code, Tally { whole, ..Tally::of(at, row) });
+    let (mut found, mut failed) = (Vec::new(), None);
+    let ways = vec![Ways::finished(conditions)];
+    // Looked at along the way, so that the budget is for this too.
+    let ended = through(conn, conditions, ways, None, Order::NewestFirst, budget, |entry| {
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, Tally::of(row.get(2)?, entry.row)));
+        match statement.query_row([entry.row], read) {
+            Ok(one) => found.push(one),
+            Err(error) => failed = Some(error),
+        }
+        failed.is_none()
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let whole = ended == Ended::Whole;
+    for (route, code, one) in found {
+        tallies.add(route, code, Tally { whole, ..one });
     }
     Ok(whole)
 }

@@ -137,12 +137,14 @@ impl Reader {
         let Some(conditions) = Conditions::of(filter, look.names) else { return Ok(counted) };
         let conditions = conditions.where_tasks_are(&counts);
         let tx = self.conn.unchecked_transaction()?;
+        // Live tasks have half of the time, finished ones what is left of it.
+        let whole = Budget::of(look_at_most);
         for (finished, wanted) in [false, true].into_iter().zip(parts(&conditions)) {
             if !wanted || known(&conditions, &counts, finished, &mut counted.counts) {
                 continue;
             }
             let ways = if finished { Ways::finished(&conditions) } else { Ways::live(&conditions, &counts) };
-            let mut budget = Budget::of(look_at_most);
+            let mut budget = if finished { whole.again() } else { whole.half_as_long() };
             let ended =
                 through(&tx, &conditions, vec![ways], None, Order::NewestFirst, &mut budget, |entry| {
                     *counted.counts.of_mut(entry.state) += 1;
