@@ -176,7 +176,9 @@ impl NodeActor for ActorCommandProcessor {
             Command::CountDeadLetters { filter, at_most, reply } => {
                 answer(reply, async move { Ok(store.dead_groups(filter, at_most).await?) });
             }
-            Command::Drain(command) => drop(tokio::spawn(drain::carry_out(self.platform.clone(), command))),
+            Command::Drain(command) => {
+                drop(tokio::spawn(drain::carry_out(self.platform.clone(), command, origin)))
+            }
             Command::Overrides(command) => {
                 drop(tokio::spawn(self.overrides.clone().carry_out(command, origin)))
             }

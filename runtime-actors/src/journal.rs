@@ -116,6 +116,10 @@ impl EventJournal for SharedJournal {
         Box::new(Watching(self.watchers.clone()))
     }
 
+    fn watchers(&self) -> usize {
+        self.watchers.load(Ordering::Relaxed)
+    }
+
     fn cut_off(&self) {
         self.cut_off.fetch_add(1, Ordering::Relaxed);
     }

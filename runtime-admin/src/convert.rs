@@ -28,7 +28,7 @@ use tonic::Status;
 pub(crate) use audit::audit_entry;
 pub(crate) use config::{certificates, change, log_filter, overridden, problem, setting, subject_from_wire};
 pub(crate) use dead_letter::dead_letter_group;
-pub(crate) use event::{event, snapshot};
+pub(crate) use event::{counted, event, snapshot};
 pub(crate) use limits::change_from_wire;
 pub(crate) use node::{node, restart};
 pub(crate) use operation::{operation, operation_from_wire, operation_name};

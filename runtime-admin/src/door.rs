@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runtime_core::control::{Command, CommandError, Control, InstanceControl, Origin, Reply, ask_on_behalf};
 use runtime_core::error::ErrorCode;
-use runtime_core::journal::EventJournal;
+use runtime_core::journal::{Entry, EventJournal};
 use tonic::{Request, Status};
 
 use crate::status::{Resource, refusal};
@@ -41,6 +41,20 @@ impl Door {
     pub(crate) fn journal(&self) -> Result<Arc<dyn EventJournal>, Status> {
         let none = || CommandError::new(ErrorCode::NoAnswer, "the tree is not up yet");
         self.control.journal().ok_or_else(|| refusal(&none(), &Resource::system()))
+    }
+
+    /// From where somebody who looks now would watch on. Taken before anything is looked at, so that nothing falls in between; empty while
+    /// there is nothing to watch.
+    pub(crate) fn event_cursor(&self) -> String {
+        self.control.journal().map(|journal| journal.tip().to_string()).unwrap_or_default()
+    }
+
+    /// Writes what was done outside the tree, on whose behalf this door asks.
+    pub(crate) fn note(&self, entry: Entry, command: &'static str) {
+        if let Some(journal) = self.control.journal() {
+            let entry = entry.of(&self.origin, command);
+            journal.write(entry.kind.class(), &Arc::default(), vec![entry]);
+        }
     }
 
     /// The same door with at most this patience.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime_core::clock::Clock;
 use runtime_core::control::Control;
 use runtime_proto::v1;
 use runtime_proto::v1::audit_service_server::AuditServiceServer;
@@ -208,15 +209,20 @@ impl BoundAdminServer {
         let local = local.map(|(listener, _)| listener);
         let features = config.features(&access);
         let door = Door::new(control, config.request_timeout);
-        let principals = Principals::new(access.clone(), Arc::clone(&directory));
+        let principals = Principals::new(access.clone(), Arc::clone(&directory), door.clone());
         let audit = Audit(Arc::clone(&access.audit));
         let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
         let clock = Arc::clone(&access.clock);
-        let events = Events { door: door.clone(), clock, stopping: stopping.clone() };
+        let events = Events {
+            door: door.clone(),
+            clock: Arc::clone(&clock),
+            pace: Arc::default(),
+            stopping: stopping.clone(),
+        };
         let limits = config.limits.clone();
         let gate = Gate::new(access, directory, RULES, door.clone(), config.request_timeout, limits.clone());
         let (reporter, health) = tonic_health::server::health_reporter();
-        let mut routes = services(&door, features)
+        let mut routes = services(&door, &clock, features)
             .add_service(sized!(PrincipalServiceServer, principals))
             .add_service(sized!(AuditServiceServer, audit))
             .add_service(sized!(EventServiceServer, events))
@@ -263,8 +269,9 @@ impl BoundAdminServer {
 }
 
 /// The services of the API.
-fn services(door: &Door, features: Vec<v1::Feature>) -> Routes {
-    Routes::new(sized!(SystemServiceServer, System { door: door.clone(), features }))
+fn services(door: &Door, clock: &Arc<dyn Clock>, features: Vec<v1::Feature>) -> Routes {
+    let system = System { door: door.clone(), clock: Arc::clone(clock), features };
+    Routes::new(sized!(SystemServiceServer, system))
         .add_service(sized!(TreeServiceServer, Tree(door.clone())))
         .add_service(sized!(QueueServiceServer, Queues(door.clone())))
         .add_service(sized!(ScheduleServiceServer, Schedules(door.clone())))

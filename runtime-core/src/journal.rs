@@ -18,6 +18,7 @@ mod coalesce;
 mod entry;
 mod names;
 mod ring;
+mod tally;
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,6 +32,7 @@ pub use entry::{
 };
 pub use names::{Place, Subject};
 pub use ring::{Batch, Journal, JournalLimits, Page};
+pub use tally::{Counted, Counts, Tally};
 
 /// Which of the two rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,6 +112,9 @@ pub trait EventJournal: Send + Sync {
 
     /// Somebody watches, until the guard is dropped.
     fn watching(&self) -> Box<dyn Send + Sync>;
+
+    /// How many watch.
+    fn watchers(&self) -> usize;
 
     /// A watcher was cut off because it was overtaken.
     fn cut_off(&self);

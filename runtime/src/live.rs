@@ -19,7 +19,7 @@ use runtime_core::control::{
     LogFilterView, Origin, PendingValue, Reloaded, SettingView, ShutdownAsk, ask,
 };
 use runtime_core::error::ErrorCode;
-use runtime_core::journal::{Changed, Changes, Entry, EventType, Subject, Value};
+use runtime_core::journal::{Changed, Changes, Entry, EventJournal, EventType, Subject, Value};
 use runtime_stores::SystemClock;
 use tokio::sync::watch;
 
@@ -155,12 +155,18 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
             None => self.log.reset(),
             Some((filter, time_to_live)) => {
                 tracing::info!(filter = filter.as_str(), seconds = time_to_live.as_secs(), "log filter set");
-                self.log.set_for(filter, time_to_live);
+                let journal = tree.journal();
+                self.log.set_for(filter, time_to_live, move |went, came| {
+                    let told = filters(went.as_str(), came.as_str());
+                    let (kind, subject) = (EventType::LogFilterChanged, Subject::LogFilter);
+                    tell(journal.as_deref(), kind, subject, [told], &Origin::platform(), "set");
+                });
             }
         }
         let set = self.log_filter();
-        let changed = Changed::new("filter", Value::text(before.in_force), Value::text(&set.in_force));
-        tell(tree, EventType::LogFilterChanged, Subject::LogFilter, [changed], origin);
+        let changed = filters(&before.in_force, &set.in_force);
+        let (kind, subject) = (EventType::LogFilterChanged, Subject::LogFilter);
+        tell(tree.journal().as_deref(), kind, subject, [changed], origin, "set");
         Ok(set)
     }
 
@@ -260,23 +266,29 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         let told = changes
             .iter()
             .map(|change| Changed::named(&change.key, value(&change.before), value(&change.after)));
-        tell(tree, EventType::ConfigReloaded, Subject::Config, told, origin);
+        let (kind, subject) = (EventType::ConfigReloaded, Subject::Config);
+        tell(tree.journal().as_deref(), kind, subject, told, origin, "reload");
         Ok(Reloaded { changes, certificates: ends })
     }
 }
 
-/// Writes what was done to the configuration, where the tree tells of such things.
-fn tell(
-    tree: &dyn Control,
+/// Writes what was done to the process, where the tree tells of such things.
+pub(crate) fn tell(
+    journal: Option<&dyn EventJournal>,
     kind: EventType,
     subject: Subject,
     changed: impl IntoIterator<Item = Changed>,
     origin: &Origin,
+    command: &'static str,
 ) {
-    if let Some(journal) = tree.journal() {
+    if let Some(journal) = journal {
         let entry = Entry::new(SystemClock.now(), kind, subject, Changes::of(changed));
-        journal.write(kind.class(), &Arc::default(), vec![entry.of(origin, "set")]);
+        journal.write(kind.class(), &Arc::default(), vec![entry.of(origin, command)]);
     }
+}
+
+fn filters(before: &str, after: &str) -> Changed {
+    Changed::new("filter", Value::text(before), Value::text(after))
 }
 
 /// Whether a key takes effect at a reload.

@@ -14,7 +14,7 @@ use runtime_admin::{AdminError, Authentication, ListenAddress};
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
 use runtime_core::control::{CommandError, Control, InstanceControl, Origin, ShutdownAsk};
-use runtime_core::journal::JournalLimits;
+use runtime_core::journal::{EventType, Subject};
 use runtime_core::name::InstanceName;
 use runtime_core::store::{Store, StoreError};
 use runtime_stores::SystemClock;
@@ -24,7 +24,7 @@ use self::admin::{AdminListens, admin_server, serve_admin};
 use self::store::open_migrated;
 use crate::app::{App, AppConfig, SetupError};
 use crate::config::{AdminConfig, ConfigSources, Loaded, RuntimeConfig, SecretError};
-use crate::live::LiveConfig;
+use crate::live::{LiveConfig, tell};
 use crate::signals::{Exit, Signal, Signals};
 use crate::telemetry::{Identity, Telemetry, TelemetryError, TelemetryGuard};
 
@@ -153,7 +153,7 @@ impl<A: AppConfig> App<A> {
             apps: vec![plan],
             admin: serve,
             instance_control: live.map(|live| live as Arc<dyn InstanceControl>),
-            events: JournalLimits::default(),
+            events: config.admin.journal(),
             quiet: quiet.is_some(),
         })
         .await
@@ -255,6 +255,11 @@ impl Running {
                     break;
                 }
             }
+        }
+        if grace.is_none() {
+            // An operator's wish was told where it was taken.
+            let (kind, subject) = (EventType::ShutdownAsked, Subject::Instance);
+            tell(self.control().journal().as_deref(), kind, subject, [], &Origin::platform(), "shutdown");
         }
         tracing::info!("stopping; a second signal kills");
         tokio::select! {

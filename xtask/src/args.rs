@@ -13,6 +13,7 @@ usage: cargo xtask <task>
   bench [table] [--quick]             the table of throughput and latency, in release mode
   bench control [--quick]             calls of the admin API beside an empty call, in release mode
   bench scale [--quick]               lists and counts over a million tasks, in release mode
+  bench watchers [--quick]            what 200 watchers of events cost the work, in release mode
   coverage [CRATE …]                  line coverage of core, stores and actors by their tests
   config                              write the schema and the example of each app's configuration anew
   deny                                licences, banned crates and sources of everything that comes from outside

@@ -4,9 +4,9 @@ use crate::failure::Failure;
 use crate::step;
 use crate::workspace::Workspace;
 
-/// What can be measured, each a bench of `runtime`: throughput and latency of tasks, calls of the admin API, and looks at a
-/// million tasks.
-pub(crate) const BENCHES: [&str; 3] = ["table", "control", "scale"];
+/// What can be measured, each a bench of `runtime`: throughput and latency of tasks, calls of the admin API, looks at a
+/// million tasks, and what watchers cost.
+pub(crate) const BENCHES: [&str; 4] = ["table", "control", "scale", "watchers"];
 
 pub(crate) fn run(workspace: &Workspace, bench: &str, bench_args: Vec<String>) -> Result<(), Failure> {
     let mut cargo = workspace.cargo();

@@ -182,11 +182,7 @@ impl Breakers {
                     continue;
                 }
             };
-            let before = match breaker.view().state {
-                BreakerState::Closed => "closed",
-                BreakerState::Open => "open",
-                BreakerState::HalfOpen => "half_open",
-            };
+            let before = breaker.view().state.as_str();
             match breaker.record(permit, now, verdict) {
                 Recorded::Counted | Recorded::Late => {}
                 Recorded::Opened { until } => {

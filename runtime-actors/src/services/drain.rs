@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime_core::control::{CommandError, DrainCommand, DrainView, Reply};
+use runtime_core::control::{CommandError, DrainCommand, DrainView, Origin, Reply};
 use runtime_core::error::ErrorCode;
+use runtime_core::journal::{Changes, Entry, EventType, Subject, Value};
 use runtime_core::node::{NodePath, NodeState};
 
 use crate::node::ControlMsg;
@@ -29,21 +30,23 @@ struct Drain {
 
 impl DrainService {
     /// Begins, if it has not begun.
-    pub(crate) fn begin(&self, platform: &Platform, by: String, reason: String) {
+    pub(crate) fn begin(&self, platform: &Platform, by: String, reason: String, origin: &Origin) {
         let mut drain = self.lock();
         if drain.is_none() {
             tracing::warn!(by, reason, "draining: the instance takes no new work");
             *drain = Some(Drain { since: platform.clock.now(), by, reason });
+            tell(platform, EventType::DrainStarted, ["no", "yes"], origin);
         }
         platform.table.set_draining(true);
     }
 
     /// Ends; says how far it was.
-    pub(crate) fn end(&self, platform: &Platform) -> Option<DrainView> {
+    pub(crate) fn end(&self, platform: &Platform, origin: &Origin) -> Option<DrainView> {
         let mut drain = self.lock();
         let was = drain.take().map(|drain| view(drain, platform));
         if let Some(was) = &was {
             tracing::warn!(since = %was.since, "no longer draining: the instance takes work again");
+            tell(platform, EventType::DrainStopped, ["yes", "no"], origin);
         }
         platform.table.set_draining(false);
         was
@@ -78,24 +81,30 @@ impl DrainService {
 }
 
 /// Carries out a command and answers it.
-pub(crate) async fn carry_out(platform: Arc<Platform>, command: DrainCommand) {
+pub(crate) async fn carry_out(platform: Arc<Platform>, command: DrainCommand, origin: Origin) {
     match command {
         DrainCommand::Start { by, reason, validate_only: true, reply } => {
             let would = || view(Drain { since: platform.clock.now(), by, reason }, &platform);
             reply.send(Ok(platform.drain.view(&platform).unwrap_or_else(would)));
         }
         DrainCommand::Start { by, reason, validate_only: false, reply } => {
-            platform.drain.begin(&platform, by, reason);
+            platform.drain.begin(&platform, by, reason, &origin);
             tell_all(&platform).await;
             let taken_back = || CommandError::precondition("the draining was taken back meanwhile");
             reply.send(platform.drain.view(&platform).ok_or_else(taken_back));
         }
         DrainCommand::Stop { reply } => {
-            let was = platform.drain.end(&platform);
+            let was = platform.drain.end(&platform, &origin);
             tell_all(&platform).await;
             reply.send(Ok(was));
         }
     }
+}
+
+fn tell(platform: &Platform, kind: EventType, [before, after]: [&'static str; 2], origin: &Origin) {
+    let changes = Changes::one("draining", Value::Word(before), Value::Word(after));
+    let entry = Entry::new(platform.clock.now(), kind, Subject::Instance, changes);
+    platform.journal.note(&Arc::default(), entry.of(origin, "drain"));
 }
 
 /// Has everything that takes work look whether it still shall. What is not up looks when it comes up.

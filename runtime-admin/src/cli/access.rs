@@ -21,7 +21,7 @@ pub(super) async fn principals(
     match verb {
         PrincipalVerb::List => {
             let principals = client.principals().await?;
-            let whole = v1::ListPrincipalsResponse { principals, next_page_token: String::new() };
+            let whole = v1::ListPrincipalsResponse { principals, ..Default::default() };
             output.list(&whole, &whole.principals, |one| &one.name, |now| table(&whole.principals, now))?;
         }
         PrincipalVerb::Get { principal } => show(&find(&principal, client).await?, output)?,
@@ -72,7 +72,7 @@ pub(super) async fn tokens(
     match verb {
         TokenVerb::List { principal } => {
             let tokens = client.tokens(principal.as_ref()).await?;
-            let whole = v1::ListTokensResponse { tokens, next_page_token: String::new() };
+            let whole = v1::ListTokensResponse { tokens, ..Default::default() };
             output.list(&whole, &whole.tokens, |one| &one.name, |now| token_table(&whole.tokens, now))?;
         }
         TokenVerb::Create { principal, name, expires_days, never_expires, .. } => {

@@ -45,7 +45,7 @@ async fn list(
     if tasks.len() == limit {
         writeln!(output.stderr, "listed the newest {limit}; --limit changes that")?;
     }
-    let whole = v1::ListDeadLettersResponse { tasks, next_page_token: String::new() };
+    let whole = v1::ListDeadLettersResponse { tasks, ..Default::default() };
     output.list(&whole, &whole.tasks, |task| &task.name, |now| tasks::table(&whole.tasks, now))?;
     Ok(())
 }

@@ -49,8 +49,9 @@ pub(super) async fn watch(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let EventsArgs { filter, state: initial_state, coalesce, .. } = args;
-    let ask = EventAsk { filter, initial_state, coalesce, patience: PATIENCE, ..EventAsk::default() };
+    let EventsArgs { filter, state: initial_state, coalesce, count: count_tasks, .. } = args;
+    let ask =
+        EventAsk { filter, initial_state, coalesce, count_tasks, patience: PATIENCE, ..EventAsk::default() };
     let mut watch = client.watch_events(ask).await?;
     loop {
         match watch.next().await? {

@@ -41,7 +41,7 @@ pub(super) async fn run(
 }
 
 async fn list(root: &NodePath, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
-    let whole = v1::GetTreeResponse { nodes: client.tree(root).await? };
+    let whole = v1::GetTreeResponse { nodes: client.tree(root).await?, ..Default::default() };
     output.list(&whole, &whole.nodes, |node| &node.name, |now| table(&whole.nodes, now))?;
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(
     match verb {
         OperationVerb::List { limit } => {
             let operations = client.operations(limit.get()).await?;
-            let whole = v1::ListOperationsResponse { operations, next_page_token: String::new() };
+            let whole = v1::ListOperationsResponse { operations, ..Default::default() };
             output.list(
                 &whole,
                 &whole.operations,

@@ -23,8 +23,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         QueueVerb::List => {
-            let whole =
-                v1::ListQueuesResponse { queues: client.queues().await?, next_page_token: String::new() };
+            let whole = v1::ListQueuesResponse { queues: client.queues().await?, ..Default::default() };
             output.list(&whole, &whole.queues, |queue| &queue.name, |now| table(&whole.queues, now))?;
         }
         QueueVerb::Get { queue } => show(&client.queue(&queue).await?, output)?,

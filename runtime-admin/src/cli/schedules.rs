@@ -23,7 +23,7 @@ pub(super) async fn run(
     match verb {
         ScheduleVerb::List => {
             let schedules = client.schedules().await?;
-            let whole = v1::ListSchedulesResponse { schedules, next_page_token: String::new() };
+            let whole = v1::ListSchedulesResponse { schedules, ..Default::default() };
             output.list(&whole, &whole.schedules, |one| &one.name, |now| table(&whole.schedules, now))?;
         }
         ScheduleVerb::Get { schedule } => show(&client.schedule(&schedule).await?, output)?,

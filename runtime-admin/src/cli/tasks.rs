@@ -68,7 +68,7 @@ async fn list(
     if tasks.len() == limit {
         writeln!(output.stderr, "listed the newest {limit}; --limit changes that")?;
     }
-    let whole = v1::ListTasksResponse { tasks, next_page_token: String::new() };
+    let whole = v1::ListTasksResponse { tasks, ..Default::default() };
     output.list(&whole, &whole.tasks, |task| &task.name, |now| table(&whole.tasks, now))?;
     Ok(())
 }

@@ -55,7 +55,9 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
     // Listened to before the first look: what happens in between is not missed.
-    let ask = EventAsk { filter, coalesce: true, patience: PATIENCE, ..EventAsk::default() };
+    // Who looks again wants to know that something happened to tasks; who reads on, to which.
+    let count_tasks = output.terminal || matches!(noun, Noun::Queue { .. });
+    let ask = EventAsk { filter, coalesce: true, count_tasks, patience: PATIENCE, ..EventAsk::default() };
     let mut watch = client.watch_events(ask).await?;
     if !output.terminal {
         output.format = Format::Jsonl;

@@ -25,8 +25,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         WorkerVerb::List => {
-            let whole =
-                v1::ListWorkersResponse { workers: client.workers().await?, next_page_token: String::new() };
+            let whole = v1::ListWorkersResponse { workers: client.workers().await?, ..Default::default() };
             output.list(&whole, &whole.workers, |worker| &worker.name, |_| table(&whole.workers))?;
         }
         WorkerVerb::Get { worker } => {

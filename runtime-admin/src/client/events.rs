@@ -25,6 +25,8 @@ pub struct EventAsk {
     pub initial_state: bool,
     /// Several events of one resource as one.
     pub coalesce: bool,
+    /// How many tasks of each queue, instead of each task.
+    pub count_tasks: bool,
     /// For how long a lost connection is tried again; not at all when zero.
     pub patience: Duration,
 }
@@ -140,6 +142,7 @@ impl EventWatch {
             cursor: self.cursor.clone(),
             initial_state: self.ask.initial_state && self.cursor.is_empty(),
             coalesce: self.ask.coalesce,
+            count_tasks: self.ask.count_tasks,
         };
         self.stream = Some(self.client.event_service().watch_events(request).await?.into_inner());
         Ok(())

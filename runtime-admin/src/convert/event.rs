@@ -1,7 +1,8 @@
 //! Events.
 
 use jiff::Timestamp;
-use runtime_core::journal::{Cause, Changed, Cursor, EventType, Place, Subject, Told};
+use runtime_core::journal::{Cause, Changed, Counted, Cursor, EventType, Place, Subject, Told};
+use runtime_core::task::TaskState;
 use runtime_proto::v1;
 
 use super::{app_name, principal_name, queue_name, timestamp, worker_name};
@@ -37,6 +38,29 @@ pub(crate) fn event(life: u64, told: &Told<'_>) -> v1::Event {
         trace_id: entry.trace.map(|trace| trace.to_string()).unwrap_or_default(),
         count: *count,
         ..of(&entry.subject, place, entry.at, changes)
+    }
+}
+
+/// What happened to tasks of a queue, counted.
+pub(crate) fn counted(life: u64, counted: &Counted<'_>) -> v1::Event {
+    let Counted { sequence, at, place, kind, tallies } = counted;
+    let tallies = tallies.iter().filter_map(|tally| Some((tally.after?, tally.count)));
+    let change = |(state, count): (TaskState, u32)| v1::EventChange {
+        field: state.as_str().to_owned(),
+        before: String::new(),
+        after: count.to_string(),
+    };
+    v1::Event {
+        name: format!("events/{}", Cursor { life, sequence: *sequence }),
+        r#type: event_type(*kind).into(),
+        at: Some(timestamp(*at)),
+        resource: place.queue.as_ref().map(queue_name).unwrap_or_default(),
+        app: place.app.as_ref().map(app_name).unwrap_or_default(),
+        queue: place.queue.as_ref().map(queue_name).unwrap_or_default(),
+        worker: place.worker.as_ref().map(worker_name).unwrap_or_default(),
+        changes: tallies.map(change).collect(),
+        count: counted.count(),
+        ..v1::Event::default()
     }
 }
 
@@ -88,5 +112,13 @@ fn event_type(kind: EventType) -> v1::EventType {
         EventType::TaskSettled => v1::EventType::TaskSettled,
         EventType::TaskChanged => v1::EventType::TaskChanged,
         EventType::FactStated => v1::EventType::FactStated,
+        EventType::DrainStarted => v1::EventType::DrainStarted,
+        EventType::DrainStopped => v1::EventType::DrainStopped,
+        EventType::ShutdownAsked => v1::EventType::ShutdownAsked,
+        EventType::PrincipalCreated => v1::EventType::PrincipalCreated,
+        EventType::PrincipalUpdated => v1::EventType::PrincipalUpdated,
+        EventType::PrincipalDeleted => v1::EventType::PrincipalDeleted,
+        EventType::TokenCreated => v1::EventType::TokenCreated,
+        EventType::TokenRevoked => v1::EventType::TokenRevoked,
     }
 }

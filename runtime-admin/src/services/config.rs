@@ -20,6 +20,7 @@ impl ConfigService for Config {
         request: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let ask = |reply| Command::Overrides(OverrideCommand::List { reply });
         let overrides = door.ask(&Resource::system(), ask).await?;
         // A process without a configuration has overrides all the same.
@@ -30,6 +31,7 @@ impl ConfigService for Config {
             settings: settings.unwrap_or_default().into_iter().map(convert::setting).collect(),
             overrides: overrides.into_iter().map(convert::overridden).collect(),
             certificates: certificates.map(convert::certificates),
+            event_cursor,
         }))
     }
 

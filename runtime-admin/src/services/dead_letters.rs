@@ -54,8 +54,9 @@ impl DeadLetterService for DeadLetters {
         let v1::ListDeadLettersRequest { filter, page_size, page_token } = request.get_ref();
         let list = format!("dead letters {filter}");
         let filter = dead(selected(filter)?)?;
+        let event_cursor = door.event_cursor();
         let (tasks, next_page_token) = listed(&door, &list, filter, *page_size, page_token).await?;
-        Ok(Response::new(v1::ListDeadLettersResponse { tasks, next_page_token }))
+        Ok(Response::new(v1::ListDeadLettersResponse { tasks, next_page_token, event_cursor }))
     }
 
     async fn count_dead_letters(
@@ -64,12 +65,14 @@ impl DeadLetterService for DeadLetters {
     ) -> Result<Response<v1::CountDeadLettersResponse>, Status> {
         let filter = dead(selected(&request.get_ref().filter)?)?;
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let (system, at_most) = (Resource::system(), MAX_COUNT);
         let found = door.ask(&system, |reply| Command::CountDeadLetters { filter, at_most, reply }).await?;
         Ok(Response::new(v1::CountDeadLettersResponse {
             groups: found.groups.iter().map(convert::dead_letter_group).collect(),
             total: found.total(),
             at_least: !found.whole,
+            event_cursor,
         }))
     }
 

@@ -27,8 +27,9 @@ impl DiagnosticsService for Diagnostics {
         &self,
         _request: Request<v1::GetLogFilterRequest>,
     ) -> Result<Response<v1::GetLogFilterResponse>, Status> {
+        let event_cursor = self.0.event_cursor();
         let filter = convert::log_filter(self.0.instance()?.log_filter());
-        Ok(Response::new(v1::GetLogFilterResponse { log_filter: Some(filter) }))
+        Ok(Response::new(v1::GetLogFilterResponse { log_filter: Some(filter), event_cursor }))
     }
 
     async fn set_log_filter(

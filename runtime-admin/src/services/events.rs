@@ -3,13 +3,15 @@
 //! ```text
 //! journal ─▶ read by reference ─▶ place ─▶ filter ─▶ may see ─▶ coalesced ─▶ one message ─▶ the caller, when it reads
 //!    ▲                                                                           │
-//!    └──────── at most ten times a second, from the watcher's own cursor ◀───────┘
+//!    └──────── at most ten times a second, from the watcher's own cursor ◀───────┘     less often, the more they are
 //! ```
 //!
 //! A watcher has no queue: what it does not read stays in the journal, and is forgotten there when the journal forgets it. So a caller who
 //! does not read costs nothing but its place, and hears at its next read that it was overtaken.
 
+mod asked;
 mod filter;
+mod pace;
 mod state;
 mod watch;
 
@@ -18,22 +20,21 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
-use runtime_core::access::{Principal, Role, Target};
 use runtime_core::clock::Clock;
 use runtime_core::error::ErrorCode;
-use runtime_core::journal::{Batch, Cursor, CursorExpired, Page, Told, coalesced};
+use runtime_core::journal::{Cursor, CursorExpired, coalesced};
 use runtime_proto::v1;
 use runtime_proto::v1::event_service_server::EventService;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::auth::Caller;
 use crate::convert;
 use crate::door::Door;
 use crate::page::{cursor, page_size, page_token};
 use crate::status::{invalid, refused};
-use filter::{EventFilter, may_see};
-use watch::Watch;
+use asked::{Asked, Selected};
+pub(crate) use pace::Pace;
+use watch::{Telling, Watch};
 
 /// Entries that are looked at between two looks at anything else.
 const READ: usize = 4_096;
@@ -42,47 +43,9 @@ const READ: usize = 4_096;
 pub(crate) struct Events {
     pub(crate) door: Door,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pace: Arc<Pace>,
     /// Set when the server ends.
     pub(crate) stopping: CancellationToken,
-}
-
-/// What somebody asks for, and may see.
-#[derive(Clone)]
-pub(crate) struct Asked {
-    filter: EventFilter,
-    principal: Arc<Principal>,
-    /// Whether nothing needs to be looked at for whether it may be seen.
-    sees_all: bool,
-}
-
-impl Asked {
-    fn of<T>(request: &Request<T>, filter: &str) -> Result<Self, Status> {
-        let principal = Arc::clone(&Caller::of(request)?.principal);
-        let sees_all = principal.may(Role::Viewer, &Target::Whole);
-        let filter = filter
-            .parse()
-            .map_err(|error: crate::filter::FilterError| invalid("filter", error.to_string()))?;
-        Ok(Self { filter, principal, sees_all })
-    }
-
-    /// The events of a page that are asked for and may be seen, at most `most`; and where that ends.
-    fn select<'a>(&self, page: &'a Page, most: usize) -> (Vec<Told<'a>>, Cursor) {
-        let (mut found, mut name) = (Vec::new(), String::new());
-        let in_place = |batch: &&Arc<Batch>| self.filter.fits_place(batch.place());
-        for batch in page.batches().iter().filter(in_place) {
-            for (sequence, entry) in batch.after(page.after()) {
-                let sees = self.sees_all || may_see(&self.principal, batch.place(), &entry.subject);
-                if !sees || !self.filter.fits(batch.place(), entry, &mut name) {
-                    continue;
-                }
-                found.push(Told::one(sequence, batch.place(), entry));
-                if found.len() == most {
-                    return (found, Cursor { sequence, ..page.next() });
-                }
-            }
-        }
-        (found, page.next())
-    }
 }
 
 fn expired(CursorExpired: CursorExpired) -> Status {
@@ -96,9 +59,9 @@ impl EventService for Events {
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
         let v1::ListEventsRequest { filter, page_size: asked_size, page_token: token } = request.get_ref();
-        let asked = Asked::of(&request, filter)?;
+        let asked = Asked::of(&request, filter, false)?;
         let (list, size) = (format!("events {filter}"), page_size(*asked_size)?);
-        let (journal, classes) = (self.door.journal()?, asked.filter.classes());
+        let (journal, classes) = (self.door.journal()?, asked.classes);
         let mut at = match cursor(&list, token)? {
             Some(place) => convert::parsed("page_token", &place)?,
             None => journal.oldest(classes),
@@ -107,7 +70,7 @@ impl EventService for Events {
         loop {
             let page = journal.read(at, classes, READ).map_err(expired)?;
             // One more than fits says whether there is a next page.
-            let (found, reached) = asked.select(&page, size + 1 - events.len());
+            let Selected { told: found, reached, .. } = asked.select(&page, size + 1 - events.len());
             let is_full = events.len() + found.len() > size;
             let fitting = found.len() - usize::from(is_full);
             events.extend(found[..fitting].iter().map(|told| convert::event(at.life, told)));
@@ -136,25 +99,35 @@ impl EventService for Events {
         &self,
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        let v1::WatchEventsRequest { filter, cursor, initial_state, coalesce } = request.get_ref();
+        let v1::WatchEventsRequest { filter, cursor, initial_state, coalesce, count_tasks } =
+            request.get_ref();
         if *initial_state && !cursor.is_empty() {
             return Err(invalid("initial_state", "the state of now, or from an earlier cursor on: not both"));
         }
-        let asked = Asked::of(&request, filter)?;
+        let asked = Asked::of(&request, filter, *count_tasks)?;
         let journal = self.door.journal()?;
         // Before anything is looked at: what changes while it is looked at comes again, and nothing is missed.
         let from = match cursor.as_str() {
             "" => journal.tip(),
             text => convert::parsed("cursor", text)?,
         };
-        journal.read(from, asked.filter.classes(), 1).map_err(expired)?;
+        journal.read(from, asked.classes, 1).map_err(expired)?;
         let state = match initial_state {
             true => Some(state::of(&self.door.for_call(&request), &asked, self.clock.now()).await?),
             false => None,
         };
         // Whoever has no cursor is told at once from where it watches.
         let is_new = cursor.is_empty() && state.is_none();
-        let watch = Watch::new(journal, asked, from, *coalesce, state, is_new, self.stopping.clone());
+        let telling = Telling { coalesce: *coalesce, count_tasks: *count_tasks };
+        let watch = Watch::new(
+            (journal, self.pace.clone()),
+            asked,
+            from,
+            telling,
+            state,
+            is_new,
+            self.stopping.clone(),
+        );
         let messages = unfold(Some(watch), async |watch| {
             let mut watch = watch?;
             match watch.next().await {
@@ -166,8 +139,16 @@ impl EventService for Events {
     }
 }
 
-/// Events as they are told: one by one, or those of one resource as one.
-fn messages(life: u64, told: Vec<Told<'_>>, coalesce: bool) -> Vec<v1::Event> {
+/// Events as they are told, in the order of their last ones: one by one, or those of one resource as one; and what was counted.
+fn messages(life: u64, selected: Selected<'_>, coalesce: bool) -> Vec<v1::Event> {
+    let Selected { told, counted, .. } = selected;
     let told = if coalesce { coalesced(told) } else { told };
-    told.iter().map(|told| convert::event(life, told)).collect()
+    let told = told.iter().map(|told| (told.sequence, convert::event(life, told)));
+    if counted.is_empty() {
+        return told.map(|(_, event)| event).collect();
+    }
+    let counted = counted.iter().map(|counted| (counted.sequence, convert::counted(life, counted)));
+    let mut events: Vec<(u64, v1::Event)> = told.chain(counted).collect();
+    events.sort_by_key(|(sequence, _)| *sequence);
+    events.into_iter().map(|(_, event)| event).collect()
 }

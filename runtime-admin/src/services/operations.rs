@@ -32,8 +32,9 @@ impl OperationService for Operations {
         request: Request<v1::GetOperationRequest>,
     ) -> Result<Response<v1::GetOperationResponse>, Status> {
         let (id, about) = convert::operation_from_wire(&request.get_ref().name)?;
-        let operation = get(&self.0.for_call(&request), id, &about).await?;
-        Ok(Response::new(v1::GetOperationResponse { operation: Some(convert::operation(&operation)) }))
+        let event_cursor = self.0.event_cursor();
+        let operation = Some(convert::operation(&get(&self.0.for_call(&request), id, &about).await?));
+        Ok(Response::new(v1::GetOperationResponse { operation, event_cursor }))
     }
 
     async fn list_operations(
@@ -45,6 +46,7 @@ impl OperationService for Operations {
         let before: Option<OperationId> =
             cursor("operations", token)?.map(|id| convert::parsed("page_token", &id)).transpose()?;
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let mut operations = door
             .ask(&Resource::system(), |reply| {
                 Command::Operations(OperationCommand::List { before, page_size: size + 1, reply })
@@ -56,7 +58,7 @@ impl OperationService for Operations {
         let next_page_token =
             last.map(|last| page_token("operations", &last.id.to_string())).unwrap_or_default();
         let operations = operations.iter().map(convert::operation).collect();
-        Ok(Response::new(v1::ListOperationsResponse { operations, next_page_token }))
+        Ok(Response::new(v1::ListOperationsResponse { operations, next_page_token, event_cursor }))
     }
 
     async fn cancel_operation(

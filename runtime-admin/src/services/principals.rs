@@ -1,11 +1,14 @@
 //! PrincipalService. What it changes is read again before it answers, so that it holds from the answer on.
 
+mod telling;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use runtime_core::access::{Principal, Token, has_way_in};
 use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
+use runtime_core::journal::{Changes, Entry, EventType, Subject};
 use runtime_core::name::PrincipalName;
 use runtime_core::store::{PutPrincipal, PutToken, Revision, StoreError, StoredPrincipal};
 use runtime_proto::v1;
@@ -15,6 +18,7 @@ use tonic::{Request, Response, Status};
 
 use crate::auth::{Access, Caller, Directory, is_reserved, new_token};
 use crate::convert;
+use crate::door::Door;
 use crate::page::page_of;
 use crate::status::{Resource, invalid, refusal};
 
@@ -24,13 +28,14 @@ const LOCKED_OUT: &str = "nobody who may do anything could come in any more: let
 pub(crate) struct Principals {
     access: Access,
     directory: Arc<Directory>,
+    door: Door,
     /// One change at a time: two admins who take the keys from each other at once would leave nobody.
     changing: Mutex<()>,
 }
 
 impl Principals {
-    pub(crate) fn new(access: Access, directory: Arc<Directory>) -> Self {
-        Self { access, directory, changing: Mutex::default() }
+    pub(crate) fn new(access: Access, directory: Arc<Directory>, door: Door) -> Self {
+        Self { access, directory, door, changing: Mutex::default() }
     }
 
     /// Refuses a change after which nobody could come in who may do anything, if somebody can now. Whoever is in without being one of these
@@ -69,10 +74,12 @@ impl Principals {
     async fn put(
         &self,
         principal: Principal,
-        expected: Option<Revision>,
+        before: Option<(&Principal, Revision)>,
         validate_only: bool,
         about: &Resource,
+        door: &Door,
     ) -> Result<v1::Principal, Status> {
+        let expected = before.map(|(_, revision)| revision);
         let conflict = || match expected {
             None => refused("there is a principal of this name", about),
             Some(_) => changed_meanwhile(about),
@@ -89,10 +96,19 @@ impl Principals {
         match put.map_err(|error| failed(error, about))? {
             PutPrincipal::Conflict => Err(conflict()),
             PutPrincipal::Written(revision) => {
+                let kind =
+                    if before.is_some() { EventType::PrincipalUpdated } else { EventType::PrincipalCreated };
+                let changes = telling::principal(before.map(|(before, _)| before), &principal);
+                self.tell(door, kind, Subject::Principal(principal.name.clone()), changes);
                 self.changed(about).await?;
                 Ok(convert::principal(&StoredPrincipal { principal, revision }))
             }
         }
+    }
+
+    /// Tells those who watch, on behalf of whoever changed it.
+    fn tell(&self, door: &Door, kind: EventType, subject: Subject, changes: Changes) {
+        door.note(Entry::new(self.access.clock.now(), kind, subject, changes), "change");
     }
 
     /// What was changed holds from here on.
@@ -128,6 +144,7 @@ impl PrincipalService for Principals {
         request: Request<v1::ListPrincipalsRequest>,
     ) -> Result<Response<v1::ListPrincipalsResponse>, Status> {
         let v1::ListPrincipalsRequest { page_size, page_token } = request.get_ref();
+        let event_cursor = self.door.event_cursor();
         let all = self.all().await?;
         let name = |stored: &StoredPrincipal| stored.principal.name.clone();
         let mut all: Vec<_> = all.into_iter().map(|stored| (name(&stored), stored)).collect();
@@ -137,6 +154,7 @@ impl PrincipalService for Principals {
         Ok(Response::new(v1::ListPrincipalsResponse {
             principals: page.iter().map(|(_, stored)| convert::principal(stored)).collect(),
             next_page_token,
+            event_cursor,
         }))
     }
 
@@ -144,6 +162,7 @@ impl PrincipalService for Principals {
         &self,
         request: Request<v1::CreatePrincipalRequest>,
     ) -> Result<Response<v1::CreatePrincipalResponse>, Status> {
+        let door = self.door.for_call(&request);
         let v1::CreatePrincipalRequest { principal_id, principal, validate_only, .. } = request.into_inner();
         let name: PrincipalName = convert::parsed("principal_id", &principal_id)?;
         if is_reserved(&name) {
@@ -152,7 +171,7 @@ impl PrincipalService for Principals {
         let about = Resource::new("principal", convert::principal_name(&name));
         let wire = is_required("principal", principal)?;
         let principal = convert::new_principal(name, &wire, self.access.clock.now())?;
-        let made = self.put(principal, None, validate_only, &about).await?;
+        let made = self.put(principal, None, validate_only, &about, &door).await?;
         Ok(Response::new(v1::CreatePrincipalResponse { principal: Some(made) }))
     }
 
@@ -161,6 +180,7 @@ impl PrincipalService for Principals {
         request: Request<v1::UpdatePrincipalRequest>,
     ) -> Result<Response<v1::UpdatePrincipalResponse>, Status> {
         let caller = Caller::of(&request)?.clone();
+        let door = self.door.for_call(&request);
         let v1::UpdatePrincipalRequest { principal, validate_only, .. } = request.into_inner();
         let wire = is_required("principal", principal)?;
         let (name, about) = convert::principal_from_wire("principal.name", &wire.name)?;
@@ -173,7 +193,8 @@ impl PrincipalService for Principals {
             principals.push(principal.clone());
         })
         .await?;
-        let now = self.put(principal, Some(expected), validate_only, &about).await?;
+        let now =
+            self.put(principal, Some((&known.principal, expected)), validate_only, &about, &door).await?;
         Ok(Response::new(v1::UpdatePrincipalResponse { principal: Some(now) }))
     }
 
@@ -198,10 +219,12 @@ impl PrincipalService for Principals {
                 Err(changed_meanwhile(&about))
             };
         }
-        let deleted = self.access.principals.delete_principal(name, expected).await;
+        let deleted = self.access.principals.delete_principal(name.clone(), expected).await;
         if !deleted.map_err(|error| failed(error, &about))? {
             return Err(changed_meanwhile(&about));
         }
+        let door = self.door.for_call(&request);
+        self.tell(&door, EventType::PrincipalDeleted, Subject::Principal(name), Changes::of([]));
         self.changed(&about).await?;
         Ok(Response::new(v1::DeletePrincipalResponse {}))
     }
@@ -210,6 +233,7 @@ impl PrincipalService for Principals {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let door = self.door.for_call(&request);
         let v1::CreateTokenRequest { principal, label, expires_at, .. } = request.into_inner();
         let (principal, about) = convert::principal_from_wire("principal", &principal)?;
         let created_at = self.access.clock.now();
@@ -238,6 +262,8 @@ impl PrincipalService for Principals {
             }
             PutToken::IdTaken => return Err(refused("chance made a token that is there: ask again", &about)),
         }
+        let changes = telling::token(&token);
+        self.tell(&door, EventType::TokenCreated, Subject::Token(token.id.clone()), changes);
         self.changed(&about).await?;
         let text = text.expose().to_owned();
         Ok(Response::new(v1::CreateTokenResponse { token: Some(convert::token(&token)), text }))
@@ -252,6 +278,7 @@ impl PrincipalService for Principals {
             "" => None,
             name => Some(convert::principal_from_wire("principal", name)?.0),
         };
+        let event_cursor = self.door.event_cursor();
         let tokens = self.access.principals.tokens().await;
         let tokens = tokens.map_err(|error| failed(error, &Resource::system()))?;
         let is_asked_for = |token: &Token| of.as_ref().is_none_or(|of| token.principal == *of);
@@ -266,6 +293,7 @@ impl PrincipalService for Principals {
         Ok(Response::new(v1::ListTokensResponse {
             tokens: page.iter().map(|(_, token)| convert::token(token)).collect(),
             next_page_token,
+            event_cursor,
         }))
     }
 
@@ -283,6 +311,9 @@ impl PrincipalService for Principals {
         let revoked = revoked.map_err(|error| failed(error, &about))?;
         let revoked =
             revoked.ok_or_else(|| refusal(&CommandError::not_found(format!("no token {id}")), &about))?;
+        let door = self.door.for_call(&request);
+        let changes = telling::token(&revoked);
+        self.tell(&door, EventType::TokenRevoked, Subject::Token(revoked.id.clone()), changes);
         self.changed(&about).await?;
         Ok(Response::new(v1::RevokeTokenResponse { token: Some(convert::token(&revoked)) }))
     }

@@ -66,6 +66,7 @@ impl QueueService for Queues {
         &self,
         request: Request<v1::ListQueuesRequest>,
     ) -> Result<Response<v1::ListQueuesResponse>, Status> {
+        let event_cursor = self.0.event_cursor();
         let queues = self.all(&request, &Resource::system()).await?;
         let v1::ListQueuesRequest { page_size, page_token } = request.get_ref();
         let (page, next_page_token) =
@@ -73,6 +74,7 @@ impl QueueService for Queues {
         Ok(Response::new(v1::ListQueuesResponse {
             queues: page.iter().map(convert::queue).collect(),
             next_page_token,
+            event_cursor,
         }))
     }
 
@@ -82,8 +84,9 @@ impl QueueService for Queues {
     ) -> Result<Response<v1::GetQueueResponse>, Status> {
         let (queue, about) = convert::queue_from_wire(&request.get_ref().name)?;
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let detail = door.ask(&about, |reply| Command::Queues(QueueCommand::Get { queue, reply })).await?;
-        Ok(Response::new(v1::GetQueueResponse { queue: Some(convert::queue_detail(&detail)) }))
+        Ok(Response::new(v1::GetQueueResponse { queue: Some(convert::queue_detail(&detail)), event_cursor }))
     }
 
     async fn pause_queue(
@@ -127,12 +130,16 @@ impl QueueService for Queues {
         request: Request<v1::GetQueueStatsRequest>,
     ) -> Result<Response<v1::GetQueueStatsResponse>, Status> {
         let (queue, about) = convert::queue_from_wire(&request.get_ref().name)?;
+        let event_cursor = self.0.event_cursor();
         let queues = self.all(&request, &about).await?;
         let stats = queues
             .iter()
             .find(|stats| stats.queue == queue)
             .ok_or_else(|| refusal(&CommandError::not_found(format!("no queue {queue}")), &about))?;
-        Ok(Response::new(v1::GetQueueStatsResponse { stats: Some(convert::queue_stats(stats)) }))
+        Ok(Response::new(v1::GetQueueStatsResponse {
+            stats: Some(convert::queue_stats(stats)),
+            event_cursor,
+        }))
     }
 
     type DrainQueueStream = BoxStream<'static, Result<v1::DrainQueueResponse, Status>>;

@@ -42,6 +42,7 @@ impl ScheduleService for Schedules {
         request: Request<v1::ListSchedulesRequest>,
     ) -> Result<Response<v1::ListSchedulesResponse>, Status> {
         let system = Resource::system();
+        let event_cursor = self.0.event_cursor();
         let views = self.ask(&request, &system, |reply| ScheduleCommand::List { reply }).await?;
         let v1::ListSchedulesRequest { page_size, page_token } = request.get_ref();
         let (page, next_page_token) =
@@ -49,6 +50,7 @@ impl ScheduleService for Schedules {
         Ok(Response::new(v1::ListSchedulesResponse {
             schedules: page.iter().map(convert::schedule).collect(),
             next_page_token,
+            event_cursor,
         }))
     }
 
@@ -57,8 +59,9 @@ impl ScheduleService for Schedules {
         request: Request<v1::GetScheduleRequest>,
     ) -> Result<Response<v1::GetScheduleResponse>, Status> {
         let (name, about) = convert::schedule_from_wire(&request.get_ref().name)?;
+        let event_cursor = self.0.event_cursor();
         let view = self.ask(&request, &about, |reply| ScheduleCommand::Get { name, reply }).await?;
-        Ok(Response::new(v1::GetScheduleResponse { schedule: Some(convert::schedule(&view)) }))
+        Ok(Response::new(v1::GetScheduleResponse { schedule: Some(convert::schedule(&view)), event_cursor }))
     }
 
     async fn preview_times(

@@ -1,7 +1,11 @@
 //! SystemService.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use runtime_core::clock::Clock;
 use runtime_core::control::{Command, DrainCommand, ShutdownAsk};
+use runtime_core::journal::{Changed, Changes, Entry, EventType, Subject, Value};
 use runtime_proto::v1;
 use runtime_proto::v1::system_service_server::SystemService;
 use tonic::{Request, Response, Status};
@@ -18,6 +22,7 @@ const API: &str = "runtime.admin.v1";
 /// The runtime as a whole.
 pub(crate) struct System {
     pub(crate) door: Door,
+    pub(crate) clock: Arc<dyn Clock>,
     /// What the server that serves this was configured to do.
     pub(crate) features: Vec<v1::Feature>,
 }
@@ -51,9 +56,11 @@ impl SystemService for System {
         request: Request<v1::GetOverviewRequest>,
     ) -> Result<Response<v1::GetOverviewResponse>, Status> {
         let door = self.door.for_call(&request);
+        let event_cursor = door.event_cursor();
         let overview = door.ask(&Resource::system(), |reply| Command::GetOverview { reply }).await?;
         let events = door.ask(&Resource::system(), |reply| Command::GetEventStatus { reply }).await?;
-        Ok(Response::new(v1::GetOverviewResponse { overview: Some(convert::overview(overview, &events)) }))
+        let overview = Some(convert::overview(overview, &events));
+        Ok(Response::new(v1::GetOverviewResponse { overview, event_cursor }))
     }
 
     async fn get_capabilities(
@@ -106,13 +113,17 @@ impl SystemService for System {
         request: Request<v1::ShutdownRequest>,
     ) -> Result<Response<v1::ShutdownResponse>, Status> {
         let by = Caller::of(&request)?.principal.name.to_string();
+        let door = self.door.for_call(&request);
         let v1::ShutdownRequest { reason, grace, validate_only, .. } = request.into_inner();
         check_reason(&reason)?;
         let wish = grace.map(|grace| convert::length("grace", Some(grace))).transpose()?;
-        let instance = self.door.instance()?;
+        let instance = door.instance()?;
         let about = Resource::new("grace", "");
         let grace = instance.grace(wish).map_err(|error| refusal(&error, &about))?;
         if !validate_only {
+            let told = Changes::of([Changed::is("grace_secs", Value::Number(grace.as_secs()))]);
+            let entry = Entry::new(self.clock.now(), EventType::ShutdownAsked, Subject::Instance, told);
+            door.note(entry, "shutdown");
             instance.shut_down(ShutdownAsk { grace, by, reason });
         }
         Ok(Response::new(v1::ShutdownResponse { grace: Some(convert::duration(grace)) }))

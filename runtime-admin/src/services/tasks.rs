@@ -53,8 +53,9 @@ impl TaskService for Tasks {
         let list = format!("tasks {filter}");
         let filter = selected(filter)?;
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let (tasks, next_page_token) = listed(&door, &list, filter, *asked, token).await?;
-        Ok(Response::new(v1::ListTasksResponse { tasks, next_page_token }))
+        Ok(Response::new(v1::ListTasksResponse { tasks, next_page_token, event_cursor }))
     }
 
     async fn get_task(
@@ -63,10 +64,12 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::GetTaskResponse>, Status> {
         let (id, about) = convert::task_from_wire(&request.get_ref().name)?;
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let detail = door.ask(&about, |reply| Command::GetTask { id, reply }).await?;
         Ok(Response::new(v1::GetTaskResponse {
             task: Some(convert::task(&detail.task)),
             attempts: detail.attempts.iter().map(convert::attempt).collect(),
+            event_cursor,
         }))
     }
 
@@ -77,11 +80,13 @@ impl TaskService for Tasks {
         let filter = selected(&request.get_ref().filter)?;
         let door = self.0.for_call(&request);
         let (system, at_most) = (Resource::system(), MAX_COUNT);
+        let event_cursor = door.event_cursor();
         let count = door.ask(&system, |reply| Command::CountTasks { filter, at_most, reply }).await?;
         Ok(Response::new(v1::CountTasksResponse {
             counts: Some(convert::counts(&count.counts)),
             total: count.total(),
             at_least: !count.whole,
+            event_cursor,
         }))
     }
 

@@ -46,8 +46,10 @@ impl TreeService for Tree {
             name => convert::node_from_wire(name)?,
         };
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let nodes = door.ask(&about, |reply| Command::GetTree { root, reply }).await?;
-        Ok(Response::new(v1::GetTreeResponse { nodes: nodes.iter().map(convert::node).collect() }))
+        let nodes = nodes.iter().map(convert::node).collect();
+        Ok(Response::new(v1::GetTreeResponse { nodes, event_cursor }))
     }
 
     async fn get_node(
@@ -56,8 +58,9 @@ impl TreeService for Tree {
     ) -> Result<Response<v1::GetNodeResponse>, Status> {
         let (path, about) = convert::node_from_wire(&request.get_ref().name)?;
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let node = door.ask(&about, |reply| Command::GetNode { path, reply }).await?;
-        Ok(Response::new(v1::GetNodeResponse { node: Some(convert::node(&node)) }))
+        Ok(Response::new(v1::GetNodeResponse { node: Some(convert::node(&node)), event_cursor }))
     }
 
     async fn list_restarts(

@@ -29,6 +29,7 @@ impl WorkerService for Workers {
         request: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let mut workers = door.ask(&Resource::system(), |reply| Command::ListWorkers { reply }).await?;
         workers.sort_by(|a, b| a.name.cmp(&b.name));
         let dependencies = dependencies(&door, &Resource::system()).await?;
@@ -38,6 +39,7 @@ impl WorkerService for Workers {
         Ok(Response::new(v1::ListWorkersResponse {
             workers: page.iter().map(|worker| convert::worker(worker, &dependencies)).collect(),
             next_page_token,
+            event_cursor,
         }))
     }
 
@@ -49,9 +51,11 @@ impl WorkerService for Workers {
     ) -> Result<Response<v1::GetWorkerResponse>, Status> {
         let (name, about) = convert::worker_from_wire(&request.get_ref().name)?;
         let door = self.0.for_call(&request);
+        let event_cursor = door.event_cursor();
         let worker = registered(&door, &about, &name).await?;
         let dependencies = dependencies(&door, &about).await?;
-        Ok(Response::new(v1::GetWorkerResponse { worker: Some(convert::worker(&worker, &dependencies)) }))
+        let worker = Some(convert::worker(&worker, &dependencies));
+        Ok(Response::new(v1::GetWorkerResponse { worker, event_cursor }))
     }
 
     async fn run_worker(

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use runtime_admin::{AdminClient, EventAsk, EventWatch, Watched, v1};
+use runtime_core::control::DependencyView;
 use runtime_core::error::ErrorCode;
+use runtime_core::flow::{BreakerState, BreakerView};
 use runtime_core::journal::{EventJournal, JournalLimits};
 use tonic::{Code, Request, Streaming};
 use v1::event_service_client::EventServiceClient;
@@ -313,4 +316,55 @@ async fn watches_end_with_the_server_and_say_so() {
     assert_eq!((end.code(), reason(&end)), (Code::Unavailable, ErrorCode::ShuttingDown));
     served.ended.await.expect("no panic").expect("a clean end");
     assert_eq!(journal.watchers.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_coalescing_watch_tells_each_resource_once_from_before_the_first_to_after_the_last() {
+    let served = setup().await;
+    let journal = served.control.journal_kept();
+    let cursor = journal.tip().to_string();
+    for n in 1..=1_000 {
+        journal.count(if n % 10 == 0 { "orders" } else { "mail" }, n);
+    }
+    let ask = |coalesce| EventAsk { cursor: cursor.clone(), coalesce, ..EventAsk::default() };
+    let mut watch = served.client.watch_events(ask(true)).await.expect("a watch");
+    let Watched::Events(events) = watch.next().await.expect("events") else { panic!("events") };
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event.resource.as_str(), event.count, &event.changes[0]))
+        .map(|(resource, count, change)| (resource, count, change.before.as_str(), change.after.as_str()))
+        .collect();
+    assert_eq!(told, [("queues/mail", 900, "0", "999"), ("queues/orders", 100, "9", "1000")]);
+    assert_eq!(watch.cursor(), journal.tip().to_string(), "it goes on behind all of them");
+
+    // The control: without, each of them comes.
+    let mut every = served.client.watch_events(ask(false)).await.expect("a watch");
+    let Watched::Events(events) = every.next().await.expect("events") else { panic!("events") };
+    assert!(events.len() > 2 && events.iter().all(|event| event.count == 1), "{}", events.len());
+}
+
+#[tokio::test]
+async fn the_initial_state_says_where_breakers_stand() {
+    let served = setup().await;
+    let bank = DependencyView {
+        app: "shop".parse().expect("a name"),
+        name: "bank".parse().expect("a name"),
+        breaker: BreakerView {
+            state: BreakerState::Open,
+            since: Timestamp::UNIX_EPOCH,
+            until: Some(Timestamp::UNIX_EPOCH),
+            failures: 5,
+            probing: 0,
+        },
+        workers: Vec::new(),
+    };
+    served.control.change(|world| world.overview.dependencies.push(bank));
+    let ask = |filter: &str| EventAsk { filter: filter.into(), initial_state: true, ..EventAsk::default() };
+    let mut watch = served.client.watch_events(ask("type=breaker_changed")).await.expect("a watch");
+    let state = state(&mut watch).await;
+    let [breaker] = &state[..] else { panic!("{state:#?}") };
+    assert_eq!(breaker.resource, "apps/shop/dependencies/bank");
+    let fields: Vec<_> =
+        breaker.changes.iter().map(|change| (change.field.as_str(), change.after.as_str())).collect();
+    assert_eq!(fields, [("state", "open"), ("until", "1970-01-01T00:00:00Z")]);
 }

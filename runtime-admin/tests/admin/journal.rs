@@ -82,6 +82,10 @@ impl EventJournal for KeptJournal {
         Box::new(Counted(self.watchers.clone()))
     }
 
+    fn watchers(&self) -> usize {
+        self.watchers.load(Ordering::SeqCst)
+    }
+
     fn cut_off(&self) {
         self.slow.fetch_add(1, Ordering::SeqCst);
     }

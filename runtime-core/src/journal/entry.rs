@@ -84,6 +84,22 @@ event_types! {
     LogFilterChanged = "log_filter_changed", Tree;
     /// Leases ran out: their tasks are ready again, or dead.
     LeasesExpired = "leases_expired", Tree;
+    /// The instance takes no new work until somebody says otherwise.
+    DrainStarted = "drain_started", Tree;
+    /// The instance takes work again.
+    DrainStopped = "drain_stopped", Tree;
+    /// The process is to end.
+    ShutdownAsked = "shutdown_asked", Tree;
+    /// Somebody may call from now on.
+    PrincipalCreated = "principal_created", Tree;
+    /// A principal may do something else than before.
+    PrincipalUpdated = "principal_updated", Tree;
+    /// Somebody may call no more.
+    PrincipalDeleted = "principal_deleted", Tree;
+    /// A principal has another token.
+    TokenCreated = "token_created", Tree;
+    /// A token is taken no more.
+    TokenRevoked = "token_revoked", Tree;
     /// A task was taken.
     TaskAccepted = "task_accepted", Tasks;
     /// The outcome of an attempt was settled.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::name::{AppName, DependencyName, QueueName, Route, ScheduleName, WorkerName};
+use crate::access::{Role, TokenId};
+use crate::name::{AppName, DependencyName, PrincipalName, QueueName, Route, ScheduleName, WorkerName};
 use crate::node::NodePath;
 use crate::operation::OperationId;
 use crate::task::TaskId;
@@ -26,6 +27,22 @@ pub enum Subject {
     Config,
     /// The log filter.
     LogFilter,
+    /// The running process.
+    Instance,
+    /// Somebody who may call.
+    Principal(PrincipalName),
+    /// What somebody is known by; never its text.
+    Token(TokenId),
+}
+
+impl Subject {
+    /// The least role that may look at it.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Principal(_) | Self::Token(_) => Role::Admin,
+            _ => Role::Viewer,
+        }
+    }
 }
 
 impl fmt::Display for Subject {
@@ -39,6 +56,9 @@ impl fmt::Display for Subject {
             Self::Dependency(app, name) => write!(f, "apps/{app}/dependencies/{name}"),
             Self::Config => f.write_str("config"),
             Self::LogFilter => f.write_str("log-filter"),
+            Self::Instance => f.write_str("instance"),
+            Self::Principal(name) => write!(f, "principals/{name}"),
+            Self::Token(id) => write!(f, "tokens/{id}"),
         }
     }
 }
@@ -71,6 +91,12 @@ impl Place {
         Self { app, queue: None, worker }
     }
 
+    /// The names of its app and its queue: whoever may look at one of them may see what happens to every task there.
+    pub fn names(&self) -> Vec<String> {
+        let app = self.app.iter().map(|app| format!("apps/{app}"));
+        app.chain(self.queue.iter().map(|queue| format!("queues/{queue}"))).collect()
+    }
+
     /// Under which names somebody may see `subject`: whoever may look at one of them may see what happens to it.
     pub fn names_of(&self, subject: &Subject) -> Vec<String> {
         let app = self.app.iter().map(|app| format!("apps/{app}"));
@@ -83,7 +109,11 @@ impl Place {
             }
             Subject::Node(_) => itself.chain(app).chain(worker).collect(),
             Subject::Queue(_) | Subject::Dependency(..) => itself.chain(app).collect(),
-            Subject::Config | Subject::LogFilter => itself.collect(),
+            Subject::Config
+            | Subject::LogFilter
+            | Subject::Instance
+            | Subject::Principal(_)
+            | Subject::Token(_) => itself.collect(),
         }
     }
 }

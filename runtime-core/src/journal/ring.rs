@@ -1,9 +1,10 @@
 //! Two rings with one sequence. Plain data: whoever shares it brings the lock.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::names::Place;
+use super::tally::{Tally, tallied};
 use super::{Class, Classes, Cursor, CursorExpired, Entry};
 
 /// How many entries each ring keeps at most.
@@ -27,7 +28,10 @@ impl Default for JournalLimits {
 pub struct Batch {
     first: u64,
     place: Arc<Place>,
+    /// Never empty, and all of one class.
     entries: Vec<Entry>,
+    /// Made when somebody asks, once for all who do.
+    tallies: OnceLock<Vec<Tally>>,
 }
 
 impl Batch {
@@ -36,8 +40,23 @@ impl Batch {
         &self.place
     }
 
+    /// The ring that keeps it.
+    pub fn class(&self) -> Class {
+        self.entries.first().map_or(Class::Tree, |entry| entry.kind.class())
+    }
+
+    /// How many of its entries are alike.
+    pub fn tallies(&self) -> &[Tally] {
+        self.tallies.get_or_init(|| tallied(&self.entries))
+    }
+
     fn last(&self) -> u64 {
         self.first + (self.entries.len() as u64 - 1)
+    }
+
+    /// Whether all of it comes after this place in the sequence.
+    pub fn is_all_after(&self, sequence: u64) -> bool {
+        self.first > sequence
     }
 
     /// The entries after this place in the sequence, each with its own.
@@ -132,7 +151,7 @@ impl Journal {
             Class::Tree => &mut self.tree,
             Class::Tasks => &mut self.tasks,
         };
-        let gone = ring.push(Batch { first, place, entries });
+        let gone = ring.push(Batch { first, place, entries, tallies: OnceLock::new() });
         self.evicted += gone.iter().map(|batch| batch.entries.len() as u64).sum::<u64>();
         gone
     }

@@ -15,6 +15,8 @@ mod empty;
 #[path = "../table/product.rs"]
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
+#[path = "../setup.rs"]
+mod setup;
 mod tls;
 
 use std::path::Path;
@@ -24,13 +26,13 @@ use std::time::{Duration, Instant};
 use empty::{Empty, check};
 use product::{Product, Work};
 use runtime::admin::{AdminClient, LocalToken};
-use runtime::config::{AuthenticationKind, NoAppConfig, RuntimeConfig, TelemetryConfig};
+use runtime::config::{AuthenticationKind, NoAppConfig, RuntimeConfig};
 use runtime::core::clock::Clock;
 use runtime::core::control::NodeCommand;
 use runtime::core::name::QueueName;
 use runtime::core::node::NodePath;
 use runtime::stores::SystemClock;
-use runtime::telemetry::{Identity, LogSink, Telemetry, TelemetryGuard};
+use runtime::telemetry::TelemetryGuard;
 use tls::Tls;
 use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
@@ -239,12 +241,7 @@ fn main() {
         .enable_all()
         .build()
         .expect("threads");
-    let identity = Identity { service: "bench".into(), instance: "bench".into(), version: "0".into() };
-    let (dispatch, telemetry) =
-        Telemetry::scoped(&TelemetryConfig::default(), &identity, LogSink::new(std::io::sink))
-            .expect("telemetry")
-            .into_parts();
-    tracing::dispatcher::set_global_default(dispatch).expect("the only subscriber");
+    let telemetry = setup::telemetry();
     for with_tls in [false, true] {
         let folder = tempfile::tempdir().expect("a folder");
         let flush = bare::fsync_p50(folder.path());
@@ -267,6 +264,5 @@ fn main() {
         }
         servers.block_on(both.product.stop());
     }
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("\nload average at the end: {}", load.trim());
+    setup::print_load_average();
 }

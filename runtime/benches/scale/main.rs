@@ -12,6 +12,8 @@ mod looks;
 #[path = "../table/product.rs"]
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
+#[path = "../setup.rs"]
+mod setup;
 #[path = "../control/tls.rs"]
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod tls;
@@ -23,9 +25,8 @@ use empty::Empty;
 use fill::Amounts;
 use looks::{LOOKS, Look, Operator};
 use product::{Product, Work};
-use runtime::config::TelemetryConfig;
 use runtime::core::control::NodeCommand;
-use runtime::telemetry::{Identity, LogSink, Telemetry, TelemetryGuard};
+use runtime::telemetry::TelemetryGuard;
 use tonic::transport::Endpoint;
 
 /// What is promised of every look: of a hundred, ninety-nine answer within this.
@@ -146,13 +147,7 @@ async fn run(sizes: &Sizes, telemetry: &TelemetryGuard) {
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let sizes = if quick { QUICK } else { FULL };
-    let identity = Identity { service: "bench".into(), instance: "bench".into(), version: "0".into() };
-    let (dispatch, telemetry) =
-        Telemetry::scoped(&TelemetryConfig::default(), &identity, LogSink::new(std::io::sink))
-            .expect("telemetry")
-            .into_parts();
-    tracing::dispatcher::set_global_default(dispatch).expect("the only subscriber");
+    let telemetry = setup::telemetry();
     runtime::control_runtime().expect("threads").block_on(run(&sizes, &telemetry));
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("\nload average at the end: {}", load.trim());
+    setup::print_load_average();
 }

@@ -8,6 +8,8 @@
 mod bare;
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
+#[path = "../setup.rs"]
+mod setup;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,9 +17,8 @@ use std::time::{Duration, Instant};
 
 use bare::{Bare, Shape};
 use product::{Product, SLOTS, Work, cpu_seconds, peak_mib};
-use runtime::config::TelemetryConfig;
 use runtime::core::control::NodeCommand;
-use runtime::telemetry::{Identity, LogSink, Telemetry, TelemetryGuard};
+use runtime::telemetry::TelemetryGuard;
 
 /// Rows of each measurement.
 struct Sizes {
@@ -77,12 +78,7 @@ fn main() {
     let sizes = if quick { QUICK } else { FULL };
     let control = runtime::control_runtime().expect("threads");
     let resident = std::env::args().skip_while(|argument| argument != RESIDENT).nth(1);
-    // As an app sets it up by default: spans and events from info upwards are made and written; only where to differs.
-    let config = TelemetryConfig::default();
-    let identity = Identity { service: "bench".into(), instance: "bench".into(), version: "0".into() };
-    let (dispatch, telemetry) =
-        Telemetry::scoped(&config, &identity, LogSink::new(std::io::sink)).expect("telemetry").into_parts();
-    tracing::dispatcher::set_global_default(dispatch).expect("the only subscriber");
+    let telemetry = setup::telemetry();
     if let Some(queued) = resident {
         let queued = queued.parse().expect("a count");
         println!("{}", control.block_on(measure_peak(queued, &telemetry)));
@@ -96,6 +92,7 @@ fn main() {
     }
     control.block_on(measure_rest(&sizes, &telemetry, &mut figures));
     report(&figures, &sizes);
+    setup::print_load_average();
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use runtime::config::{NoAppConfig, RuntimeConfig};
-use runtime::core::control::{Command, NodeCommand, ask};
+use runtime::core::control::{Command, Control, NodeCommand, ask};
 use runtime::core::node::NodePath;
 use runtime::prelude::*;
 use runtime::telemetry::TelemetryGuard;
@@ -230,6 +230,11 @@ impl Product {
     /// What a client of its admin API connects to.
     pub(crate) fn admin_endpoint(&self) -> String {
         self.running.admin_endpoint().expect("it listens")
+    }
+
+    /// The door into its tree.
+    pub(crate) fn control(&self) -> Arc<dyn Control> {
+        self.running.control()
     }
 
     /// Resumes the worker, and does not wait for its `count` handler runs.

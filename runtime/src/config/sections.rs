@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use runtime_admin::ListenAddress;
+use runtime_core::journal::JournalLimits;
 use runtime_core::name::{DependencyName, InstanceName, SourceName, WorkerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -164,6 +165,14 @@ pub struct AdminConfig {
     /// A token whose bearer may do anything, of at least 32 bytes: a way in while there are no principals. Take it away once there are.
     #[schemars(example = &"file:/run/secrets/admin-token")]
     pub bootstrap_token: Option<SecretRef>,
+    /// Events of nodes, queues, schedules, operations and the configuration that are kept in memory for those who watch or come back; the
+    /// oldest go first.
+    #[schemars(range(min = 1_024, max = 1_048_576))]
+    pub events_kept: u32,
+    /// Events of single tasks that are kept the same way, at about 150 bytes each. At full load the default holds about a second: whoever
+    /// watches every task has to read them within that.
+    #[schemars(range(min = 4_096, max = 1_048_576))]
+    pub task_events_kept: u32,
     /// How much of everything there may be.
     pub limits: AdminLimitsConfig,
 }
@@ -187,8 +196,18 @@ impl Default for AdminConfig {
             tls: None,
             authentication: AuthenticationKind::Off,
             bootstrap_token: None,
+            events_kept: 8_192,
+            task_events_kept: 65_536,
             limits: AdminLimitsConfig::default(),
         }
+    }
+}
+
+impl AdminConfig {
+    /// As the tree takes it.
+    pub(crate) fn journal(&self) -> JournalLimits {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        JournalLimits { tree: count(self.events_kept), tasks: count(self.task_events_kept) }
     }
 }
 
@@ -335,5 +354,15 @@ pub struct SourceConfig {
 impl Default for SourceConfig {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_default_as_many_events_are_kept_as_a_tree_keeps() {
+        assert_eq!(AdminConfig::default().journal(), JournalLimits::default());
     }
 }

@@ -58,8 +58,13 @@ impl LogControl {
     }
 
     /// Puts a filter in force for so long, in place of any override before it. Must be called on a tokio runtime: a task of its own
-    /// brings the configured one back.
-    pub fn set_for(&self, filter: LogFilter, time_to_live: Duration) {
+    /// brings the configured one back, and then tells `came_back` which one went and which one came.
+    pub fn set_for(
+        &self,
+        filter: LogFilter,
+        time_to_live: Duration,
+        came_back: impl FnOnce(LogFilter, LogFilter) + Send + 'static,
+    ) {
         let until = Instant::now() + time_to_live;
         let mine = {
             let mut wishes = self.wishes();
@@ -71,10 +76,17 @@ impl LogControl {
         let this = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep_until(until).await;
-            let mut wishes = this.wishes();
-            if wishes.overrides == mine && wishes.for_a_while.take().is_some() {
-                this.apply(&wishes);
-                tracing::info!(filter = wishes.configured.as_str(), "the configured log filter is back");
+            let back = {
+                let mut wishes = this.wishes();
+                let over = if wishes.overrides == mine { wishes.for_a_while.take() } else { None };
+                over.map(|(filter, _)| {
+                    this.apply(&wishes);
+                    (filter, wishes.configured.clone())
+                })
+            };
+            if let Some((went, came)) = back {
+                tracing::info!(filter = came.as_str(), "the configured log filter is back");
+                came_back(went, came);
             }
         });
     }

@@ -22,7 +22,7 @@ async fn an_override_lets_lines_through_and_goes_back_by_itself() {
     let control = guard.log();
 
     say("before");
-    control.set_for(filter("debug"), Duration::from_secs(60));
+    control.set_for(filter("debug"), Duration::from_secs(60), |_, _| {});
     say("meanwhile");
     let status = control.status();
     assert_eq!((status.in_force.as_str(), status.configured.as_str()), ("debug", "info"));
@@ -30,7 +30,7 @@ async fn an_override_lets_lines_through_and_goes_back_by_itself() {
 
     // A later one goes before an earlier one, whose end then ends nothing.
     tokio::time::sleep(Duration::from_secs(50)).await;
-    control.set_for(filter("telemetry=debug"), Duration::from_secs(60));
+    control.set_for(filter("telemetry=debug"), Duration::from_secs(60), |_, _| {});
     tokio::time::sleep(Duration::from_secs(30)).await;
     say("still");
 
@@ -52,7 +52,7 @@ async fn what_is_configured_meanwhile_is_what_comes_back() {
     let say = |what: &str| debug!("{what}");
     let control = guard.log();
 
-    control.set_for(filter("off"), Duration::from_secs(60));
+    control.set_for(filter("off"), Duration::from_secs(60), |_, _| {});
     control.configure(filter("debug"));
     say("silenced");
     control.reset();

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use runtime_admin::{AdminClient, EventAsk, Watched};
+use runtime_proto::v1;
 use runtime_tests::ground::Ground;
 use serde_json::Value;
 
@@ -173,4 +175,68 @@ async fn a_token_that_the_configuration_names_lets_in_and_a_short_one_does_not_s
     operator(&endpoint, &long, &["principal", "list"]).await.ok();
     assert_eq!(process.stop().await, 0);
     assert!(!ground.log().contains(secret));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_call_and_what_each_does_is_told_to_those_who_may_know() {
+    let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
+    let root_token = written(&ground, "root.token", "a secret of thirty-two bytes or more");
+    let named = format!("admin.bootstrap_token=file:{}", root_token.display());
+    let mut process = ground.start_with(&[&["--set", &named], &REQUIRED[..]].concat(), &[]);
+    drop(process.client().await);
+    let endpoint = process.endpoint().expect("it listens");
+    let connected = async |token: &str| {
+        let client = AdminClient::connect(&endpoint).await.expect("a connection");
+        client.with_token(token).expect("a token").with_reason("a test")
+    };
+    let root = connected("a secret of thirty-two bytes or more").await;
+    let filter = "resource:principals/ OR resource:tokens/ OR resource=queues/job";
+    let ask = EventAsk { filter: filter.into(), ..EventAsk::default() };
+    let mut watch = root.watch_events(ask).await.expect("a watch");
+
+    let run = async |args: &[&str]| operator(&endpoint, &root_token, args).await.ok();
+    run(&["principal", "create", "alice", "--grant", "viewer", "--grant", "operator:queues/job"]).await;
+    let token = run(&["token", "create", "alice", "--name", "laptop"]).await.trim().to_owned();
+    let alice_token = written(&ground, "alice.token", &token);
+    operator(&endpoint, &alice_token, &["queue", "pause", "job", "--reason", "stocktaking"]).await.ok();
+    let alice = connected(&token).await;
+    let request = v1::ListEventsRequest { filter: filter.into(), ..Default::default() };
+    let hers = alice.list_events(request.clone()).await.expect("a list").events;
+    let all = root.list_events(request).await.expect("a list").events;
+    let id = &token[3..19];
+    run(&["token", "revoke", id, "--reason", "a test", "--yes"]).await;
+    run(&["principal", "delete", "alice", "--reason", "a test", "--confirm", "alice"]).await;
+
+    let mut told: Vec<v1::Event> = Vec::new();
+    while told.last().is_none_or(|event| event.r#type() != v1::EventType::PrincipalDeleted) {
+        if let Watched::Events(events) = watch.next().await.expect("it goes on") {
+            told.extend(events);
+        }
+    }
+    let (root_name, token_name) = (told[0].principal.clone(), format!("tokens/{id}"));
+    use v1::EventType::{PrincipalCreated, PrincipalDeleted, QueuePaused, TokenCreated, TokenRevoked};
+    let shown: Vec<_> = told
+        .iter()
+        .map(|event| (event.r#type(), event.resource.as_str(), event.principal.as_str()))
+        .collect();
+    let by_root = |kind, resource| (kind, resource, root_name.as_str());
+    assert_eq!(
+        shown,
+        [
+            by_root(PrincipalCreated, "principals/alice"),
+            by_root(TokenCreated, token_name.as_str()),
+            (QueuePaused, "queues/job", "principals/alice"),
+            by_root(TokenRevoked, token_name.as_str()),
+            by_root(PrincipalDeleted, "principals/alice"),
+        ]
+    );
+    assert_eq!((told[2].reason.as_str(), told[2].cause()), ("stocktaking", v1::EventCause::Command));
+    assert_eq!(told[0].changes[0].after, "viewer, operator:queues/job");
+    assert!(!format!("{told:?}").contains(&token[20..]), "a secret got out");
+    // A viewer of everything does not list principals, and does not hear of them.
+    let kinds = |events: &[v1::Event]| events.iter().map(v1::Event::r#type).collect::<Vec<_>>();
+    assert_eq!(kinds(&hers), [QueuePaused]);
+    assert_eq!(kinds(&all), [PrincipalCreated, TokenCreated, QueuePaused]);
+    drop(watch);
+    assert_eq!(process.stop().await, 0);
 }

@@ -15,6 +15,9 @@ pub(in crate::cli) struct EventsArgs {
     /// With --watch: several events of one resource as one
     #[arg(long, requires = "watch")]
     pub(in crate::cli) coalesce: bool,
+    /// With --watch: of single tasks how many, queue by queue, instead of which
+    #[arg(long, requires = "watch")]
+    pub(in crate::cli) count: bool,
     /// Most events to list: the latest
     #[arg(long, default_value = "50", value_name = "COUNT", conflicts_with = "watch")]
     pub(in crate::cli) limit: NonZeroU32,

@@ -10,6 +10,9 @@ use runtime_core::task::TaskId;
 
 use crate::filter::{Field, FilterError, Value, parse};
 
+/// How the names of tasks begin.
+const TASKS: &str = "tasks/";
+
 /// Which events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EventFilter(Option<Expr<Test>>);
@@ -132,7 +135,16 @@ impl Test {
                 let fits = fitting.any(|kind| test.fits(kind.as_str()));
                 (!fits).then_some(false)
             }
-            Self::Task(_) if class == Class::Tree => Some(false),
+            Self::Task(_) => (class == Class::Tree).then_some(false),
+            Self::Resource(TextTest::Is(name)) => {
+                (name.starts_with(TASKS) != (class == Class::Tasks)).then_some(false)
+            }
+            Self::Resource(TextTest::Begins(prefix)) => match class {
+                Class::Tree => prefix.starts_with(TASKS).then_some(false),
+                Class::Tasks => {
+                    (!prefix.starts_with(TASKS) && !TASKS.starts_with(prefix.as_str())).then_some(false)
+                }
+            },
             _ => None,
         }
     }
@@ -145,6 +157,16 @@ impl Test {
             Self::Worker(test) => fits(test, place.worker.as_ref().map(|worker| worker.as_str())),
             _ => return None,
         })
+    }
+
+    /// Whether it fits every task of a place to which this happened, or none.
+    fn of_kind(&self, place: &Place, kind: EventType) -> Option<bool> {
+        match self {
+            Self::Type(test) => Some(test.fits(kind.as_str())),
+            Self::Resource(TextTest::Begins(prefix)) if TASKS.starts_with(prefix.as_str()) => Some(true),
+            Self::Resource(_) => self.of_class(Class::Tasks),
+            _ => self.of_place(place),
+        }
     }
 
     fn of_entry(&self, place: &Place, entry: &Entry, name: &mut String) -> bool {
@@ -187,16 +209,21 @@ impl EventFilter {
         self.0.as_ref().map_or(Some(true), |expr| expr.decided(is))
     }
 
-    /// The rings in which such events are. Single tasks are meant only where something names them.
-    pub(crate) fn classes(&self) -> Classes {
+    /// The rings in which such events are. Single tasks are meant only where something names them, or where they are counted.
+    pub(crate) fn classes(&self, count_tasks: bool) -> Classes {
         let can_be = |class| self.decided(&|test| test.of_class(class)) != Some(false);
-        let tasks = self.0.as_ref().is_some_and(|expr| any(expr, &Test::names_tasks));
+        let tasks = count_tasks || self.0.as_ref().is_some_and(|expr| any(expr, &Test::names_tasks));
         Classes { tree: can_be(Class::Tree), tasks: tasks && can_be(Class::Tasks) }
     }
 
     /// Whether anything of this place can be meant.
     pub(crate) fn fits_place(&self, place: &Place) -> bool {
         self.decided(&|test| test.of_place(place)) != Some(false)
+    }
+
+    /// Whether every task of a place is meant to which this happened, or none; nothing where it depends on the task.
+    pub(crate) fn fits_kind(&self, place: &Place, kind: EventType) -> Option<bool> {
+        self.decided(&|test| test.of_kind(place, kind))
     }
 
     /// Whether an entry is meant; `name` is room for its resource name.
@@ -269,12 +296,20 @@ fn kind(subject: &Subject) -> &'static str {
         Subject::Dependency(..) => "breaker_",
         Subject::Config => "config_",
         Subject::LogFilter => "log_filter_",
+        Subject::Instance => "drain_",
+        Subject::Principal(_) => "principal_",
+        Subject::Token(_) => "token_",
     }
 }
 
 /// Whether somebody may see what happens to this: everything, or what a grant covers by one of its names.
 pub(crate) fn may_see(principal: &Principal, place: &Place, subject: &Subject) -> bool {
-    principal.may(Role::Viewer, &Target::thing(place.names_of(subject)))
+    principal.may(subject.role(), &Target::thing(place.names_of(subject)))
+}
+
+/// Whether somebody may see what happens to all that belongs there.
+pub(crate) fn may_see_place(principal: &Principal, place: &Place) -> bool {
+    principal.may(Role::Viewer, &Target::thing(place.names()))
 }
 
 #[cfg(test)]
@@ -297,11 +332,25 @@ mod tests {
             ("NOT type:task_", true, false),
             ("queue=mail", true, true),
             (&format!("resource=tasks/{id}"), false, true),
-            ("resource:tasks/", true, true),
+            ("resource:tasks/", false, true),
             ("resource:queues/", true, false),
             ("principal=alice AND trace_id=4bf92f3577b34da6a3ce929d0e0e4736", true, true),
         ] {
-            assert_eq!(filter(text).classes(), Classes { tree, tasks }, "{text}");
+            assert_eq!(filter(text).classes(false), Classes { tree, tasks }, "{text}");
+        }
+    }
+
+    #[test]
+    fn tasks_that_are_counted_are_meant_wherever_they_can_be() {
+        for (text, tree, tasks) in [
+            ("", true, true),
+            ("app=shop", true, true),
+            ("resource:nodes/ OR resource:queues/", true, false),
+            ("resource:t", true, true),
+            ("type:node_", true, false),
+            ("resource=queues/mail", true, false),
+        ] {
+            assert_eq!(filter(text).classes(true), Classes { tree, tasks }, "{text}");
         }
     }
 

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use runtime_core::control::{
-    Command, OperationCommand, Override, OverrideCommand, OverrideSubject, ScheduleCommand, ScheduleView,
+    Command, DependencyView, DrainView, LogFilterView, OperationCommand, Override, OverrideCommand,
+    OverrideSubject, ScheduleCommand, ScheduleView, SettingView,
 };
 use runtime_core::journal::{Changed, Place, Subject, Value};
 use runtime_core::name::{QueueName, Route};
@@ -15,7 +16,6 @@ use runtime_proto::v1;
 use tonic::Status;
 
 use super::Asked;
-use super::filter::may_see;
 use crate::convert;
 use crate::door::Door;
 use crate::page::MAX_PAGE_SIZE;
@@ -50,6 +50,24 @@ pub(super) async fn of(door: &Door, asked: &Asked, now: Timestamp) -> Result<Vec
         let list = |reply| Command::Operations(OperationCommand::List { before, page_size, reply });
         door.ask(&system, list).await?.iter().for_each(|operation| told.operation(operation));
     }
+    let (breakers, instance) = (wants("breaker_", "apps/"), wants("drain_", "instance"));
+    if breakers || instance {
+        let overview = door.ask(&system, |reply| Command::GetOverview { reply }).await?;
+        if breakers {
+            overview.dependencies.iter().for_each(|dependency| told.dependency(dependency));
+        }
+        if instance {
+            told.instance(overview.drain.as_ref());
+        }
+    }
+    if let Ok(process) = door.instance() {
+        if wants("config_", "config") {
+            told.config(&process.settings());
+        }
+        if wants("log_filter_", "log-filter") {
+            told.log_filter(&process.log_filter());
+        }
+    }
     for id in asked.filter.tasks() {
         let about = Resource::new("task", convert::task_name(id));
         let task = door.ask(&about, |reply| Command::GetTask { id, reply }).await?.task;
@@ -67,8 +85,7 @@ struct Telling<'a> {
 
 impl Telling<'_> {
     fn tell(&mut self, subject: &Subject, place: &Place, fields: &[Changed]) {
-        let sees = self.asked.sees_all || may_see(&self.asked.principal, place, subject);
-        if sees && self.asked.filter.fits_state(place, subject) {
+        if self.asked.sees(place, subject) && self.asked.filter.fits_state(place, subject) {
             self.events.push(convert::snapshot(subject, place, self.now, fields));
         }
     }
@@ -134,6 +151,36 @@ impl Telling<'_> {
             Changed::is("matched", Value::Number(spec.matched)),
         ];
         self.tell(&Subject::Operation(*id), &place, &fields);
+    }
+
+    fn dependency(&mut self, dependency: &DependencyView) {
+        let DependencyView { app, name, breaker, .. } = dependency;
+        let mut fields = vec![Changed::is("state", Value::Word(breaker.state.as_str()))];
+        fields.extend(breaker.until.map(|until| Changed::is("until", Value::text(until.to_string()))));
+        let place = Place { app: Some(app.clone()), ..Place::default() };
+        self.tell(&Subject::Dependency(app.clone(), name.clone()), &place, &fields);
+    }
+
+    fn instance(&mut self, drain: Option<&DrainView>) {
+        let word = Value::Word(if drain.is_some() { "yes" } else { "no" });
+        self.tell(&Subject::Instance, &Place::default(), &[Changed::is("draining", word)]);
+    }
+
+    /// How far it is that of its sources; the values are asked for elsewhere.
+    fn config(&mut self, settings: &[SettingView]) {
+        let waiting = settings.iter().filter(|setting| setting.waits.is_some()).count();
+        let fields = [
+            Changed::is("keys", Value::number(settings.len())),
+            Changed::is("wait_for_restart", Value::number(waiting)),
+        ];
+        self.tell(&Subject::Config, &Place::default(), &fields);
+    }
+
+    fn log_filter(&mut self, filter: &LogFilterView) {
+        let mut fields = vec![Changed::is("filter", Value::text(&filter.in_force))];
+        let back = filter.comes_back_in.map(|left| Value::text(format!("{} s", left.as_secs())));
+        fields.extend(back.map(|left| Changed::is("comes_back_in", left)));
+        self.tell(&Subject::LogFilter, &Place::default(), &fields);
     }
 
     fn task(&mut self, task: &Task) {

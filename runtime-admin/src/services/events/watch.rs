@@ -12,11 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::pace::Pace;
 use super::{Asked, READ, messages};
 use crate::status::refused;
-
-/// How long a watcher that has read everything rests at least: so that many of them cost little, however much happens.
-const REST: Duration = Duration::from_millis(100);
 
 /// How long a watcher is told nothing at most.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(15);
@@ -24,14 +22,24 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(15);
 /// Most events of one message.
 const MAX_EVENTS: usize = 500;
 
-/// Most events that are made one, for one message.
-const MAX_COALESCED: usize = 20_000;
+/// Most events that are looked at for one message, when several become one.
+const MAX_TOGETHER: usize = 20_000;
+
+/// How somebody wants to be told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Telling {
+    /// Several events of one resource as one.
+    pub(super) coalesce: bool,
+    /// How many tasks, instead of which.
+    pub(super) count_tasks: bool,
+}
 
 /// Somebody who watches.
 pub(super) struct Watch {
     journal: Arc<dyn EventJournal>,
+    pace: Arc<Pace>,
     asked: Asked,
-    coalesce: bool,
+    telling: Telling,
     /// What is still to be told of the state at the beginning; `None` once its end was told.
     state: Option<VecDeque<v1::Event>>,
     at: Cursor,
@@ -43,15 +51,17 @@ pub(super) struct Watch {
     tree: Arc<Notify>,
     tasks: Arc<Notify>,
     stopping: CancellationToken,
+    /// Told what happened up to the end of the server.
+    is_over: bool,
     _counted: Box<dyn Send + Sync>,
 }
 
 impl Watch {
     pub(super) fn new(
-        journal: Arc<dyn EventJournal>,
+        (journal, pace): (Arc<dyn EventJournal>, Arc<Pace>),
         asked: Asked,
         at: Cursor,
-        coalesce: bool,
+        telling: Telling,
         state: Option<Vec<v1::Event>>,
         is_new: bool,
         stopping: CancellationToken,
@@ -62,14 +72,16 @@ impl Watch {
             tasks: journal.written(Class::Tasks),
             _counted: journal.watching(),
             journal,
+            pace,
             asked,
-            coalesce,
+            telling,
             is_new,
             state: state.map(VecDeque::from),
             at,
             read_at: now,
             bookmark_at: now + BOOKMARK_EVERY,
             stopping,
+            is_over: false,
         }
     }
 
@@ -92,7 +104,7 @@ impl Watch {
         loop {
             let stopping = self.stopping.clone();
             tokio::select! {
-                () = stopping.cancelled() => return Err(ends()),
+                () = stopping.cancelled() => return self.last().ok_or_else(ends),
                 () = sleep_until(self.read_at) => {}
             }
             let (tree, tasks) = (self.tree.clone(), self.tasks.clone());
@@ -103,7 +115,7 @@ impl Watch {
             tasks.as_mut().enable();
             let (message, more) = self.read()?;
             if !more {
-                self.read_at = Instant::now() + REST;
+                self.read_at = self.read_at.max(Pace::after_all(self.journal.watchers()));
             }
             if message.is_some() || more {
                 match message {
@@ -112,26 +124,38 @@ impl Watch {
                 }
                 continue;
             }
-            let classes = self.asked.filter.classes();
+            let classes = self.asked.classes;
             tokio::select! {
                 () = tree, if classes.tree => {}
                 () = tasks, if classes.tasks => {}
-                () = stopping.cancelled() => return Err(ends()),
+                () = stopping.cancelled() => return self.last().ok_or_else(ends),
                 () = sleep_until(self.bookmark_at) => return Ok(self.bookmark()),
             }
         }
     }
 
+    /// When the server ends: one more message, if there is anything to tell.
+    fn last(&mut self) -> Option<v1::WatchEventsResponse> {
+        let first = !std::mem::replace(&mut self.is_over, true);
+        first.then(|| self.read().ok()?.0).flatten()
+    }
+
     /// Reads on: what is to be told of it, and whether more is there.
     fn read(&mut self) -> Result<(Option<v1::WatchEventsResponse>, bool), Status> {
-        let (up_to, most) = if self.coalesce { (MAX_COALESCED, MAX_COALESCED) } else { (READ, MAX_EVENTS) };
-        let page = self.journal.read(self.at, self.asked.filter.classes(), up_to).map_err(|_| {
+        let Telling { coalesce, count_tasks } = self.telling;
+        let up_to = if coalesce || count_tasks { MAX_TOGETHER } else { READ };
+        let most = if coalesce { MAX_TOGETHER } else { MAX_EVENTS };
+        let page = self.journal.read(self.at, self.asked.classes, up_to).map_err(|_| {
             self.journal.cut_off();
             let what = "the watcher was overtaken: what it had not read yet is forgotten";
             refused(ErrorCode::SlowConsumer, what)
         })?;
-        let (found, reached) = self.asked.select(&page, most);
-        let events = messages(self.at.life, found, self.coalesce);
+        let selected = self.asked.select(&page, most);
+        let (reached, tasks) = (selected.reached, selected.tasks());
+        if tasks > 0 {
+            self.read_at = self.pace.after_tasks(tasks);
+        }
+        let events = messages(self.at.life, selected, coalesce);
         self.at = reached;
         let more = page.more() || reached != page.next();
         if events.is_empty() {
