@@ -54,10 +54,10 @@ pub(super) async fn run(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    // Listened to before the first look: what happens in between is not missed.
     // Who looks again wants to know that something happened to tasks; who reads on, to which.
     let count_tasks = output.terminal || matches!(noun, Noun::Queue { .. });
     let ask = EventAsk { filter, coalesce: true, count_tasks, patience: PATIENCE, ..EventAsk::default() };
+    // Listened to before the first look: what happens in between is not missed.
     let mut watch = client.watch_events(ask).await?;
     if !output.terminal {
         output.format = Format::Jsonl;

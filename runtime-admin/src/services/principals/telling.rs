@@ -10,14 +10,17 @@ pub(super) fn principal(before: Option<&Principal>, after: &Principal) -> Change
         Value::text(grants.join(", "))
     };
     let yes = |is: bool| Value::Word(if is { "yes" } else { "no" });
-    let fields: [(&str, &dyn Fn(&Principal) -> Value); 4] = [
-        ("grants", &grants),
-        ("read_payloads", &|principal| yes(principal.read_payloads)),
-        ("certificates", &|principal| Value::number(principal.certificates.len())),
-        ("disabled", &|principal| yes(principal.disabled)),
-    ];
-    Changes::of(fields.into_iter().filter_map(|(field, of)| {
-        let (was, is) = (before.map_or(Value::Nothing, of), of(after));
+    let said = |principal: &Principal| {
+        [
+            ("grants", grants(principal)),
+            ("read_payloads", yes(principal.read_payloads)),
+            ("certificates", Value::number(principal.certificates.len())),
+            ("disabled", yes(principal.disabled)),
+        ]
+    };
+    let mut before = before.map(said).into_iter().flatten();
+    Changes::of(said(after).into_iter().filter_map(|(field, is)| {
+        let was = before.next().map_or(Value::Nothing, |(_, was)| was);
         (was != is).then(|| Changed::new(field, was, is))
     }))
 }
