@@ -1,5 +1,7 @@
 //! What holds for every call, whatever it calls: it is shed when too many go on, has a deadline, and cannot take the server with it.
 //!
+//! Looks at much take turns ([`crate::turns`]): a turn ends here, when the answer is made.
+//!
 //! Neither can a caller who does not read. Each answer is made at once, so that its size is known, and all answers together have a share
 //! of memory; whoever takes too long over one is cut off.
 
@@ -28,6 +30,7 @@ use crate::limits::LiveLimits;
 use crate::peer::Peer;
 use crate::places::{Place, UnderWay};
 use crate::status::{broken, no_answer, overloaded};
+use crate::turns::Turn;
 
 /// Bytes of a request, and of an answer, that are always taken. What is beyond comes out of the common share.
 const FREE_BYTES: usize = 32 * 1024;
@@ -90,8 +93,11 @@ impl Calls {
         let answering = AssertUnwindSafe(async move { (self.services)(request).await }).catch_unwind();
         Ok(match tokio::time::timeout(self.patience, answering).await {
             Ok(Ok(Ok(answer))) => {
-                let (parts, body) = answer.into_parts();
-                match AnswerBody::begin(body, method, call, self.patience, &place) {
+                let (mut parts, body) = answer.into_parts();
+                let turn = parts.extensions.remove::<Arc<Turn>>();
+                let made = AnswerBody::begin(body, method, call, self.patience, &place);
+                drop(turn);
+                match made {
                     Ok(body) => Response::from_parts(parts, Body::new(body)),
                     Err(full) => full.into_http(),
                 }

@@ -27,6 +27,7 @@ mod places;
 mod server;
 mod services;
 mod status;
+mod turns;
 
 pub use auth::{
     Access, Authentication, LocalToken, LocalTokenError, MethodRule, method_rule, method_rules, new_token,

@@ -26,6 +26,10 @@ pub struct AdminLimits {
     pub calls: usize,
     /// Most bytes of requests that are held at once, beyond the first 32 KiB of each.
     pub request_bytes: usize,
+    /// Most looks at much at once (lists, counts, whole trees, previews); more wait for their turn.
+    pub looks: usize,
+    /// Most of them that one principal may have under way and waiting. More are answered with `RESOURCE_EXHAUSTED`.
+    pub looks_of_each: usize,
     /// How often one principal may call; `None` as often as it likes. Nobody is limited where nobody is asked who they are.
     pub rate_per_principal: Option<RateLimit>,
     /// How many denials of one peer or principal are written into the audit log; the others are counted.
@@ -45,6 +49,8 @@ impl Default for AdminLimits {
             streams: 100,
             calls: 1024,
             request_bytes: 32 * 1024 * 1024,
+            looks: 3,
+            looks_of_each: 32,
             rate_per_principal: None,
             denials_of_each: a_second(10, 100),
             denials_of_all: a_second(200, 200),

@@ -64,18 +64,15 @@ use runtime_core::store::{
     TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 pub use options::{SqliteOptions, Synchronous};
 pub use standalone::SqliteReader;
 
 use fault::Fault;
-use group::{Answer, Ask, ToWriter};
+use group::{Answer, Ask, Callers, ToWriter};
 use reader::Readers;
 use writer::{Shared, Writer};
-
-/// Calls that may wait for the writer before callers wait to ask.
-const INBOX: usize = 4_096;
 
 /// The embedded store. Cheap to clone: all clones are the same store.
 ///
@@ -84,7 +81,7 @@ const INBOX: usize = 4_096;
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
-    to_writer: Option<mpsc::Sender<ToWriter>>,
+    to_writer: Option<Callers>,
     thread: Option<JoinHandle<()>>,
     /// For what may take long.
     readers: Readers,
@@ -104,7 +101,7 @@ impl SqliteStore {
     /// used (it is left as it was), [`StoreError::ReadOnly`] and [`StoreError::Full`] when it cannot be written.
     pub fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
-        let (to_writer, inbox) = mpsc::channel(INBOX);
+        let (to_writer, inbox) = group::way();
         let (ready, opened) = std::sync::mpsc::channel();
         let (path, limits) = (options.path.clone(), options.limits);
         let thread = {
@@ -146,7 +143,23 @@ impl SqliteStore {
         A: Send + 'static,
     {
         let (ask, answer) = Ask::new(question, true, run);
-        self.ask(ask, answer).await
+        self.writer()?.call(ToWriter::Member(ask)).await?;
+        answered(answer).await
+    }
+
+    /// As [`SqliteStore::write`], for an operator: it waits for nothing but what is being written.
+    async fn command<Q, A>(
+        &self,
+        question: Q,
+        run: fn(&mut Writer<'_>, &Q) -> Result<A, Fault>,
+    ) -> Result<A, StoreError>
+    where
+        Q: Send + 'static,
+        A: Send + 'static,
+    {
+        let (ask, answer) = Ask::new(question, true, run);
+        self.writer()?.command(ask).await?;
+        answered(answer).await
     }
 
     /// As [`SqliteStore::write`], for what may go with the power, because whom it concerns goes with it.
@@ -160,32 +173,30 @@ impl SqliteStore {
         A: Send + 'static,
     {
         let (ask, answer) = Ask::new(question, false, run);
-        self.ask(ask, answer).await
+        self.writer()?.call(ToWriter::Member(ask)).await?;
+        answered(answer).await
     }
 
-    async fn ask<Q, A>(&self, ask: Box<Ask<Q, A>>, answer: Answer<Q, A>) -> Result<A, StoreError>
-    where
-        Q: Send + 'static,
-        A: Send + 'static,
-    {
-        let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
-        to_writer.send(ToWriter::Member(ask)).await.map_err(|_| StoreError::Closed)?;
-        match answer.await {
-            Ok((answer, _question)) => answer,
-            Err(_) => Err(StoreError::Closed),
-        }
+    fn writer(&self) -> Result<&Callers, StoreError> {
+        self.0.to_writer.as_ref().ok_or(StoreError::Closed)
     }
 
     async fn look_for_room(&self) -> Result<(), StoreError> {
         let (reply, found) = oneshot::channel();
-        let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
-        to_writer.send(ToWriter::LookForRoom(reply)).await.map_err(|_| StoreError::Closed)?;
+        self.writer()?.call(ToWriter::LookForRoom(reply)).await?;
         found.await.map_err(|_| StoreError::Closed)?
     }
 
     fn check_batch(&self, items: usize) -> Result<(), StoreError> {
         let limit = self.0.limits.max_batch;
         if items > limit { Err(StoreError::BatchTooLarge { items, limit }) } else { Ok(()) }
+    }
+}
+
+async fn answered<Q, A>(answer: Answer<Q, A>) -> Result<A, StoreError> {
+    match answer.await {
+        Ok((answer, _question)) => answer,
+        Err(_) => Err(StoreError::Closed),
     }
 }
 
@@ -271,8 +282,10 @@ impl TaskStore for SqliteStore {
         command: TaskCommand,
         terms: Terms,
     ) -> Result<Result<Steered, SteerError>, StoreError> {
-        self.write((id, command, terms), |writer, (id, command, terms)| writer.steer_on(*id, command, terms))
-            .await
+        self.command((id, command, terms), |writer, (id, command, terms)| {
+            writer.steer_on(*id, command, terms)
+        })
+        .await
     }
 
     async fn sweep(&self) -> Result<Swept, StoreError> {
@@ -305,10 +318,10 @@ impl TaskStore for SqliteStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         let (done, closed) = oneshot::channel();
-        let Some(to_writer) = &self.0.to_writer else { return Err(StoreError::Closed) };
+        let to_writer = self.writer()?;
         // Readers first: with their snapshots gone the log can be folded in.
         tokio::join!(self.0.readers.close(), self.0.lookers.close());
-        to_writer.send(ToWriter::Close(done)).await.map_err(|_| StoreError::Closed)?;
+        to_writer.call(ToWriter::Close(done)).await?;
         closed.await.map_err(|_| StoreError::Closed)
     }
 }
@@ -382,7 +395,7 @@ impl DeadLetters for SqliteStore {
 #[async_trait]
 impl Operations for SqliteStore {
     async fn start_operation(&self, spec: OperationSpec) -> Result<Operation, StoreError> {
-        self.write(spec, |writer, asked| writer.start_operation(asked)).await
+        self.command(spec, |writer, asked| writer.start_operation(asked)).await
     }
 
     async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
@@ -453,7 +466,7 @@ impl DesiredStates for SqliteStore {
     }
 
     async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
-        self.write((path, desired), |writer, asked| writer.set_desired(asked)).await
+        self.command((path, desired), |writer, asked| writer.set_desired(asked)).await
     }
 
     async fn resized(&self) -> Result<Vec<Resized>, StoreError> {
@@ -461,7 +474,7 @@ impl DesiredStates for SqliteStore {
     }
 
     async fn set_slots(&self, path: NodePath, slots: Option<NonZeroUsize>) -> Result<(), StoreError> {
-        self.write((path, slots), |writer, (path, slots)| writer.set_slots(path, *slots)).await
+        self.command((path, slots), |writer, (path, slots)| writer.set_slots(path, *slots)).await
     }
 }
 
@@ -477,11 +490,11 @@ impl Schedules for SqliteStore {
         state: ScheduleState,
         expected: Option<Revision>,
     ) -> Result<PutSchedule, StoreError> {
-        self.write((spec, state, expected), |writer, asked| writer.put_schedule(asked)).await
+        self.command((spec, state, expected), |writer, asked| writer.put_schedule(asked)).await
     }
 
     async fn delete_schedule(&self, name: ScheduleName, expected: Revision) -> Result<bool, StoreError> {
-        self.write((name, expected), |writer, asked| writer.delete_schedule(asked)).await
+        self.command((name, expected), |writer, asked| writer.delete_schedule(asked)).await
     }
 
     async fn fire(&self, firing: Firing) -> Result<Fired, EnqueueError> {

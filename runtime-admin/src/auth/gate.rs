@@ -32,7 +32,8 @@ use super::{Access, Authentication};
 use crate::door::Door;
 use crate::limits::LiveLimits;
 use crate::peer::Peer;
-use crate::status::{invalid, refused, refused_until};
+use crate::status::{invalid, overloaded, refused, refused_until};
+use crate::turns::{TooMany, Turn, Turns};
 
 /// Longest reason in bytes that the log keeps.
 const MAX_REASON_BYTES: usize = 1_024;
@@ -47,6 +48,7 @@ pub(crate) struct Gate {
     shapes: Shapes,
     limits: LiveLimits,
     rates: Rates<PrincipalName>,
+    turns: Turns,
     denials: Denials,
     door: Door,
     patience: Duration,
@@ -108,6 +110,7 @@ impl Gate {
         Self {
             rates: Rates::default(),
             denials: Denials::new(Arc::clone(&access.audit), limits.clone()),
+            turns: Turns::new(limits.clone()),
             limits,
             shapes: Shapes::of_the_api(),
             access,
@@ -118,8 +121,9 @@ impl Gate {
         }
     }
 
-    /// Lets a request on, or says why not. What is refused was written down, if it was denied.
-    pub(super) async fn pass(&self, request: Request<Body>) -> Result<Passed, Status> {
+    /// Lets a request on, with the turn that it has to keep until it is answered, or says why not. What is refused was written down, if it
+    /// was denied.
+    pub(super) async fn pass(&self, request: Request<Body>) -> Result<(Passed, Option<Turn>), Status> {
         let now = self.access.clock.now();
         let (mut parts, body) = request.into_parts();
         let call = Call::of(&parts);
@@ -147,10 +151,11 @@ impl Gate {
         let Some(shape) = shape else {
             let standing = self.standing(rule, caller.clone(), None);
             parts.extensions.insert(caller);
-            return Ok(Passed::Look(Request::from_parts(parts, body), Some(standing)));
+            return Ok((Passed::Look(Request::from_parts(parts, body), Some(standing)), None));
         };
         let asked = Asked::read(body, shape, self.patience).await?;
-        // It may have come slowly, and whoever sends it may have been shut out meanwhile.
+        let turn = if rule.looks_at_much { Some(self.turn(&caller).await?) } else { None };
+        // It may have come slowly, or waited, and whoever sends it may have been shut out meanwhile.
         self.up_to_date().await?;
         let caller = match self.directory.again(&caller, self.access.clock.now()) {
             Ok(caller) => caller,
@@ -164,7 +169,7 @@ impl Gate {
         if !rule.changes || asked.flag("validate_only") || (rule.needs_force && !asked.flag("force")) {
             parts.extensions.insert(caller.clone());
             let standing = shape.streams.then(|| self.standing(rule, caller, Some(asked)));
-            return Ok(Passed::Look(Request::from_parts(parts, body), standing));
+            return Ok((Passed::Look(Request::from_parts(parts, body), standing), turn));
         }
         let subject = AuditSubject {
             reason: reason(rule, &asked)?,
@@ -177,9 +182,9 @@ impl Gate {
                 parts.extensions.insert(caller.clone());
                 parts.extensions.insert(origin);
                 let standing = shape.streams.then(|| self.standing(rule, caller, Some(asked)));
-                Ok(Passed::Change(Request::from_parts(parts, body), mutation, standing))
+                Ok((Passed::Change(Request::from_parts(parts, body), mutation, standing), turn))
             }
-            Err(answer) => Ok(Passed::Answered(answer)),
+            Err(answer) => Ok((Passed::Answered(answer), None)),
         }
     }
 
@@ -248,6 +253,14 @@ impl Gate {
         self.rates.take(name.clone(), limit, now).map_err(|at| {
             let what = format!("{name} asks more often than it may");
             refused_until(ErrorCode::RateLimited, what, at.0, now)
+        })
+    }
+
+    /// Waits until the caller may look at much.
+    async fn turn(&self, caller: &Caller) -> Result<Turn, Status> {
+        let name = &caller.principal.name;
+        self.turns.take(name).await.map_err(|TooMany| {
+            overloaded(&format!("{name} has as many lists, counts and the like under way as it may"))
         })
     }
 

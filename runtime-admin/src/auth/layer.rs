@@ -23,6 +23,7 @@ use super::gate::{Gate, Passed};
 use super::mutation::Mutation;
 use super::standing::Standing;
 use crate::status::broken;
+use crate::turns::Turn;
 
 /// Puts the gate in front of the services.
 #[derive(Clone)]
@@ -63,14 +64,24 @@ where
         let waiting = self.services.clone();
         let mut services = std::mem::replace(&mut self.services, waiting);
         Box::pin(async move {
-            match gate.pass(request).await {
-                Err(status) => Ok(status.into_http()),
-                Ok(Passed::Look(request, standing)) => Ok(lasting(services.call(request).await?, standing)),
-                Ok(Passed::Answered(answer)) => Ok(answered(answer)),
-                Ok(Passed::Change(request, mutation, standing)) => {
+            let (passed, turn) = match gate.pass(request).await {
+                Ok(passed) => passed,
+                Err(status) => return Ok(status.into_http()),
+            };
+            match passed {
+                Passed::Look(request, standing) => {
+                    let answer = match turn {
+                        None => services.call(request).await?,
+                        Some(turn) => in_turn(services, request, turn).await,
+                    };
+                    Ok(lasting(answer, standing))
+                }
+                Passed::Answered(answer) => Ok(answered(answer)),
+                Passed::Change(request, mutation, standing) => {
                     let streams = standing.is_some();
                     // On its own: a caller who hangs up leaves no mutation without its outcome.
                     let changing = async move {
+                        let _turn = turn;
                         match AssertUnwindSafe(services.call(request)).catch_unwind().await {
                             Ok(Ok(response)) if streams => told(response, mutation).await,
                             Ok(Ok(response)) => settled(response, &mutation).await,
@@ -80,16 +91,34 @@ where
                             }
                         }
                     };
-                    let changed = tokio::spawn(changing.in_current_span()).await;
-                    let answer = changed.unwrap_or_else(|ended| match ended.try_into_panic() {
-                        Ok(panic) => resume_unwind(panic),
-                        Err(_) => broken().into_http(),
-                    });
-                    Ok(lasting(answer, standing))
+                    Ok(lasting(on_its_own(changing).await, standing))
                 }
             }
         })
     }
+}
+
+/// A look that takes its turn. On its own: the tree goes on with it also when its caller hangs up, and as long the turn is taken. Whoever makes
+/// the answer ends it ([`Turn`] among its extensions).
+async fn in_turn<S>(mut services: S, request: Request<Body>, turn: Turn) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + 'static,
+{
+    let looking = async move {
+        let Ok(mut answer) = services.call(request).await;
+        answer.extensions_mut().insert(Arc::new(turn));
+        answer
+    };
+    on_its_own(looking).await
+}
+
+/// Goes on whether its caller waits for it or not. A panic is the caller's.
+async fn on_its_own(answering: impl Future<Output = Response<Body>> + Send + 'static) -> Response<Body> {
+    let answered = tokio::spawn(answering.in_current_span()).await;
+    answered.unwrap_or_else(|ended| match ended.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => broken().into_http(),
+    })
 }
 
 /// An answer, and its end when the right to it is lost. A refusal says all in its headers.
@@ -199,4 +228,50 @@ fn trailers_of(status: &Status) -> HeaderMap {
     let mut trailers = response.into_parts().0.headers;
     trailers.remove(http::header::CONTENT_TYPE);
     trailers
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::limits::{AdminLimits, LiveLimits};
+    use crate::turns::Turns;
+
+    /// Answers when it is told to.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<Notify>);
+
+    impl Service<Request<Body>> for Slow {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            let told = Arc::clone(&self.0);
+            Box::pin(async move {
+                told.notified().await;
+                Ok(Response::new(Body::empty()))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_keeps_its_turn_for_as_long_as_the_look_goes_on() {
+        let turns = Turns::new(LiveLimits::new(AdminLimits { looks: 1, ..AdminLimits::default() }));
+        let (whose, slow) = ("ann".parse().expect("a name"), Slow::default());
+        let turn = turns.take(&whose).await.expect("a turn");
+        let mut caller = Box::pin(in_turn(slow.clone(), Request::new(Body::empty()), turn));
+        assert!(caller.as_mut().now_or_never().is_none());
+        drop(caller);
+        let mut next = Box::pin(turns.take(&whose));
+        tokio::task::yield_now().await;
+        assert!(next.as_mut().now_or_never().is_none(), "the look goes on without its caller");
+        slow.0.notify_one();
+        next.await.expect("its turn came");
+    }
 }

@@ -45,6 +45,7 @@ pub struct MethodRule {
     pub(crate) needs_reason: bool,
     pub(crate) answers_once: bool,
     pub(crate) needs_force: bool,
+    pub(crate) looks_at_much: bool,
 }
 
 /// A method that looks.
@@ -58,7 +59,13 @@ const fn look(role: Role, method: &'static str, about: About) -> MethodRule {
         needs_reason: false,
         answers_once: false,
         needs_force: false,
+        looks_at_much: false,
     }
+}
+
+/// A method that has to look at much before it answers: what it costs grows with what there is. Few of these go on at once.
+const fn wide(rule: MethodRule) -> MethodRule {
+    MethodRule { looks_at_much: true, ..rule }
 }
 
 /// A method that shows payloads: its caller has to have the permission to read them as well, which no role has by itself.
@@ -117,9 +124,9 @@ pub(crate) const RULES: &[MethodRule] = &[
     with_reason(change(Operator, "SystemService/StartDrain", Whole)),
     change(Operator, "SystemService/StopDrain", Whole),
     with_reason(change(Admin, "SystemService/Shutdown", Whole)),
-    look(Viewer, "TreeService/GetTree", NodeOrRoot("name")),
+    wide(look(Viewer, "TreeService/GetTree", NodeOrRoot("name"))),
     look(Viewer, "TreeService/GetNode", Name("name")),
-    look(Viewer, "TreeService/ListRestarts", NodeOrRoot("name")),
+    wide(look(Viewer, "TreeService/ListRestarts", NodeOrRoot("name"))),
     change(Operator, "TreeService/StartNode", Name("name")),
     with_reason(change(Operator, "TreeService/StopNode", Name("name"))),
     change(Operator, "TreeService/RestartNode", Name("name")),
@@ -127,42 +134,42 @@ pub(crate) const RULES: &[MethodRule] = &[
     change(Operator, "TreeService/ResumeNode", Name("name")),
     with_reason(change(Operator, "TreeService/DrainNode", Name("name"))),
     change(Operator, "TreeService/ResizeNode", Name("name")),
-    look(Viewer, "WorkerService/ListWorkers", Whole),
+    wide(look(Viewer, "WorkerService/ListWorkers", Whole)),
     look(Viewer, "WorkerService/GetWorker", Name("name")),
     change(Operator, "WorkerService/RunWorker", Name("name")),
-    look(Viewer, "QueueService/ListQueues", Whole),
+    wide(look(Viewer, "QueueService/ListQueues", Whole)),
     look(Viewer, "QueueService/GetQueue", Name("name")),
     look(Viewer, "QueueService/GetQueueStats", Name("name")),
     change(Operator, "QueueService/PauseQueue", Name("name")),
     change(Operator, "QueueService/ResumeQueue", Name("name")),
     change(Operator, "QueueService/UpdateQueue", Name("name")),
     change(Operator, "QueueService/DrainQueue", Name("name")),
-    with_reason(with_force(change(Admin, "QueueService/PurgeQueue", Name("name")))),
-    look(Viewer, "TaskService/ListTasks", Filter("filter")),
+    wide(with_reason(with_force(change(Admin, "QueueService/PurgeQueue", Name("name"))))),
+    wide(look(Viewer, "TaskService/ListTasks", Filter("filter"))),
     look(Viewer, "TaskService/GetTask", Name("name")),
-    look(Viewer, "TaskService/CountTasks", Filter("filter")),
+    wide(look(Viewer, "TaskService/CountTasks", Filter("filter"))),
     look_at_payloads(Viewer, "TaskService/GetTaskPayload", Name("name")),
     change(Operator, "TaskService/EnqueueTask", NewTask),
     change(Operator, "TaskService/RetryTask", Name("name")),
-    change(Operator, "TaskService/RetryTasks", Filter("filter")),
+    wide(change(Operator, "TaskService/RetryTasks", Filter("filter"))),
     change(Operator, "TaskService/ResolveTask", Name("name")),
     with_reason(change(Operator, "TaskService/CancelTask", Name("name"))),
-    with_reason(change(Operator, "TaskService/CancelTasks", Filter("filter"))),
+    wide(with_reason(change(Operator, "TaskService/CancelTasks", Filter("filter")))),
     change(Operator, "TaskService/ReplayTask", Name("name")),
     with_reason(change(Operator, "TaskService/DiscardTask", Name("name"))),
     change(Operator, "TaskService/RescheduleTask", Name("name")),
     with_reason(change(Admin, "TaskService/DeleteTask", Name("name"))),
-    look(Viewer, "DeadLetterService/ListDeadLetters", Filter("filter")),
-    look(Viewer, "DeadLetterService/CountDeadLetters", Filter("filter")),
-    change(Operator, "DeadLetterService/ReplayDeadLetters", Filter("filter")),
-    with_reason(change(Operator, "DeadLetterService/DiscardDeadLetters", Filter("filter"))),
+    wide(look(Viewer, "DeadLetterService/ListDeadLetters", Filter("filter"))),
+    wide(look(Viewer, "DeadLetterService/CountDeadLetters", Filter("filter"))),
+    wide(change(Operator, "DeadLetterService/ReplayDeadLetters", Filter("filter"))),
+    wide(with_reason(change(Operator, "DeadLetterService/DiscardDeadLetters", Filter("filter")))),
     look(Viewer, "OperationService/GetOperation", Name("name")),
-    look(Viewer, "OperationService/ListOperations", Whole),
+    wide(look(Viewer, "OperationService/ListOperations", Whole)),
     with_reason(change(Operator, "OperationService/CancelOperation", Name("name"))),
     look(Viewer, "OperationService/WatchOperation", Name("name")),
-    look(Viewer, "EventService/ListEvents", Nothing),
+    wide(look(Viewer, "EventService/ListEvents", Nothing)),
     look(Viewer, "EventService/WatchEvents", Nothing),
-    look(Viewer, "ScheduleService/ListSchedules", Whole),
+    wide(look(Viewer, "ScheduleService/ListSchedules", Whole)),
     look(Viewer, "ScheduleService/GetSchedule", Name("name")),
     look(Viewer, "ScheduleService/PreviewTimes", Name("name")),
     with_reason(change(Operator, "ScheduleService/PauseSchedule", Name("name"))),
@@ -172,14 +179,14 @@ pub(crate) const RULES: &[MethodRule] = &[
     change(Operator, "ScheduleService/CreateSchedule", NewSchedule),
     change(Operator, "ScheduleService/UpdateSchedule", ScheduleAnew),
     with_reason(change(Operator, "ScheduleService/DeleteSchedule", Name("name"))),
-    look(Admin, "PrincipalService/ListPrincipals", Whole),
+    wide(look(Admin, "PrincipalService/ListPrincipals", Whole)),
     change(Admin, "PrincipalService/CreatePrincipal", NewPrincipal),
     change(Admin, "PrincipalService/UpdatePrincipal", People("principal.name")),
     with_reason(change(Admin, "PrincipalService/DeletePrincipal", People("name"))),
     answers_once(change(Admin, "PrincipalService/CreateToken", People("principal"))),
-    look(Admin, "PrincipalService/ListTokens", Whole),
+    wide(look(Admin, "PrincipalService/ListTokens", Whole)),
     with_reason(change(Admin, "PrincipalService/RevokeToken", People("name"))),
-    look(Admin, "AuditService/ListAuditEntries", Whole),
+    wide(look(Admin, "AuditService/ListAuditEntries", Whole)),
     look(Viewer, "ConfigService/GetConfig", Whole),
     look(Viewer, "ConfigService/GetSchema", Nothing),
     look(Operator, "ConfigService/ValidateConfig", Whole),
@@ -187,7 +194,7 @@ pub(crate) const RULES: &[MethodRule] = &[
     with_reason(change(Operator, "ConfigService/ClearOverride", Name("name"))),
     look(Viewer, "DiagnosticsService/GetLogFilter", Nothing),
     change(Operator, "DiagnosticsService/SetLogFilter", Whole),
-    look(Admin, "DiagnosticsService/DumpState", Whole),
+    wide(look(Admin, "DiagnosticsService/DumpState", Whole)),
     look(Viewer, "grpc.health.v1.Health/Check", Nothing),
     look(Viewer, "grpc.health.v1.Health/Watch", Nothing),
     look(Viewer, "grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Nothing),
@@ -420,6 +427,17 @@ mod tests {
             let is_new = method.starts_with("Create");
             let guarded = !is_new && !WITHOUT_ETAG.iter().any(|(known, _)| *known == rule.method);
             assert_eq!(takes("etag"), guarded, "{name}: an etag, or the reason why there is none");
+        }
+    }
+
+    #[test]
+    fn what_concerns_many_takes_turns_and_what_concerns_one_never_waits() {
+        let many = ["List", "Count", "GetTree", "Dump", "Purge"];
+        for rule in RULES {
+            let name = rule.method.rsplit('/').next().unwrap_or_default();
+            let is_bulk = rule.about == Filter("filter");
+            let expected = is_bulk || many.iter().any(|many| name.starts_with(many));
+            assert_eq!(rule.looks_at_much, expected, "{}", rule.method);
         }
     }
 

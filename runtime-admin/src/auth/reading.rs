@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Value};
 use runtime_core::error::ErrorCode;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -85,12 +85,7 @@ impl Asked {
     }
 
     fn value(&self, field: &str) -> Option<Value> {
-        let mut value = Value::Message(self.message.clone());
-        for part in field.split('.') {
-            let message = value.as_message()?;
-            value = message.get_field(&message.descriptor().get_field_by_name(part)?).into_owned();
-        }
-        Some(value)
+        within(&self.message, field)
     }
 
     /// What tells this request from others of its method.
@@ -101,6 +96,14 @@ impl Asked {
     /// The request's body, for its service.
     pub(super) fn body(&self) -> Body {
         Body::new(Full::new(self.frame.clone()))
+    }
+}
+
+/// A field, or a field of a field.
+fn within(message: &DynamicMessage, field: &str) -> Option<Value> {
+    match field.split_once('.') {
+        None => Some(message.get_field_by_name(field)?.into_owned()),
+        Some((part, rest)) => within(message.get_field_by_name(part)?.as_message()?, rest),
     }
 }
 

@@ -161,7 +161,7 @@ impl Control for InMemoryControl {
 }
 
 impl World {
-    fn answer(&mut self, command: Command) {
+    pub(crate) fn answer(&mut self, command: Command) {
         match command {
             Command::GetInfo { reply } => {
                 reply.send(Ok(SystemInfo { drain: self.overview.drain.clone(), ..info() }));

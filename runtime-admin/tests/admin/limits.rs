@@ -18,7 +18,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
-use crate::control::{InMemoryControl, Mood};
+use crate::control::{InMemoryControl, Mood, World};
 use crate::world::{config, open_access, setup, setup_with};
 
 #[tokio::test]
@@ -122,6 +122,58 @@ async fn nobody_who_waits_for_an_answer_has_to_leave() {
     assert!(matches!(second, ClientError::ConnectionLost(_)), "{second:?}");
     assert!(!asking.is_finished());
     asking.abort();
+}
+
+/// What became of ten lists that were asked for at once while the tree answers none of them.
+struct Lists {
+    in_the_tree: usize,
+    refused: usize,
+    answered: usize,
+}
+
+/// Asks for ten lists at once, and for something small meanwhile; then the tree answers.
+async fn ten_lists(limits: AdminLimits) -> Lists {
+    let served = setup_with(limited(limits), InMemoryControl::new()).await;
+    served.control.change(|world| world.mood = Mood::Silent);
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..10 {
+        let (client, told) = (served.client.clone(), told.clone());
+        tokio::spawn(async move { told.send(client.tasks("", 10).await) });
+    }
+    let mut refused = 0;
+    for _ in limits.looks_of_each..10 {
+        let ClientError::Refused(refusal) = hears.recv().await.unwrap().unwrap_err() else {
+            panic!("refused")
+        };
+        assert_eq!((refusal.canonical, refusal.code), (Code::ResourceExhausted, Some(ErrorCode::Overloaded)));
+        refused += 1;
+    }
+    let lists = |world: &World| {
+        world.unanswered.iter().filter(|command| matches!(command, Command::ListTasks { .. })).count()
+    };
+    served.control.until(|world| lists(world) >= limits.looks).await;
+    served.control.change(|world| world.mood = Mood::Answering);
+    served.client.info().await.expect("a small call waits for no list");
+    served.client.pause_queue(&"mail".parse().unwrap(), None, "held").await.expect("nor does a change");
+    let mut in_the_tree = 0;
+    served.control.change(|world| {
+        in_the_tree = lists(world);
+        std::mem::take(&mut world.unanswered).into_iter().for_each(|command| world.answer(command));
+    });
+    let mut answered = 0;
+    for _ in refused..10 {
+        hears.recv().await.unwrap().expect("a list");
+        answered += 1;
+    }
+    Lists { in_the_tree, refused, answered }
+}
+
+#[tokio::test]
+async fn few_lists_are_made_at_once_and_more_wait_or_come_again() {
+    let lists = ten_lists(AdminLimits { looks: 2, looks_of_each: 6, ..AdminLimits::default() }).await;
+    assert_eq!((lists.in_the_tree, lists.refused, lists.answered), (2, 4, 6));
+    let unbounded = AdminLimits { looks: 10, looks_of_each: 10, ..AdminLimits::default() };
+    assert_eq!(ten_lists(unbounded).await.in_the_tree, 10, "without the bound the tree has them all at once");
 }
 
 #[tokio::test]

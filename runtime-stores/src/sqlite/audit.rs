@@ -29,7 +29,7 @@ const COUNT_EVERY: u64 = 1_000;
 #[async_trait]
 impl AuditLog for SqliteStore {
     async fn begin_mutation(&self, subject: AuditSubject, content: ContentHash) -> Result<Begun, StoreError> {
-        self.write((subject, content), |writer, asked| writer.begin_mutation(asked)).await
+        self.command((subject, content), |writer, asked| writer.begin_mutation(asked)).await
     }
 
     async fn end_mutation(
@@ -38,7 +38,7 @@ impl AuditLog for SqliteStore {
         outcome: AuditOutcome,
         remembered: Remembered,
     ) -> Result<(), StoreError> {
-        self.write((position, outcome, remembered), |writer, asked| writer.end_mutation(asked)).await
+        self.command((position, outcome, remembered), |writer, asked| writer.end_mutation(asked)).await
     }
 
     async fn write_denial(&self, subject: AuditSubject, outcome: AuditOutcome) -> Result<u64, StoreError> {

@@ -9,12 +9,11 @@ use runtime_core::lifecycle::CRASHES_BEFORE_ALONE;
 use runtime_core::store::StoreError;
 use runtime_core::task::TaskState;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::mpsc;
 
 use super::app::AppGuard;
 use super::columns::state;
 use super::fault::Fault;
-use super::group::{self, ToWriter};
+use super::group::{self, Inbox};
 use super::names::Names;
 use super::options::{SqliteOptions, Synchronous};
 use super::owner::OwnerLock;
@@ -34,7 +33,7 @@ const WRITER_CACHE_KIB: i32 = 16_384;
 pub(super) fn run(
     options: &SqliteOptions,
     shared: &Arc<Shared>,
-    mut inbox: mpsc::Receiver<ToWriter>,
+    mut inbox: Inbox,
     ready: std::sync::mpsc::Sender<Result<(), StoreError>>,
 ) {
     let mut opened = match Opened::new(options) {

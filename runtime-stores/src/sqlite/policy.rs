@@ -152,7 +152,7 @@ impl QueueFlow for SqliteStore {
         change: QueueChange,
         reason: String,
     ) -> Result<Option<OverriddenQueue>, StoreError> {
-        self.write((queue, change, reason), |writer, asked| writer.override_queue(asked)).await
+        self.command((queue, change, reason), |writer, asked| writer.override_queue(asked)).await
     }
 
     async fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, StoreError> {
@@ -174,7 +174,7 @@ impl QueueFlow for SqliteStore {
         paused: bool,
         reason: String,
     ) -> Result<(), StoreError> {
-        self.write((queue, scope, paused, reason), |writer, asked| writer.pause_scope(asked)).await
+        self.command((queue, scope, paused, reason), |writer, asked| writer.pause_scope(asked)).await
     }
 
     async fn pause_delay(&self, queue: QueueName, paused: bool) -> Result<(), StoreError> {

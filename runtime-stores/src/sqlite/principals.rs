@@ -26,11 +26,11 @@ impl Principals for SqliteStore {
         principal: Principal,
         expected: Option<Revision>,
     ) -> Result<PutPrincipal, StoreError> {
-        self.write((principal, expected), |writer, asked| writer.put_principal(asked)).await
+        self.command((principal, expected), |writer, asked| writer.put_principal(asked)).await
     }
 
     async fn delete_principal(&self, name: PrincipalName, expected: Revision) -> Result<bool, StoreError> {
-        self.write((name, expected), |writer, asked| writer.delete_principal(asked)).await
+        self.command((name, expected), |writer, asked| writer.delete_principal(asked)).await
     }
 
     async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
@@ -38,11 +38,11 @@ impl Principals for SqliteStore {
     }
 
     async fn put_token(&self, token: Token) -> Result<PutToken, StoreError> {
-        self.write(token, |writer, asked| writer.put_token(asked)).await
+        self.command(token, |writer, asked| writer.put_token(asked)).await
     }
 
     async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<Option<Token>, StoreError> {
-        self.write((id, at), |writer, asked| writer.revoke_token(asked)).await
+        self.command((id, at), |writer, asked| writer.revoke_token(asked)).await
     }
 }
 

@@ -51,6 +51,12 @@ pub struct AdminLimitsConfig {
     /// Most bytes of requests that are held at once, beyond the first 32 KiB of each. One request has 4 MiB at most.
     #[schemars(range(min = 4_194_304, max = 1_073_741_824))]
     pub request_bytes: u32,
+    /// Most looks at much at once: lists, counts, whole trees, previews. More wait for their turn, and small calls never wait for them.
+    #[schemars(range(min = 1, max = 64))]
+    pub looks: u32,
+    /// Most of them that one principal may have under way and waiting. More are refused, with when to come again.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub looks_per_principal: u32,
 }
 
 impl Default for AdminLimitsConfig {
@@ -69,6 +75,8 @@ impl Default for AdminLimitsConfig {
             streams_per_connection: 100,
             calls: 1_024,
             request_bytes: 32 * 1024 * 1024,
+            looks: 3,
+            looks_per_principal: 32,
         }
     }
 }
@@ -89,6 +97,8 @@ impl AdminLimitsConfig {
             streams: self.streams_per_connection,
             calls: count(self.calls),
             request_bytes: count(self.request_bytes),
+            looks: count(self.looks),
+            looks_of_each: count(self.looks_per_principal),
             rate_per_principal: rate(self.requests_per_sec, self.requests_at_once),
             denials_of_each: rate(self.denials_per_sec, self.denials_at_once)
                 .unwrap_or(standard.denials_of_each),
