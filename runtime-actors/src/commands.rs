@@ -152,7 +152,10 @@ impl NodeActor for ActorCommandProcessor {
                 hand_on(&self.doors.templates, TemplatesMsg::GetTemplate { worker: None, reply });
             }
             Command::RunWorker { ask, progress, reply } => self.run_worker(ask, progress, reply),
-            Command::ListQueues { reply } => answer(reply, async move { Ok(store.queue_stats().await?) }),
+            Command::ListQueues { reply } => {
+                let queues = self.queues.clone();
+                answer(reply, async move { queues.list().await });
+            }
             Command::EnqueueTasks { tasks, reply } => {
                 answer(reply, enqueue(self.platform.clone(), tasks, origin))
             }

@@ -30,7 +30,7 @@ pub use instance::{
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use origin::{Asked, Origin};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};
-pub use queues::{QueueCommand, QueueDetail};
+pub use queues::{QueueCommand, QueueDetail, QueueView};
 pub use reply::{CommandError, Reply};
 pub use restarts::{Restart, RestartCause, RestartPage};
 pub use run::{RunAsk, RunProgress, RunSelection};
@@ -228,10 +228,10 @@ pub enum Command {
         /// Answered at the end.
         reply: Reply<RunProgress>,
     },
-    /// Depth and age of the queues.
+    /// Depth and age of the queues, by name.
     ListQueues {
         /// The answer.
-        reply: Reply<Vec<QueueStats>>,
+        reply: Reply<Vec<QueueView>>,
     },
     /// Makes tasks from outside.
     EnqueueTasks {

@@ -11,8 +11,8 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
-use crate::store::Revision;
 use crate::task::{Epoch, TaskState};
 
 /// A state of a resource. What it is made of is nobody's business: two are compared, and nothing else.
@@ -30,9 +30,10 @@ impl Etag {
         Self(format!("{}-{:x}-{attempt:x}-{:x}", state.number(), epoch.0, run_at.as_millisecond()))
     }
 
-    /// Of something that a store keeps under a revision.
-    pub fn of_revision(revision: Revision) -> Self {
-        Self(revision.0.to_string())
+    /// Of something that is compared by what it says.
+    pub fn of_content(content: &impl Serialize) -> Self {
+        let text = serde_json::to_vec(content).unwrap_or_default();
+        Self(blake3::hash(&text).to_hex()[..16].to_owned())
     }
 
     /// Of something that is in one of few states.

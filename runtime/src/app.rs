@@ -35,7 +35,11 @@ impl<T: DeserializeOwned + Serialize + JsonSchema + Default + Clone + Send + Syn
 
 /// A part of an app: it registers sources, workers and what else belongs to one concern.
 pub trait Module<A = NoAppConfig>: Send + Sync + 'static {
-    /// Says what the module consists of, and starts nothing: it is called when the configuration is checked, and again when the app starts.
+    /// Says what the module consists of, and starts nothing: it is called when the configuration is checked, when the app starts, and with
+    /// every reload while it runs. So it opens no connection, leaves nothing behind, and ends soon; it may read the files that the
+    /// configuration names. While the app runs it is called on a thread that may block, for at most 10 s, and a panic of it is told as what is
+    /// wrong with the configuration. It only ever sees settings from the instance's own sources: never a document that somebody had checked
+    /// through the admin API.
     ///
     /// # Errors
     /// When the app's configuration does not allow it to work.

@@ -154,9 +154,22 @@ impl<A: AppConfig> App<A> {
 
     /// The same from sources that are handed in, with the problems as a value.
     pub(crate) fn load_from(&self, sources: &ConfigSources) -> Result<Loaded<RuntimeConfig<A>>, LoadError> {
+        self.load_shown(sources, None)
+    }
+
+    /// The same, where the modules are to see these settings of the app and not those of the sources.
+    pub(crate) fn load_shown(
+        &self,
+        sources: &ConfigSources,
+        app: Option<A>,
+    ) -> Result<Loaded<RuntimeConfig<A>>, LoadError> {
         let loaded = sources.load::<RuntimeConfig<A>>()?;
+        let shown = match app {
+            Some(app) => RuntimeConfig { app, ..loaded.value },
+            None => loaded.value,
+        };
         // Which workers and sources there are is known once the modules have seen their settings.
-        let assembled = self.assemble(&loaded.value)?;
+        let assembled = self.assemble(&shown)?;
         let workers =
             assembled.plan.workers.iter().map(|worker| worker.descriptor.name.to_string()).collect();
         let needed = assembled.plan.workers.iter().flat_map(|worker| &worker.descriptor.dependencies);

@@ -6,6 +6,8 @@
 //!              └─▶ the rest: listed, and waits for a restart
 //! ```
 
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,10 +31,14 @@ use crate::config::{
     ConfigProblem, ConfigSources, KeyPath, Loaded, LogFilter, RuntimeConfig, Setting, config_schema,
 };
 use crate::telemetry::{LogControl, LogFilterStatus};
+use modules::Modules;
+
+/// Where a problem stands that a module found.
+const MODULES: &str = "the app's modules";
 
 /// The configuration that an instance runs with, and where it came from.
 pub(crate) struct LiveConfig<A> {
-    app: App<A>,
+    modules: Modules<A>,
     sources: ConfigSources,
     log: LogControl,
     state: Mutex<State<A>>,
@@ -63,7 +69,7 @@ impl<A: AppConfig> LiveConfig<A> {
         let settings = by_key(&loaded);
         let state = State { in_force: loaded.value, settings, pending: BTreeMap::new() };
         Arc::new(Self {
-            app,
+            modules: Modules::of(app),
             sources,
             log,
             state: Mutex::new(state),
@@ -206,16 +212,17 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         config_schema::<RuntimeConfig<A>>()
     }
 
-    fn validate(&self, document: Option<String>) -> Vec<ConfigProblemView> {
+    async fn validate(&self, document: Option<String>) -> Result<Vec<ConfigProblemView>, CommandError> {
+        let shown = document.is_some().then(|| self.state().in_force.app.clone());
         let sources = ConfigSources { document, ..self.sources.clone() };
-        match self.app.load_from(&sources) {
-            Ok(_) => Vec::new(),
-            Err(LoadError::Problems(problems)) => problems.iter().map(problem).collect(),
-            Err(LoadError::Setup(error)) => vec![ConfigProblemView {
-                key: String::new(),
-                origin: "the app's modules".to_owned(),
-                text: error.to_string(),
-            }],
+        let of_modules =
+            |text| vec![ConfigProblemView { key: String::new(), origin: MODULES.to_owned(), text }];
+        match self.modules.ask(move |app| app.load_shown(&sources, shown).map(drop)).await {
+            Ok(Ok(())) => Ok(Vec::new()),
+            Ok(Err(LoadError::Problems(problems))) => Ok(problems.iter().map(problem).collect()),
+            Ok(Err(LoadError::Setup(error))) => Ok(of_modules(error.to_string())),
+            Err(broken) if broken.code == ErrorCode::InvalidConfig => Ok(of_modules(broken.message)),
+            Err(late) => Err(late),
         }
     }
 
@@ -229,7 +236,9 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         let refused = |error: &dyn std::fmt::Display| {
             CommandError::new(ErrorCode::InvalidConfig, format!("nothing was changed: {error}"))
         };
-        let loaded = self.app.load_from(&self.sources).map_err(|error| refused(&error))?;
+        let sources = self.sources.clone();
+        let loaded = self.modules.ask(move |app| app.load_from(&sources)).await?;
+        let loaded = loaded.map_err(|error| refused(&error))?;
         let configured = by_key(&loaded);
         let (changes, mut live) = {
             let state = self.state();
@@ -239,7 +248,9 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         live.workers = loaded.value.workers.clone();
         live.telemetry.log_filter = loaded.value.telemetry.log_filter.clone();
         live.admin.limits = loaded.value.admin.limits;
-        let assembled = self.app.assemble(&live).map_err(|error| refused(&error))?;
+        let config = live.clone();
+        let assembled = self.modules.ask(move |app| app.assemble(&config)).await?;
+        let assembled = assembled.map_err(|error| refused(&error))?;
         let certificates = self.new_certificates().await?;
         let ends = certificates.as_ref().map(|(_, new)| certificates_view(new.ends()));
         if validate_only {
@@ -361,4 +372,83 @@ fn view(status: LogFilterStatus) -> LogFilterView {
 fn problem(problem: &ConfigProblem) -> ConfigProblemView {
     let text = ConfigProblem { key: KeyPath::default(), ..problem.clone() }.to_string();
     ConfigProblemView { key: problem.key.to_string(), origin: problem.origin.to_string(), text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::app::{Module, Setup, SetupError};
+    use crate::config::TelemetryConfig;
+    use crate::telemetry::{Identity, LogSink, Telemetry};
+
+    #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    struct Files {
+        catalogue: String,
+    }
+
+    /// Notes what it is shown, as one does that opens the file of that name.
+    #[derive(Clone, Default)]
+    struct Opens(Arc<Mutex<Vec<String>>>);
+
+    impl Module<Files> for Opens {
+        fn register(&self, config: &Files, _setup: &mut Setup) -> Result<(), SetupError> {
+            self.0.lock().unwrap().push(config.catalogue.clone());
+            assert_ne!(config.catalogue, "breaks", "a module may do this");
+            Ok(())
+        }
+    }
+
+    fn live(opens: &Opens, sources: ConfigSources) -> Arc<LiveConfig<Files>> {
+        let app = App::configured("shop").module(opens.clone());
+        let loaded = app.load_from(&sources).unwrap();
+        let identity = Identity { service: "shop".into(), instance: "here".into(), version: "0".into() };
+        let sink = LogSink::new(std::io::sink);
+        let telemetry = Telemetry::scoped(&TelemetryConfig::default(), &identity, sink).unwrap();
+        let (_, guard) = telemetry.into_parts();
+        LiveConfig::new(app, sources, loaded, guard.log().clone())
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, ConfigSources) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, ConfigSources { file: Some(path), ..ConfigSources::default() })
+    }
+
+    #[tokio::test]
+    async fn a_document_that_was_handed_in_is_never_shown_to_a_module() {
+        let opens = Opens::default();
+        let (_folder, sources) = file("app.catalogue = \"ours\"");
+        let live = live(&opens, sources);
+        let check = async |document: &str| live.validate(Some(document.to_owned())).await.unwrap();
+        assert_eq!(check("app.catalogue = \"/etc/shadow\"").await, []);
+        assert_eq!(check("app.catalogue = \"breaks\"").await, []);
+        let keys = |problems: Vec<ConfigProblemView>| {
+            problems.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(check("app.catalogue = 7").await), ["app.catalogue"], "its schema is looked at");
+        assert_eq!(keys(check("workers.nobody.slots = 7").await), ["workers.nobody"]);
+        let seen = opens.0.lock().unwrap().clone();
+        assert!(seen.len() >= 4 && seen.iter().all(|name| name == "ours"), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn a_module_that_panics_over_the_file_is_what_is_wrong_with_it() {
+        let opens = Opens::default();
+        let (folder, sources) = file("app.catalogue = \"ours\"");
+        let live = live(&opens, sources);
+        std::fs::write(folder.path().join("shop.toml"), "app.catalogue = \"breaks\"").unwrap();
+        let problems = live.validate(None).await.unwrap();
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!((problem.origin.as_str(), problem.text.as_str()), (MODULES, modules::PANICKED));
+        std::fs::write(folder.path().join("shop.toml"), "app.catalogue = \"mended\"").unwrap();
+        assert_eq!(live.validate(None).await.unwrap(), []);
+        assert_eq!(opens.0.lock().unwrap().last().unwrap(), "mended", "the file is the instance's own");
+    }
 }

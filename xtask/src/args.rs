@@ -14,6 +14,7 @@ usage: cargo xtask <task>
   bench control [--quick]             calls of the admin API beside an empty call, in release mode
   bench scale [--quick]               lists and counts over a million tasks, in release mode
   bench watchers [--quick]            what 200 watchers of events cost the work, in release mode
+  bench cli [--quick]                 commands of runtimectl from start to end of the process, in release mode
   coverage [CRATE …]                  line coverage of core, stores and actors by their tests
   config                              write the schema and the example of each app's configuration anew
   deny                                licences, banned crates and sources of everything that comes from outside
@@ -118,6 +119,7 @@ mod tests {
             ("bench", Task::Bench { bench: "table", bench_args: vec![] }),
             ("bench --quick", Task::Bench { bench: "table", bench_args: strings(&["--quick"]) }),
             ("bench control --quick", Task::Bench { bench: "control", bench_args: strings(&["--quick"]) }),
+            ("bench cli", Task::Bench { bench: "cli", bench_args: vec![] }),
         ] {
             assert_eq!(parsed(line).ok(), Some(task), "{line}");
         }

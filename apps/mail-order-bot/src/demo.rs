@@ -141,11 +141,6 @@ async fn show(running: &Running, folder: &Path) -> Result<bool, DemoError> {
 }
 
 async fn ready(client: &AdminClient, queue: &QueueName) -> Result<u64, DemoError> {
-    // A queue is known from its first task on.
-    let name = format!("queues/{queue}");
-    if !client.queues().await?.iter().any(|known| known.name == name) {
-        return Ok(0);
-    }
     Ok(client.queue_stats(queue).await?.counts.map_or(0, |counts| counts.ready))
 }
 

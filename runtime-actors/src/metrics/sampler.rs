@@ -73,6 +73,7 @@ impl Sample {
     async fn take(door: &dyn Control, clock: &dyn Clock) -> Result<Self, CommandError> {
         let nodes = ask(door, |reply| Command::GetTree { root: NodePath::root(), reply }).await?;
         let queues = ask(door, |reply| Command::ListQueues { reply }).await?;
+        let queues = queues.into_iter().map(|queue| queue.stats).collect();
         // The schedules may be stopped by themselves: the rest is worth knowing all the same.
         let schedules = ask(door, |reply| Command::Schedules(ScheduleCommand::List { reply })).await;
         let schedules = schedules.unwrap_or_default();

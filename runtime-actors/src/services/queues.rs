@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_core::control::{CommandError, NodeCommand, Origin, QueueCommand, QueueDetail};
+use runtime_core::control::{CommandError, NodeCommand, Origin, QueueCommand, QueueDetail, QueueView};
 use runtime_core::error::ErrorCode;
 use runtime_core::etag::{Etag, Terms};
 use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
@@ -48,6 +48,21 @@ impl QueueService {
                 reply.send(self.update(&queue, change, reason, &terms, &origin).await);
             }
         }
+    }
+
+    /// Every queue, by name: those that have held tasks, and those that a worker waits at.
+    pub(crate) async fn list(&self) -> Result<Vec<QueueView>, CommandError> {
+        // Before the figures, as in `get`.
+        let etags = self.platform.wishes.of_queues(&self.platform);
+        let mut all = self.platform.store.queue_stats().await?;
+        for target in self.targets.iter() {
+            let queue = &target.descriptor.route.queue;
+            if !all.iter().any(|stats| stats.queue == *queue) {
+                all.push(self.without_tasks(queue));
+            }
+        }
+        all.sort_by(|one, other| one.queue.cmp(&other.queue));
+        Ok(all.into_iter().map(|stats| QueueView { etag: etags(&stats.queue), stats }).collect())
     }
 
     async fn get(&self, queue: &QueueName) -> Result<QueueDetail, CommandError> {
@@ -254,14 +269,18 @@ impl QueueService {
         let known = self.platform.store.queue_stats().await?.into_iter().find(|stats| stats.queue == *queue);
         match known {
             Some(stats) => Ok(stats),
-            None if self.nodes(queue).next().is_some() => Ok(QueueStats {
-                queue: queue.clone(),
-                counts: Default::default(),
-                oldest_ready: None,
-                capacity: self.platform.store.limits().queue_capacity,
-                shed: Default::default(),
-            }),
+            None if self.nodes(queue).next().is_some() => Ok(self.without_tasks(queue)),
             None => Err(CommandError::not_found(format!("no queue {queue}"))),
+        }
+    }
+
+    fn without_tasks(&self, queue: &QueueName) -> QueueStats {
+        QueueStats {
+            queue: queue.clone(),
+            counts: Default::default(),
+            oldest_ready: None,
+            capacity: self.platform.store.limits().queue_capacity,
+            shed: Default::default(),
         }
     }
 

@@ -98,6 +98,7 @@ impl Kept {
             skipped: self.skipped,
             problem: self.unfit.clone().or_else(|| self.problem.clone()),
             unfit: self.unfit.is_some(),
+            etag: self.stored.etag(),
         }
     }
 }

@@ -38,6 +38,12 @@ impl Wishes {
         Etag::counted(platform.table.began(), self.queues().get(queue).copied().unwrap_or(0))
     }
 
+    /// The same of every queue, as of now.
+    pub(crate) fn of_queues(&self, platform: &Platform) -> impl Fn(&QueueName) -> Etag + use<> {
+        let (began, changes) = (platform.table.began(), self.queues().clone());
+        move |queue| Etag::counted(began, changes.get(queue).copied().unwrap_or(0))
+    }
+
     /// Whether a queue may be changed on these terms.
     ///
     /// # Errors

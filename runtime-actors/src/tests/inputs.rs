@@ -11,7 +11,7 @@ use runtime_core::handler::{Context, Handler, HandlerResult};
 use runtime_core::input::{Derived, Misfits};
 use runtime_core::node::Health;
 use runtime_core::schedule::{OverlapPolicy, ScheduleSpec, Timing, tick_name};
-use runtime_core::store::{Enqueued, Revision, StoreError};
+use runtime_core::store::{Enqueued, StoreError};
 use runtime_core::task::{NewTask, Task, TaskState, Unique};
 use serde_json::{Value, json};
 
@@ -95,9 +95,9 @@ impl World {
     async fn updated(
         &self,
         spec: ScheduleSpec,
-        expected: Option<Revision>,
+        expected: Option<Etag>,
     ) -> Result<ScheduleView, CommandError> {
-        let terms = Terms { expected: expected.map(Etag::of_revision), validate_only: false };
+        let terms = Terms { expected, validate_only: false };
         self.of_schedule(|reply| ScheduleCommand::Update { spec: Box::new(spec), terms, reply }).await
     }
 
@@ -239,7 +239,7 @@ async fn a_schedule_that_no_longer_fits_is_shown_and_makes_nothing_until_it_is_c
         .unwrap();
     world.until(NODE, |view| view.health != Health::Healthy).await;
 
-    let mended = world.updated(hourly("time"), Some(world.shown().await.stored.revision)).await.unwrap();
+    let mended = world.updated(hourly("time"), Some(world.shown().await.etag)).await.unwrap();
     assert!(!mended.unfit && mended.next_tick.is_some() && mended.problem.is_none());
     world.until(NODE, |view| view.health == Health::Healthy).await;
     let next = world.next_task(Some(&last)).await;
@@ -251,12 +251,16 @@ async fn a_schedule_that_no_longer_fits_is_shown_and_makes_nothing_until_it_is_c
 async fn a_schedule_is_changed_by_whoever_read_it() {
     let world = with_settling_worker().await;
     let made = world.created(hourly("hour")).await.unwrap();
-    let read = made.stored.revision;
+    let read = made.etag;
     let later = ScheduleSpec { jitter_secs: 60, ..hourly("hour") };
-    let changed = world.updated(later.clone(), Some(read)).await.unwrap();
-    assert_eq!((changed.stored.spec.jitter_secs, changed.stored.revision > read), (60, true));
+    let changed = world.updated(later.clone(), Some(read.clone())).await.unwrap();
+    assert_eq!((changed.stored.spec.jitter_secs, changed.etag != read), (60, true));
     let refused = world.updated(hourly("hour"), Some(read)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::ChangedMeanwhile, "it was changed since it was read");
+    tokio::time::sleep(2 * HOUR).await;
+    let ticked = world.shown().await;
+    assert_eq!((ticked.etag.clone(), ticked.stored.revision > changed.stored.revision), (changed.etag, true));
+    world.updated(later.clone(), Some(ticked.etag)).await.expect("a tick is no change of it");
     assert_eq!(fields(&world.updated(hourly("day"), None).await.unwrap_err()), ["input/hour"]);
     assert_eq!(world.shown().await.stored.spec, later);
 

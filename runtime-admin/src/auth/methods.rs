@@ -388,7 +388,7 @@ mod tests {
     ];
 
     /// Changes of something that was there before, without a state that could have been read: and why.
-    const WITHOUT_ETAG: [(&str, &str); 16] = [
+    const WITHOUT_ETAG: [(&str, &str); 15] = [
         ("SystemService/StartDrain", "drains or does not: begun twice it was begun once"),
         ("SystemService/StopDrain", "as StartDrain"),
         ("SystemService/Shutdown", "there is one end"),
@@ -401,7 +401,6 @@ mod tests {
         ("ScheduleService/TriggerSchedule", "changes no schedule"),
         ("ScheduleService/BackfillSchedule", "changes no schedule"),
         ("PrincipalService/UpdatePrincipal", "the principal itself has it"),
-        ("PrincipalService/RevokeToken", "a token is good, or is not for ever"),
         ("ConfigService/ReloadConfig", "the sources say what it is to be"),
         ("DiagnosticsService/SetLogFilter", "comes back by itself"),
         ("TaskService/EnqueueTask", "its key says whether it is there"),

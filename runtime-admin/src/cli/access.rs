@@ -40,6 +40,9 @@ pub(super) async fn principals(
         PrincipalVerb::Update { principal, may, no_read_payloads, disable, enable, change } => {
             announce("update", &principal, output)?;
             let mut wanted = find(&principal, client).await?;
+            if let Some(read) = change.etag {
+                wanted.etag = read;
+            }
             if !may.grants.is_empty() {
                 wanted.grants = texts(&may);
             }

@@ -108,10 +108,38 @@ impl Failure {
             (Self::Unplaced(_), _) => {
                 writeln!(stderr, "hint: --profile default or --endpoint URL says where to change it")
             }
-            (_, Some(code)) => writeln!(stderr, "hint: runtimectl errors {code}"),
-            _ => Ok(()),
+            (_, code) => match (self.missing().and_then(shown_by), code) {
+                (Some(look), _) => writeln!(stderr, "hint: {look} shows what there is"),
+                (None, Some(code)) => writeln!(stderr, "hint: runtimectl errors {code}"),
+                (None, None) => Ok(()),
+            },
         }
     }
+
+    /// What kind of thing is not there.
+    fn missing(&self) -> Option<&str> {
+        match self {
+            Self::NoWorker(_) => Some("worker"),
+            Self::NoPrincipal(_) => Some("principal"),
+            Self::Client(ClientError::Refused(refusal)) => refusal.missing.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// The command that shows which things of a kind there are.
+fn shown_by(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "node" => "runtimectl node list",
+        "operation" => "runtimectl operation list",
+        "principal" => "runtimectl principal list",
+        "queue" => "runtimectl queue list",
+        "schedule" => "runtimectl schedule list",
+        "task" => "runtimectl task list",
+        "token" => "runtimectl token list",
+        "worker" => "runtimectl worker list",
+        _ => return None,
+    })
 }
 
 /// A text that may repeat what somebody typed or wrote into a file: without the secret of a token in it.

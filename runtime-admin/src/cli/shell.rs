@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::{Arg, Command, Parser};
+use clap::{Arg, ArgAction, Command, Parser};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use runtime_core::error::ErrorCode;
@@ -62,7 +62,8 @@ impl Kind {
 
 /// Answers a shell that asks for completion, and ends the process; does nothing when no shell asks.
 pub(super) fn complete() {
-    CompleteEnv::with_factory(|| with_names(command())).var(VARIABLE).complete();
+    let command = || with_names(command().disable_version_flag(true).arg(version()));
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
 /// The script that makes a shell ask.
@@ -84,12 +85,22 @@ pub(super) fn man(folder: Option<&Path>, output: &mut Output<'_>) -> Result<(), 
     Ok(())
 }
 
+fn version() -> Arg {
+    Arg::new("version").short('V').long("version").action(ArgAction::Version).help("Print version")
+}
+
+/// The command line for a shell: with the names that there are. Options are offered to whoever has begun one, and where nothing else fits:
+/// hidden ones are.
 fn with_names(command: Command) -> Command {
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print help");
     command
+        .disable_help_flag(true)
+        .arg(help)
         .mut_args(|argument| match Kind::of(&argument) {
             Some(kind) => argument.add(ArgValueCompleter::new(move |begun: &OsStr| candidates(kind, begun))),
             None => argument,
         })
+        .mut_args(|argument| if argument.is_positional() { argument } else { argument.hide(true) })
         .mut_subcommands(with_names)
 }
 

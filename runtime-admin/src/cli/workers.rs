@@ -56,6 +56,12 @@ pub(super) async fn run(
             progress.clear();
             let end = end?;
             output.sheet(&end, &end.correlation_id, |_| outcome(&end))?;
+            if let Some(scope) = run.scope.as_ref().filter(|_| end.selected == 0) {
+                let worker = client.worker(&run.worker).await?;
+                if let Some(hint) = of_another_kind(&worker, scope) {
+                    writeln!(output.stderr, "hint: {hint}")?;
+                }
+            }
             if unfinished(&end) {
                 return Err(Failure::Partial("not every task that was run is done"));
             }
@@ -94,6 +100,16 @@ impl WorkerRun {
             validate_only: self.dry_run,
             ..Default::default()
         }
+    }
+}
+
+/// What to say of a scope that the worker is not run by.
+fn of_another_kind(worker: &v1::Worker, scope: &Scope) -> Option<String> {
+    let name = short_name(&worker.name);
+    match worker.entry_point.as_ref().map_or("", |entry| &entry.scope_key) {
+        "" => Some(format!("worker {name} has no scopes: --task ID runs one of its tasks")),
+        key if scope.as_str().split_once('=').is_some_and(|(of, _)| of == key) => None,
+        key => Some(format!("worker {name} is run by scopes such as {key}=…")),
     }
 }
 
@@ -243,4 +259,24 @@ fn home(home: &v1::Home) -> String {
 
 fn scope_key(worker: &v1::Worker) -> String {
     or_none(worker.entry_point.as_ref().map_or("", |entry| &entry.scope_key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_of_another_kind_than_the_worker_s_is_told() {
+        let worker = |key: &str| v1::Worker {
+            name: "workers/settle".into(),
+            entry_point: Some(v1::EntryPoint { scope_key: key.into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let told = |key: &str, scope: &str| of_another_kind(&worker(key), &scope.parse().expect("a scope"));
+        assert_eq!(told("store", "store=1"), None);
+        for scope in ["1", "stores=1"] {
+            assert_eq!(told("store", scope).unwrap(), "worker settle is run by scopes such as store=…");
+        }
+        assert!(told("", "store=1").unwrap().contains("--task ID"));
+    }
 }

@@ -73,6 +73,8 @@ pub struct Refusal {
     pub message: String,
     /// The fields of the request that do not fit, each with the reason.
     pub fields: Vec<(String, String)>,
+    /// What kind of thing is not there, where that is the reason: `queue`, `node`, `task`.
+    pub missing: Option<String>,
 }
 
 impl Refusal {
@@ -116,6 +118,7 @@ impl From<Status> for ClientError {
                 canonical,
                 code: info.and_then(|info| info.reason.parse().ok()),
                 message: status.message().to_owned(),
+                missing: status.get_details_resource_info().map(|missing| missing.resource_type),
                 fields: status
                     .get_details_bad_request()
                     .map(|bad| bad.field_violations)

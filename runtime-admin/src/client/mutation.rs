@@ -30,7 +30,7 @@ pub(super) trait Mutation: Message + Clone + 'static {
 }
 
 macro_rules! mutations {
-    ($($path:literal: $request:ident $($etag:ident)? => $answer:ident,)*) => {
+    ($($path:literal: $request:ident $($etag:ident $(in $holder:ident)?)? => $answer:ident,)*) => {
         $(impl Mutation for v1::$request {
             type Answer = v1::$answer;
             const PATH: &'static str = $path;
@@ -40,7 +40,7 @@ macro_rules! mutations {
             }
 
             fn etag(&mut self) -> Option<&mut String> {
-                mutations!(@field self $($etag)?)
+                mutations!(@field self $($etag $(in $holder)?)?)
             }
         })*
 
@@ -49,6 +49,7 @@ macro_rules! mutations {
         const ROWS: &[(&str, &str, &str)] = &[$(($path, stringify!($request), stringify!($answer)),)*];
     };
     (@field $message:ident etag) => { Some(&mut $message.etag) };
+    (@field $message:ident etag in $holder:ident) => { $message.$holder.as_mut().map(|held| &mut held.etag) };
     (@field $message:ident) => { None };
 }
 
@@ -90,10 +91,10 @@ mutations! {
     "/runtime.admin.v1.ScheduleService/UpdateSchedule": UpdateScheduleRequest etag => UpdateScheduleResponse,
     "/runtime.admin.v1.ScheduleService/DeleteSchedule": DeleteScheduleRequest etag => DeleteScheduleResponse,
     "/runtime.admin.v1.PrincipalService/CreatePrincipal": CreatePrincipalRequest => CreatePrincipalResponse,
-    "/runtime.admin.v1.PrincipalService/UpdatePrincipal": UpdatePrincipalRequest => UpdatePrincipalResponse,
+    "/runtime.admin.v1.PrincipalService/UpdatePrincipal": UpdatePrincipalRequest etag in principal => UpdatePrincipalResponse,
     "/runtime.admin.v1.PrincipalService/DeletePrincipal": DeletePrincipalRequest etag => DeletePrincipalResponse,
     "/runtime.admin.v1.PrincipalService/CreateToken": CreateTokenRequest => CreateTokenResponse,
-    "/runtime.admin.v1.PrincipalService/RevokeToken": RevokeTokenRequest => RevokeTokenResponse,
+    "/runtime.admin.v1.PrincipalService/RevokeToken": RevokeTokenRequest etag => RevokeTokenResponse,
     "/runtime.admin.v1.ConfigService/ReloadConfig": ReloadConfigRequest => ReloadConfigResponse,
     "/runtime.admin.v1.ConfigService/ClearOverride": ClearOverrideRequest etag => ClearOverrideResponse,
     "/runtime.admin.v1.DiagnosticsService/SetLogFilter": SetLogFilterRequest => SetLogFilterResponse,

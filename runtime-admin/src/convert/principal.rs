@@ -101,5 +101,6 @@ pub(crate) fn token(token: &Token) -> v1::Token {
         created_at: Some(timestamp(token.created_at)),
         expires_at: token.expires_at.map(timestamp),
         revoked_at: token.revoked_at.map(timestamp),
+        etag: token.etag().to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! Queues.
 
 use runtime_core::control::QueueDetail;
+use runtime_core::etag::Etag;
 use runtime_core::flow::ShedCause;
 use runtime_core::store::{QueueStats, StateCounts};
 use runtime_core::task::TaskState;
@@ -9,16 +10,21 @@ use runtime_proto::v1;
 use super::limits::{fairness, limits, says};
 use super::{node, queue_name, task_name, task_state, timestamp};
 
-/// A queue, for the wire.
-pub(crate) fn queue(stats: &QueueStats) -> v1::Queue {
-    v1::Queue { name: queue_name(&stats.queue), stats: Some(queue_stats(stats)) }
+/// A queue, for the wire; where it is not to be changed from, without an etag.
+pub(crate) fn queue(stats: &QueueStats, etag: Option<&Etag>) -> v1::Queue {
+    let name = queue_name(&stats.queue);
+    v1::Queue {
+        name,
+        stats: Some(queue_stats(stats)),
+        etag: etag.map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 /// A queue with what keeps its tasks waiting, for the wire.
 pub(crate) fn queue_detail(detail: &QueueDetail) -> v1::QueueDetail {
     let (fair, fair_origin) = fairness(detail);
     v1::QueueDetail {
-        queue: Some(queue(&detail.stats)),
+        queue: Some(queue(&detail.stats, Some(&detail.etag))),
         policy: detail.policy.overridden(&says(detail)).to_string(),
         limits: limits(detail),
         fair,

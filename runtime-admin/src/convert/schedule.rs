@@ -27,7 +27,7 @@ pub(crate) fn schedule_from_wire(name: &str) -> Result<(ScheduleName, Resource),
 
 /// A schedule, for the wire.
 pub(crate) fn schedule(view: &ScheduleView) -> v1::Schedule {
-    let ScheduleView { stored, next_tick, lag, skipped, problem, unfit } = view;
+    let ScheduleView { stored, next_tick, lag, skipped, problem, unfit, etag } = view;
     let state = &stored.state;
     let wire_state = match (state.orphaned, &state.paused) {
         (true, _) => v1::ScheduleState::Orphaned,
@@ -56,7 +56,7 @@ pub(crate) fn schedule(view: &ScheduleView) -> v1::Schedule {
         last_skipped_at: skipped.map(|run| timestamp(run.last)),
         skip_reason: skipped.map(|run| skip_reason(run.reason).to_owned()).unwrap_or_default(),
         problem: problem.clone().unwrap_or_default(),
-        etag: stored.revision.0.to_string(),
+        etag: etag.to_string(),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn overview(mut overview: Overview, events: &EventStatus) -> v1::Over
         stopping: overview.stopping,
         nodes: overview.nodes,
         restarts: overview.restarts,
-        queues: overview.queues.iter().map(queue).collect(),
+        queues: overview.queues.iter().map(|stats| queue(stats, None)).collect(),
         events: Some(v1::EventStatus { integrated: events.integrated, relayed: events.relayed }),
         dependencies: overview.dependencies.iter().map(dependency).collect(),
         drain: overview.drain.as_ref().map(drain),

@@ -8,7 +8,10 @@ use tonic::{Request, Response, Status};
 
 use crate::convert;
 use crate::door::Door;
-use crate::status::{Resource, refusal};
+use crate::status::{Resource, invalid, refusal};
+
+/// Longest document that is looked at: what is wrong in it is looked for again and again, each time without what was found.
+const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
 /// The configuration of the instance.
 pub(crate) struct Config(pub(crate) Door);
@@ -46,7 +49,12 @@ impl ConfigService for Config {
         &self,
         request: Request<v1::ValidateConfigRequest>,
     ) -> Result<Response<v1::ValidateConfigResponse>, Status> {
-        let problems = self.0.instance()?.validate(request.into_inner().document);
+        let document = request.into_inner().document;
+        if document.as_ref().is_some_and(|document| document.len() > MAX_DOCUMENT_BYTES) {
+            return Err(invalid("document", format!("a document has at most {MAX_DOCUMENT_BYTES} bytes")));
+        }
+        let problems = self.0.instance()?.validate(document).await;
+        let problems = problems.map_err(|error| refusal(&error, &Resource::system()))?;
         let problems = problems.into_iter().map(convert::problem).collect();
         Ok(Response::new(v1::ValidateConfigResponse { problems }))
     }

@@ -301,8 +301,15 @@ impl PrincipalService for Principals {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let (id, about) = convert::token_from_wire(&request.get_ref().name)?;
+        let v1::RevokeTokenRequest { name, etag, .. } = request.get_ref();
+        let (id, about) = convert::token_from_wire(name)?;
+        let terms = convert::terms(etag, false);
         let _changing = self.changing.lock().await;
+        let tokens = self.access.principals.tokens().await.map_err(|error| failed(error, &about))?;
+        if tokens.iter().any(|token| token.id == id && !terms.fit(&token.etag())) {
+            let changed = CommandError::changed("the token was taken back since it was read");
+            return Err(refusal(&changed, &about));
+        }
         self.leaves_a_way_in(Caller::of(&request)?, &about, |_, tokens| {
             tokens.retain(|token| token.id != id)
         })

@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use runtime_core::control::{Command, CommandError, QueueCommand, Reply};
+use runtime_core::control::{Command, CommandError, QueueCommand, QueueView, Reply};
 use runtime_core::etag::Terms;
 use runtime_core::operation::OperationKind;
-use runtime_core::store::QueueStats;
 use runtime_core::task::TaskState;
 use runtime_proto::v1;
 use runtime_proto::v1::queue_service_server::QueueService;
@@ -24,10 +23,8 @@ use crate::status::{Resource, invalid, refusal};
 pub(crate) struct Queues(pub(crate) Door);
 
 impl Queues {
-    async fn all<T: Sync>(&self, call: &Request<T>, about: &Resource) -> Result<Vec<QueueStats>, Status> {
-        let mut queues = self.0.for_call(call).ask(about, |reply| Command::ListQueues { reply }).await?;
-        queues.sort_by(|a, b| a.queue.cmp(&b.queue));
-        Ok(queues)
+    async fn all<T: Sync>(&self, call: &Request<T>, about: &Resource) -> Result<Vec<QueueView>, Status> {
+        self.0.for_call(call).ask(about, |reply| Command::ListQueues { reply }).await
     }
 
     async fn pause<T: Sync>(
@@ -70,9 +67,9 @@ impl QueueService for Queues {
         let queues = self.all(&request, &Resource::system()).await?;
         let v1::ListQueuesRequest { page_size, page_token } = request.get_ref();
         let (page, next_page_token) =
-            page_of("queues", queues, |stats| stats.queue.as_str(), *page_size, page_token)?;
+            page_of("queues", queues, |view| view.stats.queue.as_str(), *page_size, page_token)?;
         Ok(Response::new(v1::ListQueuesResponse {
-            queues: page.iter().map(convert::queue).collect(),
+            queues: page.iter().map(|view| convert::queue(&view.stats, Some(&view.etag))).collect(),
             next_page_token,
             event_cursor,
         }))
@@ -132,12 +129,12 @@ impl QueueService for Queues {
         let (queue, about) = convert::queue_from_wire(&request.get_ref().name)?;
         let event_cursor = self.0.event_cursor();
         let queues = self.all(&request, &about).await?;
-        let stats = queues
+        let known = queues
             .iter()
-            .find(|stats| stats.queue == queue)
+            .find(|known| known.stats.queue == queue)
             .ok_or_else(|| refusal(&CommandError::not_found(format!("no queue {queue}")), &about))?;
         Ok(Response::new(v1::GetQueueStatsResponse {
-            stats: Some(convert::queue_stats(stats)),
+            stats: Some(convert::queue_stats(&known.stats)),
             event_cursor,
         }))
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime_core::control::{
     Command, CommandError, Control, DrainCommand, DrainView, EventStatus, NodeCommand, OperationAsk,
-    OperationCommand, OperationPreview, Origin, OverrideCommand, Overview, QueueCommand, QueueDetail, Reply,
-    Restart, RestartCause, RestartPage, RunAsk, RunProgress, RunSelection, SystemInfo, TaskDetail,
+    OperationCommand, OperationPreview, Origin, OverrideCommand, Overview, QueueCommand, QueueDetail,
+    QueueView, Reply, Restart, RestartCause, RestartPage, RunAsk, RunProgress, RunSelection, SystemInfo,
+    TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::etag::Etag;
@@ -30,7 +31,7 @@ use runtime_core::store::{
 use runtime_core::task::{AttemptRecord, Epoch, Held, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
 use runtime_core::worker::{EntryPoint, Home, WorkerDescriptor};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::journal::KeptJournal;
 use crate::schedules::ScheduleBook;
@@ -66,6 +67,8 @@ pub(crate) struct World {
     pub(crate) tasks: Vec<Task>,
     pub(crate) enqueued: Vec<NewTask>,
     pub(crate) runs: Vec<RunAsk>,
+    /// Runs that go on until a test ends them; none is held when absent.
+    pub(crate) held_runs: Option<Vec<HeldRun>>,
     pub(crate) acts: Vec<OperationAsk>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) drained: Vec<(QueueName, Option<Scope>)>,
@@ -77,6 +80,12 @@ pub(crate) struct World {
     pub(crate) writes_when_asked: bool,
     /// Commands that found no answer: those of a silent tree, and those that the API does not send.
     pub(crate) unanswered: Vec<Command>,
+}
+
+/// A run under way.
+pub(crate) struct HeldRun {
+    pub(crate) progress: watch::Sender<RunProgress>,
+    pub(crate) reply: Reply<RunProgress>,
 }
 
 /// A tree held in memory.
@@ -107,6 +116,7 @@ impl InMemoryControl {
                 workers,
                 enqueued: Vec::new(),
                 runs: Vec::new(),
+                held_runs: None,
                 acts: Vec::new(),
                 operations: Vec::new(),
                 drained: Vec::new(),
@@ -210,6 +220,9 @@ impl World {
                 }
                 let mut run = RunProgress { selected: 3, made: 0, ..RunProgress::default() };
                 progress.send_replace(run.clone());
+                if let Some(held) = &mut self.held_runs {
+                    return held.push(HeldRun { progress, reply });
+                }
                 if !ask.dry_run {
                     *run.counts.of_mut(TaskState::Done) = 2;
                     *run.counts.of_mut(TaskState::Scheduled) = u64::from(ask.once);
@@ -217,7 +230,7 @@ impl World {
                 self.runs.push(ask);
                 reply.send(Ok(run));
             }
-            Command::ListQueues { reply } => reply.send(Ok(queues())),
+            Command::ListQueues { reply } => reply.send(Ok(queue_views())),
             Command::EnqueueTasks { tasks, reply } => self.enqueue(tasks, reply),
             Command::ListTasks { filter, after, page_size, reply } => {
                 reply.send(Ok(self.list(&filter, after, page_size)));
@@ -434,7 +447,7 @@ impl World {
             workers: vec![self.node(&path("/engine/apps/shop/workers/fetch"))?.clone()],
             paused_scopes: self.paused_scopes.clone(),
             heads: vec![head],
-            etag: Etag::counted(at(0), 3),
+            etag: queue_etag(),
         })
     }
 
@@ -578,6 +591,18 @@ fn nodes() -> Vec<NodeView> {
     inbox.last_fault = Some("RT0031 the server closed the connection:\u{1b}[31m bye\u{1b}[0m".into());
     inbox.health = Health::Unhealthy("restarting for the 4th time".into());
     nodes
+}
+
+fn queue_etag() -> Etag {
+    Etag::counted(at(0), 3)
+}
+
+/// By name.
+fn queue_views() -> Vec<QueueView> {
+    let mut views: Vec<_> =
+        queues().into_iter().map(|stats| QueueView { stats, etag: queue_etag() }).collect();
+    views.sort_by(|one, other| one.stats.queue.cmp(&other.stats.queue));
+    views
 }
 
 fn queues() -> Vec<QueueStats> {

@@ -76,7 +76,12 @@ async fn who_may_call_is_managed_through_the_api_and_holds_at_once() {
     let id = token.token.unwrap().name.strip_prefix("tokens/").unwrap().parse().unwrap();
     assert_eq!(refusal(root.revoke_token(&id, " ").await.unwrap_err()).0, Code::InvalidArgument, "no reason");
     client.queue(&mail).await.unwrap();
-    assert!(root.revoke_token(&id, "lost").await.unwrap().revoked_at.is_some());
+    let read = root.tokens(Some(&alice)).await.unwrap().remove(0).etag;
+    let on_what_was_read = root.clone().with_etag(&read);
+    assert!(on_what_was_read.revoke_token(&id, "lost").await.unwrap().revoked_at.is_some());
+    let late = on_what_was_read.revoke_token(&id, "lost as well").await.unwrap_err();
+    assert_eq!(refusal(late).0, Code::Aborted, "somebody else took it back");
+    assert!(root.revoke_token(&id, "once more").await.unwrap().revoked_at.is_some(), "it stays so");
     assert_eq!(refusal(client.queue(&mail).await.unwrap_err()).0, Code::Unauthenticated);
     assert_eq!(root.tokens(Some(&alice)).await.unwrap().len(), 1);
     root.delete_principal(&alice, "left").await.unwrap();
@@ -107,6 +112,46 @@ async fn a_request_id_is_done_once_and_answered_again() {
     let mutations =
         world.audit().await.into_iter().filter(|entry| entry.subject.method.ends_with("CreatePrincipal"));
     assert_eq!(mutations.count(), 3, "what is answered again is not done again");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_to_be_kept_is_given_once_and_what_was_asked_is_done_once() {
+    const CREATE_SCHEDULE: &str = "/runtime.admin.v1.ScheduleService/CreateSchedule";
+    let world = Guarded::start().await;
+    let authorization = format!("Bearer {}", world.bootstrap.expose());
+    let ask = async |id: &str, bytes: usize| -> Result<Bytes, Status> {
+        let spec = v1::ScheduleSpec {
+            app: "apps/shop".into(),
+            queue: "queues/mail".into(),
+            handler: "settle".into(),
+            input: format!(r#"{{"store":1,"note":"{}"}}"#, "x".repeat(bytes)),
+            timing: Some(v1::schedule_spec::Timing::Every(prost_types::Duration { seconds: 60, nanos: 0 })),
+            ..Default::default()
+        };
+        let request = v1::CreateScheduleRequest {
+            schedule_id: id.into(),
+            spec: Some(spec),
+            request_id: format!("make-{id}"),
+            ..Default::default()
+        };
+        let answer = call(&world.channel, CREATE_SCHEDULE, Some(&authorization), request.encode_to_vec());
+        Ok(answer.await?.expect("an answer"))
+    };
+    let (small, large) = (1_024, 64 * 1_024);
+    let first = ask("small", small).await.unwrap();
+    assert_eq!(ask("small", small).await.unwrap(), first, "what fits is answered again");
+
+    let first = ask("large", large).await.unwrap();
+    assert!(first.len() > large, "the answer holds what was asked for");
+    let again = ask("large", large).await.unwrap_err();
+    assert_eq!((again.code(), reason(&again)), (Code::Aborted, ErrorCode::RequestUndecided));
+    let other = ask("large", large + 1).await.unwrap_err();
+    assert_eq!(reason(&other), ErrorCode::RequestIdConflict, "the id stays that of the first request");
+
+    let made =
+        world.audit().await.into_iter().filter(|entry| entry.subject.method.ends_with("CreateSchedule"));
+    let outcomes: Vec<_> = made.map(|entry| entry.outcome.expect("it ended").0.is_ok()).collect();
+    assert_eq!(outcomes, [true, true], "each was done once");
 }
 
 #[tokio::test]
@@ -313,6 +358,7 @@ async fn runtimectl_manages_who_may_call() {
             &deploy,
             &["principal", "create", "alice", "--grant", "root"],
             &["principal", "update", "deploy", "--disable", "--read-payloads", "--reason", "on leave"],
+            &["principal", "update", "deploy", "--enable", "--etag", "1"],
             &["principal", "update", "nobody", "--enable"],
             &["principal", "list"],
             &["token", "create", "deploy", "--name", "ci", "--expires-days", "30"],

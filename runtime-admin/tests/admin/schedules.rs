@@ -53,7 +53,9 @@ impl ScheduleBook {
         let (name, next_tick) = (spec.name.clone(), spec.timing.next_after(at(0), &spec.window()));
         let state = ScheduleState::new(declared_by, at(86_400));
         let stored = StoredSchedule { spec, state, revision: Revision::FIRST };
-        let view = ScheduleView { stored, next_tick, lag: None, skipped: None, problem: None, unfit: false };
+        let etag = stored.etag();
+        let (lag, skipped, problem, unfit) = (None, None, None, false);
+        let view = ScheduleView { stored, next_tick, lag, skipped, problem, unfit, etag };
         self.0.insert(name.clone(), view);
         self.0.get_mut(&name).expect("just put")
     }
@@ -69,7 +71,7 @@ impl ScheduleBook {
     ) -> Result<ScheduleView, CommandError> {
         let view = self.find(name)?;
         change(&mut view.stored.state);
-        view.stored.revision = view.stored.revision.next();
+        view.etag = view.stored.etag();
         Ok(view.clone())
     }
 
@@ -96,7 +98,8 @@ impl ScheduleBook {
         if view.stored.state.declared_by == DeclaredBy::App {
             return Err(CommandError::precondition("it was declared by its app"));
         }
-        (view.stored.revision, view.stored.spec) = (view.stored.revision.next(), spec);
+        view.stored.spec = spec;
+        view.etag = view.stored.etag();
         (view.unfit, view.problem) = (false, None);
         view.next_tick = view.stored.spec.timing.next_after(at(0), &view.stored.spec.window());
         Ok(view.clone())

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::etag::Etag;
 use crate::name::{PrincipalName, TokenName};
 
 const ID_BYTES: usize = 8;
@@ -218,6 +219,11 @@ impl Token {
         self.is_good(now)
     }
 
+    /// What operators can change of it: whether it was taken back. That its time ends was said when it was made.
+    pub fn etag(&self) -> Etag {
+        Etag::of_name(if self.revoked_at.is_some() { "revoked" } else { "good" })
+    }
+
     /// Whether it is still taken, from whoever has it.
     ///
     /// # Errors
@@ -312,6 +318,7 @@ mod tests {
         assert_eq!(token.opened_by(&text, at(10)), Err(TokenRefused::Expired));
         let revoked = Token { revoked_at: Some(at(1)), ..token.clone() };
         assert_eq!(revoked.opened_by(&text, at(2)), Err(TokenRefused::Revoked));
+        assert_ne!(revoked.etag(), token.etag());
         let mut chance = [1; TokenText::CHANCE];
         chance[TokenText::CHANCE - 1] = 2;
         let other = TokenText::of_chance(chance);

@@ -136,13 +136,20 @@ pub trait InstanceControl: Send + Sync {
     fn schema(&self) -> String;
 
     /// What is wrong with the configuration as its sources are now, or with this TOML document in place of the file. Changes nothing.
-    fn validate(&self, document: Option<String>) -> Vec<ConfigProblemView>;
+    ///
+    /// A document comes from whoever may ask, and not from whoever may write the file: the app's modules are never shown its part for the
+    /// app, whose paths and addresses they would open.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorCode::NoAnswer`] when the modules do not end.
+    async fn validate(&self, document: Option<String>) -> Result<Vec<ConfigProblemView>, CommandError>;
 
     /// Reads the sources again, and the files of certificates, and puts in force what can change without a restart: all of it, or nothing.
     /// Says everything that changed. With `validate_only` it only says so.
     ///
     /// # Errors
-    /// [`crate::error::ErrorCode::InvalidConfig`] with every problem; [`crate::error::ErrorCode::CertificateUnusable`]; what the tree said.
+    /// [`crate::error::ErrorCode::InvalidConfig`] with every problem; [`crate::error::ErrorCode::CertificateUnusable`];
+    /// [`crate::error::ErrorCode::NoAnswer`] when the app's modules do not end; what the tree said.
     async fn reload(
         &self,
         tree: &dyn Control,

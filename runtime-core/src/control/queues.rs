@@ -63,6 +63,15 @@ pub enum QueueCommand {
     },
 }
 
+/// One queue in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueView {
+    /// Its figures.
+    pub stats: QueueStats,
+    /// What operators said of it, for whoever says something else.
+    pub etag: Etag,
+}
+
 /// One queue, with everything that keeps its tasks from running.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueDetail {

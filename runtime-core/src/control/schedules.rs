@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Reply;
-use crate::etag::Terms;
+use crate::etag::{Etag, Terms};
 use crate::name::ScheduleName;
 use crate::schedule::{ScheduleSpec, Skipped, Tick};
 use crate::store::{Enqueued, StoredSchedule};
@@ -30,6 +30,8 @@ pub struct ScheduleView {
     /// Its input does not fit its worker, as after a release that changed the schema. It makes nothing until it is changed; `problem` says
     /// what does not fit.
     pub unfit: bool,
+    /// What it is, for whoever changes it later; in a preview what it is before the change.
+    pub etag: Etag,
 }
 
 /// A tick to come, and what its task would be told.

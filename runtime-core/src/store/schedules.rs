@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{EnqueueError, Enqueued, StoreError};
+use crate::etag::Etag;
 use crate::name::ScheduleName;
 use crate::schedule::{ScheduleSpec, ScheduleState};
 use crate::task::NewTask;
@@ -33,6 +34,14 @@ pub struct StoredSchedule {
     pub state: ScheduleState,
     /// How often it was written.
     pub revision: Revision,
+}
+
+impl StoredSchedule {
+    /// What operators can change of it: what was declared, and whether it is paused. Its ticks leave that as it is.
+    pub fn etag(&self) -> Etag {
+        let ScheduleState { declared_by, orphaned, paused, since, .. } = &self.state;
+        Etag::of_content(&(&self.spec, declared_by, orphaned, paused, since))
+    }
 }
 
 /// What became of a write of one schedule.

@@ -32,10 +32,15 @@ impl Empty {
         Self { address, serving: tokio::spawn(async move { serving.await.expect("it serves") }) }
     }
 
+    /// Where it is.
+    pub(crate) fn endpoint(&self, with_tls: bool) -> String {
+        let scheme = if with_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// A connection of its own.
     pub(crate) async fn connect(&self, tls: Option<&Tls>) -> HealthClient<Channel> {
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let mut to = Endpoint::from_shared(format!("{scheme}://{}", self.address)).expect("an address");
+        let mut to = Endpoint::from_shared(self.endpoint(tls.is_some())).expect("an address");
         if let Some(tls) = tls {
             to = to.tls_config(tls.of_a_client()).expect("TLS");
         }

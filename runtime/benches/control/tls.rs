@@ -45,7 +45,12 @@ impl Tls {
 
     /// For a client of that.
     pub(crate) fn of_a_client(&self) -> ClientTlsConfig {
-        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(&self.certificate)))
+        Self::trusting(&self.certificate)
+    }
+
+    /// The same, for whoever has the file alone.
+    pub(crate) fn trusting(certificate: &Path) -> ClientTlsConfig {
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(certificate)))
     }
 }
 

@@ -111,7 +111,6 @@ async fn produce(client: AdminClient, on: Arc<AtomicBool>, next: Arc<AtomicU64>)
 }
 
 async fn done(world: &World) -> u64 {
-    // A queue is known from its first task on.
     let queues = world.client.queues().await.expect("the queues are listed");
     let job = queues.into_iter().find(|queue| queue.name == "queues/job");
     job.and_then(|queue| queue.stats?.counts).unwrap_or_default().done

@@ -73,19 +73,15 @@ impl ScheduleService {
         kept.map(Kept::view).ok_or_else(|| CommandError::not_found(format!("no schedule {name}")))
     }
 
-    /// A schedule as whoever changes it has read it. That it is still so when it is written, its revision says.
+    /// A schedule as whoever changes it has read it. Nobody else writes it until it is written here, or its revision says so.
     fn on_terms(&self, name: &ScheduleName, terms: &Terms) -> Result<StoredSchedule, CommandError> {
         let known = self.find(name)?;
-        if terms.fit(&Etag::of_revision(known.revision)) {
-            Ok(known.clone())
-        } else {
-            Err(changed_meanwhile(name))
-        }
+        if terms.fit(&known.etag()) { Ok(known.clone()) } else { Err(changed_meanwhile(name)) }
     }
 
-    /// How a schedule would be seen.
-    fn would_be(&self, stored: StoredSchedule) -> ScheduleView {
-        Kept::new(stored, &self.platform.intake).view()
+    /// How a schedule would be seen that is this now.
+    fn would_be(&self, stored: StoredSchedule, now: Etag) -> ScheduleView {
+        ScheduleView { etag: now, ..Kept::new(stored, &self.platform.intake).view() }
     }
 
     fn preview(
@@ -111,7 +107,8 @@ impl ScheduleService {
         let StoredSchedule { mut state, revision, .. } = before.clone();
         change(&mut state);
         if terms.validate_only {
-            return Ok(self.would_be(StoredSchedule { state, ..before }));
+            let now = before.etag();
+            return Ok(self.would_be(StoredSchedule { state, ..before }, now));
         }
         let paused = (before.state.paused.is_some(), state.paused.is_some());
         let firing = Firing { name: name.clone(), revision, state: state.clone(), tasks: Vec::new() };
@@ -234,7 +231,11 @@ impl ScheduleService {
         if validate_only {
             return match self.find(&name) {
                 Ok(_) => Err(CommandError::precondition(format!("there is a schedule {name} already"))),
-                Err(_) => Ok(self.would_be(StoredSchedule { spec, state, revision: Revision(0) })),
+                Err(_) => {
+                    let made = StoredSchedule { spec, state, revision: Revision(0) };
+                    let etag = made.etag();
+                    Ok(self.would_be(made, etag))
+                }
             };
         }
         if self.platform.store.put_schedule(spec, state, None).await? == PutSchedule::Conflict {
@@ -265,7 +266,8 @@ impl ScheduleService {
         // It may have been orphaned, and be given a worker that is there.
         state.adopt(now);
         if terms.validate_only {
-            return Ok(self.would_be(StoredSchedule { spec, state, ..known }));
+            let now = known.etag();
+            return Ok(self.would_be(StoredSchedule { spec, state, ..known }, now));
         }
         let put = self.platform.store.put_schedule(spec, state, Some(known.revision)).await?;
         self.read_again().await?;

@@ -168,12 +168,14 @@ fn concurrency(text: &str) -> Result<Said<NonZeroU32>, String> {
     said(text, |text| text.parse().map_err(|_| "a number from 1, unlimited or declared".into()))
 }
 
-/// `100/60s`: tokens, and the time in which they come back.
+/// `100/60s`: tokens, and the time in which they come back. `5/s` is five in one second.
 fn rate(text: &str) -> Result<Said<(NonZeroU32, Duration)>, String> {
     said(text, |text| {
         let (tokens, per) = text.split_once('/').ok_or("tokens and a time, such as 100/60s")?;
         let tokens: NonZeroU32 = tokens.parse().map_err(|_| "tokens are a number from 1")?;
-        let per: SignedDuration = per.parse().map_err(|error: jiff::Error| error.to_string())?;
+        let one = if per.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "1" };
+        let per: Result<SignedDuration, _> = format!("{one}{per}").parse();
+        let per = per.map_err(|_| "the time after / is none, such as 60s, s or 5min")?;
         let per = Duration::try_from(per).map_err(|error| error.to_string())?;
         RateLimit::new(tokens, per, tokens).map_err(|error| error.to_string())?;
         Ok((tokens, per))
@@ -191,6 +193,7 @@ mod tests {
         assert_eq!(concurrency("unlimited"), Ok(Said::Limit(Limit::Unlimited)));
         assert_eq!(rate("declared"), Ok(Said::Declared));
         assert_eq!(rate("5/1m"), Ok(Said::Limit(Limit::To((five, Duration::from_mins(1))))));
+        assert_eq!(rate("5/s"), rate("5/1s"));
         assert!(concurrency("0").is_err());
         for bad in ["", "5", "5/", "0/1s", "5/0s", "5/-1s", "many/1s", "5/1us"] {
             assert!(rate(bad).is_err(), "{bad:?}");

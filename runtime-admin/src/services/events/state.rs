@@ -38,7 +38,7 @@ pub(super) async fn of(door: &Door, asked: &Asked, now: Timestamp) -> Result<Vec
             let said = |reply| Command::Overrides(OverrideCommand::List { reply });
             let overrides = door.ask(&system, said).await?;
             let all = door.ask(&system, |reply| Command::ListQueues { reply }).await?;
-            all.iter().for_each(|queue| told.queue(queue, &tree, &overrides));
+            all.iter().for_each(|queue| told.queue(&queue.stats, &tree, &overrides));
         }
     }
     if wants("schedule_", "schedules/") {
