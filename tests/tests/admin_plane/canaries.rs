@@ -57,15 +57,15 @@ const LOOKS: [&str; 30] = [
 
 /// What came out of a door, by the door's name.
 #[derive(Default)]
-struct Doors(BTreeMap<String, String>);
+pub(crate) struct Doors(BTreeMap<String, String>);
 
 impl Doors {
-    fn add(&mut self, door: impl Into<String>, text: impl Into<String>) {
+    pub(crate) fn add(&mut self, door: impl Into<String>, text: impl Into<String>) {
         self.0.insert(door.into(), text.into());
     }
 
     /// Doors through which one of these came, each with which.
-    fn leaks<'d>(&'d self, secrets: &[(&'static str, &str)]) -> Vec<(&'d str, &'static str)> {
+    pub(crate) fn leaks<'d>(&'d self, secrets: &[(&'static str, &str)]) -> Vec<(&'d str, &'static str)> {
         let leaks = |(door, text): (&'d String, &String)| {
             let found = secrets.iter().filter(|(_, secret)| text.contains(secret));
             found.map(|(name, _)| (door.as_str(), *name)).collect::<Vec<_>>()
