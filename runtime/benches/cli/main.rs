@@ -16,7 +16,7 @@ mod empty;
 #[path = "../table/product.rs"]
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
-#[path = "../setup.rs"]
+#[path = "../shared/setup.rs"]
 mod setup;
 #[path = "../control/tls.rs"]
 mod tls;

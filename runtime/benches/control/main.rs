@@ -15,7 +15,7 @@ mod empty;
 #[path = "../table/product.rs"]
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
-#[path = "../setup.rs"]
+#[path = "../shared/setup.rs"]
 mod setup;
 mod tls;
 

@@ -12,7 +12,7 @@ mod looks;
 #[path = "../table/product.rs"]
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
-#[path = "../setup.rs"]
+#[path = "../shared/setup.rs"]
 mod setup;
 #[path = "../control/tls.rs"]
 #[expect(dead_code, reason = "the other bench uses the rest")]

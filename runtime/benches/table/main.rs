@@ -8,7 +8,7 @@
 mod bare;
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
-#[path = "../setup.rs"]
+#[path = "../shared/setup.rs"]
 mod setup;
 
 use std::collections::BTreeMap;

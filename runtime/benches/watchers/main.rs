@@ -14,7 +14,7 @@ mod form;
 #[expect(dead_code, reason = "the other bench uses the rest")]
 mod product;
 mod readers;
-#[path = "../setup.rs"]
+#[path = "../shared/setup.rs"]
 mod setup;
 
 use std::num::NonZeroUsize;
