@@ -85,7 +85,7 @@ async fn fill_audit_log(store: &dyn Store, entries: u64) {
         let denial = number % 2 == 1;
         let subject = AuditSubject {
             kind: if denial { AuditKind::Denial } else { AuditKind::Mutation },
-            principal: if number % 50 == 0 { "ann" } else { "bob" }.parse().ok(),
+            principal: if number.is_multiple_of(50) { "ann" } else { "bob" }.parse().ok(),
             token: None,
             method: ["QueueService/PauseQueue", "TaskService/RetryTask", "TreeService/StopNode"]
                 [usize::try_from(number / 2 % 3).expect("a small number")]
