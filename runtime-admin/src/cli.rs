@@ -153,10 +153,18 @@ async fn obey(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>
         }
     };
     let colours = terminal && variable("NO_COLOR").is_none_or(|value| value.is_empty());
-    let now = clock.now();
     let place = Place::default();
-    let mut output =
-        Output { stdout, stderr, terminal, format: Format::default(), colours, progress, now, place, answer };
+    let mut output = Output {
+        stdout,
+        stderr,
+        terminal,
+        format: Format::default(),
+        colours,
+        progress,
+        clock,
+        place,
+        answer,
+    };
     match carry_out(args, token, variable, &mut output).await {
         Ok(exit) => exit,
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,

@@ -57,7 +57,7 @@ pub(super) async fn principals(
             let tokens = client.tokens(Some(&principal)).await?;
             announce("delete", &principal, output)?;
             let with = number(tokens.len() as u64, "token");
-            output.sample(&token_table(&tokens, output.now))?;
+            output.sample(&token_table(&tokens, output.clock.now()))?;
             let question = format!("delete principal {principal} with {with} at {}? Its name:", output.place);
             let given = confirm.as_ref().map(PrincipalName::as_str);
             output.confirm_by_name(&question, principal.as_str(), given)?;
@@ -81,7 +81,7 @@ pub(super) async fn tokens(
         TokenVerb::Create { principal, name, expires_days, never_expires, .. } => {
             output.announce("create", &format!("token {name} of principal {principal}"))?;
             let days = SignedDuration::from_hours(24 * i64::from(expires_days.get()));
-            let end = output.now.checked_add(days).unwrap_or(Timestamp::MAX);
+            let end = output.clock.now().checked_add(days).unwrap_or(Timestamp::MAX);
             let made = client.create_token(&principal, &name, (!never_expires).then_some(end)).await?;
             let text = clean(&made.text);
             // The text alone, so that it can go into a file: what it is was said on the other stream.
@@ -92,7 +92,7 @@ pub(super) async fn tokens(
             let known: Vec<_> =
                 client.tokens(None).await?.into_iter().filter(|token| token.name == name).collect();
             output.announce("revoke", &format!("token {id}"))?;
-            output.sample(&token_table(&known, output.now))?;
+            output.sample(&token_table(&known, output.clock.now()))?;
             let question = format!("revoke token {id} at {}?", output.place);
             output.confirm(&question, yes)?;
             let token = client.revoke_token(&id, &change.reason).await?;

@@ -43,7 +43,7 @@ pub(super) async fn run(
             }
             let reloaded = client.reload_config(dry_run).await?;
             if let Some(certificates) = &reloaded.certificates {
-                writeln!(output.stderr, "{}", told(certificates, output.now))?;
+                writeln!(output.stderr, "{}", told(certificates, output.clock.now()))?;
             }
             output.list(
                 &reloaded,

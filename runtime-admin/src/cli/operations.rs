@@ -112,7 +112,7 @@ pub(super) fn look(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     output.intend(verb, &number(matched, noun), dry_run)?;
-    output.sample(&tasks::table(sample, output.now))?;
+    output.sample(&tasks::table(sample, output.clock.now()))?;
     if matched > sample.len() as u64 {
         writeln!(output.stderr, "and {} more", count(matched - sample.len() as u64))?;
     }

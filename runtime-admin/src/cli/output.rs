@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use prost::{Message, Name};
 use runtime_core::access::TokenText;
+use runtime_core::clock::Clock;
 use serde::Serialize;
 
 use super::args::Format;
@@ -24,7 +25,8 @@ pub(super) struct Output<'a> {
     pub(super) colours: bool,
     /// Whether `stderr` is a terminal.
     pub(super) progress: bool,
-    pub(super) now: Timestamp,
+    /// Ages are told as of when they are printed, however long a command waited before.
+    pub(super) clock: &'a dyn Clock,
     /// The server that is asked.
     pub(super) place: Place,
     pub(super) answer: &'a dyn Fn() -> Option<String>,
@@ -68,8 +70,8 @@ impl Output<'_> {
     ) -> io::Result<()> {
         let stdout = &mut *self.stdout;
         match self.format {
-            Format::Table => write!(stdout, "{}", table(self.now).render(false, self.colours)),
-            Format::Wide => write!(stdout, "{}", table(self.now).render(true, self.colours)),
+            Format::Table => write!(stdout, "{}", table(self.clock.now()).render(false, self.colours)),
+            Format::Wide => write!(stdout, "{}", table(self.clock.now()).render(true, self.colours)),
             Format::Json => writeln!(stdout, "{}", json::pretty(whole)),
             Format::Jsonl => items.try_for_each(|(_, item)| writeln!(stdout, "{}", json::line(&item))),
             Format::Yaml => writeln!(stdout, "{}", json::yaml(whole)),
@@ -85,8 +87,8 @@ impl Output<'_> {
         text: impl FnOnce(Timestamp, bool) -> String,
     ) -> io::Result<()> {
         match self.format {
-            Format::Table => write!(self.stdout, "{}", text(self.now, false)),
-            Format::Wide => write!(self.stdout, "{}", text(self.now, true)),
+            Format::Table => write!(self.stdout, "{}", text(self.clock.now(), false)),
+            Format::Wide => write!(self.stdout, "{}", text(self.clock.now(), true)),
             Format::Json => writeln!(self.stdout, "{}", json::pretty(item)),
             Format::Jsonl => writeln!(self.stdout, "{}", json::line(item)),
             Format::Yaml => writeln!(self.stdout, "{}", json::yaml(item)),

@@ -81,7 +81,7 @@ pub(super) async fn run(
         ScheduleVerb::Delete { schedule, yes, .. } => {
             let known = client.schedule(&schedule).await?;
             announce("delete", &schedule, output)?;
-            output.sample(&table(&[known], output.now))?;
+            output.sample(&table(&[known], output.clock.now()))?;
             let question = format!("delete schedule {schedule} at {}?", output.place);
             output.confirm(&question, yes)?;
             client.delete_schedule(&schedule).await?;

@@ -192,7 +192,7 @@ async fn delete(
 ) -> Result<(), Failure> {
     let task = client.task(id).await?.task.unwrap_or_default();
     output.announce("delete", &format!("task {id}"))?;
-    output.sample(&table(std::slice::from_ref(&task), output.now))?;
+    output.sample(&table(std::slice::from_ref(&task), output.clock.now()))?;
     let question = format!("delete task {id} at {}?", output.place);
     output.confirm(&question, yes)?;
     client.steer_task(id, TaskCommand::Delete { reason }).await?;
