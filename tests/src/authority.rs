@@ -63,11 +63,11 @@ impl Authority {
         (at("pem"), at("key"))
     }
 
-    /// TLS for a peer that shows this certificate.
+    /// TLS for a peer that shows this certificate, and says that it speaks this protocol: `h2`.
     ///
     /// # Panics
     /// When a file is not as it was written.
-    pub fn connector(&self, (certificate, key): &(PathBuf, PathBuf)) -> TlsConnector {
+    pub fn connector(&self, (certificate, key): &(PathBuf, PathBuf), protocol: &str) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.file).expect("a certificate")).expect("an authority");
         let shown = vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
@@ -77,7 +77,7 @@ impl Authority {
             .with_root_certificates(roots)
             .with_client_auth_cert(shown, PrivateKeyDer::from_pem_file(key).expect("a key"))
             .expect("a certificate with its key");
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         TlsConnector::from(Arc::new(config))
     }
 

@@ -17,7 +17,7 @@ const LATENCY: Duration = Duration::from_millis(250);
 const MEMORY_KIB: u64 = 256 * 1024;
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// Descriptors that may come and go by themselves.
+/// Sockets that may come and go by themselves.
 const FEW: usize = 8;
 
 /// Most times that the connections of a flood come back.
@@ -50,7 +50,7 @@ pub(crate) async fn under(name: &str, attackers: Attackers, flood: impl AsyncFnO
     let quiet = GoodClient::call(&port);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let quiet = quiet.stop().await;
-    let (base, files) = (port.memory(), port.descriptors());
+    let (base, sockets) = (port.memory(), port.sockets());
 
     let peak = AtomicU64::new(base);
     let watch = async {
@@ -69,7 +69,7 @@ pub(crate) async fn under(name: &str, attackers: Attackers, flood: impl AsyncFnO
     let served = good.stop().await;
 
     let began = Instant::now();
-    eventually("all connections of the flood are gone", || (port.descriptors() <= files + FEW).then_some(()))
+    eventually("all connections of the flood are gone", || (port.sockets() <= sockets + FEW).then_some(()))
         .await;
     port.client().await.info().await.expect("served as before");
     let figures = Figures {

@@ -1,5 +1,6 @@
 //! Clients that keep to the rules: the good one, which is measured, and those who want too much.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +16,11 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use runtime_admin::{AdminClient, ClientError, ClientTls, MAX_MESSAGE_BYTES};
 use runtime_proto::v1;
-use tonic::Code;
+use runtime_proto::v1::event_service_client::EventServiceClient;
+use runtime_proto::v1::operation_service_client::OperationServiceClient;
+use runtime_proto::v1::worker_service_client::WorkerServiceClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_client::HealthClient;
@@ -227,24 +231,24 @@ pub(crate) async fn send_without_end(port: &Port, connections: usize, streams: u
     outcome
 }
 
-/// Tasks that a list of them says much about.
-pub(crate) async fn lay_tasks(port: &Port, tasks: usize) {
+/// Tasks that a list of them says much about, in a queue that is paused; by name.
+pub(crate) async fn lay_tasks(port: &Port, tasks: usize) -> Vec<String> {
     let root = &port.root().await;
     root.pause_queue(&"job".parse().expect("a name"), None, "to be listed").await.expect("paused");
     let one = |n: usize| v1::EnqueueTaskRequest {
         app: "apps/ground".into(),
         queue: "queues/job".into(),
         handler: "job".into(),
-        payload: format!("{{\"n\":{n}}}").into_bytes(),
+        payload: format!("{{\"n\":{n},\"work_ms\":500}}").into_bytes(),
         correlation_id: format!("{n:0>120}"),
         ..Default::default()
     };
     let enqueued = stream::iter(0..tasks).map(|n| root.enqueue(one(n))).buffer_unordered(16);
-    enqueued.for_each(async |answer| drop(answer.expect("taken"))).await;
+    enqueued.map(|answer| answer.expect("taken").name).collect().await
 }
 
-/// Asks for long lists, so many at once over each of so many connections, and reads none of them.
-pub(crate) async fn read_nothing(port: &Port, connections: usize, streams: usize) -> Outcome {
+/// Asks for long lists over so many connections, so many at once over each and so often one after the other, and reads none of them.
+pub(crate) async fn read_nothing(port: &Port, connections: usize, streams: usize, times: usize) -> Outcome {
     let mut asked = Vec::new();
     for _ in 0..connections {
         let io = TokioIo::new(port.tls().await.expect("let in"));
@@ -252,13 +256,16 @@ pub(crate) async fn read_nothing(port: &Port, connections: usize, streams: usize
         let (sender, connection) = builder.initial_stream_window_size(1).handshake(io).await.expect("HTTP/2");
         tokio::spawn(connection);
         for _ in 0..streams {
-            let (mut sender, list) = (sender.clone(), Full::new(Bytes::from_static(LIST_1_000)));
-            asked.push(async move { sender.send_request(request("TaskService/ListTasks", list)).await });
+            let sender = sender.clone();
+            asked.push(stream::iter(0..times).then(move |_| {
+                let (mut sender, list) = (sender.clone(), Full::new(Bytes::from_static(LIST_1_000)));
+                async move { sender.send_request(request("TaskService/ListTasks", list)).await }
+            }));
         }
     }
     let mut outcome = Outcome::default();
-    let answers = join_all(asked).await;
-    for answer in &answers {
+    let answers = join_all(asked.into_iter().map(StreamExt::collect::<Vec<_>>)).await;
+    for answer in answers.iter().flatten() {
         match answer {
             Ok(answer) if answer.headers().get("grpc-status").is_none() => outcome.open += 1,
             Ok(answer) if answer.headers().get("grpc-status").is_some_and(|status| status == "8") => {
@@ -269,6 +276,77 @@ pub(crate) async fn read_nothing(port: &Port, connections: usize, streams: usize
     }
     tokio::time::sleep(port.flood_for()).await;
     outcome
+}
+
+/// Opens streams of every kind over each of so many connections, and reads none of them while much happens that they would tell of.
+pub(crate) async fn listen_to_nothing(port: &Port, connections: usize, streams: usize) -> Outcome {
+    let tasks = lay_tasks(port, 200).await;
+    let root = port.root().await;
+    let slow = v1::CancelTasksRequest {
+        filter: "queue=job".into(),
+        rate: 1,
+        reason: "goes on meanwhile".into(),
+        ..Default::default()
+    };
+    let operation = root.cancel_tasks(slow).await.expect("begun").operation.expect("an operation").name;
+    let mut outcome = Outcome::default();
+    let mut unread: Vec<Box<dyn Any + Send>> = Vec::new();
+    for at in 0..connections {
+        let hostile = endpoint(port).initial_stream_window_size(1).initial_connection_window_size(1 << 16);
+        let channel = hostile.connect().await.expect("let in");
+        let opened = join_all((0..streams).map(|stream| {
+            let task = tasks[(at * streams + stream) % tasks.len()].clone();
+            unread_stream(channel.clone(), stream, operation.clone(), task)
+        }));
+        for opened in opened.await {
+            match opened {
+                Ok(stream) => {
+                    outcome.open += 1;
+                    unread.push(stream);
+                }
+                Err(status) if status.code() == Code::ResourceExhausted => outcome.shed += 1,
+                Err(_) => outcome.others += 1,
+            }
+        }
+    }
+    let (queue, began) = ("follow".parse().expect("a name"), Instant::now());
+    while began.elapsed() < port.flood_for() {
+        root.pause_queue(&queue, None, "something happens").await.expect("paused");
+        root.resume_queue(&queue, None).await.expect("resumed");
+    }
+    drop(unread);
+    outcome
+}
+
+/// One stream of each kind in turn.
+async fn unread_stream(
+    channel: Channel,
+    number: usize,
+    operation: String,
+    task: String,
+) -> Result<Box<dyn Any + Send>, Status> {
+    let mut events = EventServiceClient::new(channel.clone());
+    let watch = |filter: &str| v1::WatchEventsRequest {
+        filter: filter.to_owned(),
+        initial_state: true,
+        ..Default::default()
+    };
+    Ok(match number % 4 {
+        0 => Box::new(events.watch_events(watch("")).await?),
+        1 => Box::new(events.watch_events(watch("queue=job AND type:task_")).await?),
+        2 => {
+            let watched = v1::WatchOperationRequest { name: operation };
+            Box::new(OperationServiceClient::new(channel).watch_operation(watched).await?)
+        }
+        _ => {
+            let run = v1::RunWorkerRequest {
+                name: "workers/job".into(),
+                selection: Some(v1::run_worker_request::Selection::Task(task)),
+                ..Default::default()
+            };
+            Box::new(WorkerServiceClient::new(channel).run_worker(run).await?)
+        }
+    })
 }
 
 /// A `ListTasksRequest` for the longest page, as it is sent.

@@ -9,6 +9,7 @@ mod flood;
 mod frames;
 mod good;
 mod port;
+mod socket;
 
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const FULL: bool = cfg!(feature = "nightly");
 const HANDSHAKES: usize = 256;
 const CONNECTIONS: usize = 512;
 const LEAVING: usize = HANDSHAKES;
+
+/// Lists and the like that one principal may have under way and waiting.
+const LOOKS_OF_EACH: usize = 32;
 
 const fn scaled(full: usize) -> usize {
     if FULL { full } else { full / 10 }
@@ -183,9 +187,34 @@ async fn answers_that_nobody_reads_stay_within_their_share() {
     let connections = if FULL { 20 } else { 6 };
     let figures = under("answers that nobody reads", Attackers::LetIn, async |port: &Port| {
         good::lay_tasks(port, 1_000).await;
-        let outcome = good::read_nothing(port, connections, 100).await;
+        let outcome = good::read_nothing(port, connections, 1, 100).await;
         println!("  lists of 1,000 tasks, unread: {outcome:?}");
         assert!(outcome.shed > 0, "{outcome:?}");
+    })
+    .await;
+    show(&figures);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_lists_at_once_take_turns_and_keep_nobody_waiting() {
+    let connections = if FULL { 20 } else { 6 };
+    let figures = under("lists all at once", Attackers::LetIn, async |port: &Port| {
+        good::lay_tasks(port, 1_000).await;
+        let outcome = good::read_nothing(port, connections, 100, 1).await;
+        println!("  lists of 1,000 tasks, all at once: {outcome:?}");
+        assert!(outcome.open <= 2 * LOOKS_OF_EACH && outcome.shed > 0, "{outcome:?}");
+    })
+    .await;
+    show(&figures);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_nobody_reads_hold_nobody_up() {
+    let connections = if FULL { 10 } else { 4 };
+    let figures = under("streams that nobody reads", Attackers::LetIn, async |port: &Port| {
+        let outcome = good::listen_to_nothing(port, connections, 100).await;
+        println!("  streams of events, operations and runs, unread: {outcome:?}");
+        assert!(outcome.open >= connections * 50, "{outcome:?}");
     })
     .await;
     show(&figures);
@@ -220,6 +249,10 @@ async fn what_is_malformed_ends_its_own_connection() {
                 .await;
             }
             good::ask_wrongly(port).await;
+            for _ in 0..20 {
+                let refused = port.speaking("http/1.1").await.expect_err("it speaks HTTP/2 and nothing else");
+                assert!(refused.to_string().contains("NoApplicationProtocol"), "{refused}");
+            }
             for garbage in
                 [&b"\x16\x03\x01\xff\xff"[..], b"GET / HTTP/1.1\r\n\r\n", b"\x80\x80\x80\x80\x80\x80\x80\x80"]
             {

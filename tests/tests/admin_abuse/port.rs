@@ -55,6 +55,7 @@ pub(crate) struct Port {
     /// Of the attackers.
     pub(crate) hostile: ClientTls,
     connector: TlsConnector,
+    authority: Authority,
     ground: Ground,
     process: GroundProcess,
     _certificates: TempDir,
@@ -92,10 +93,11 @@ impl Port {
             address.split('"').next()?.parse().ok()
         })
         .await;
-        let connector = authority.connector(&hostile);
+        let connector = authority.connector(&hostile, "h2");
         let [tls, hostile] = [good, hostile]
             .map(|shown| ClientTls { ca: Some(authority.file.clone()), identity: Some(shown) });
-        let port = Self { address, tls, hostile, connector, ground, process, _certificates: folder };
+        let port =
+            Self { address, tls, hostile, connector, authority, ground, process, _certificates: folder };
         port.let_in("good", "viewer").await;
         if attackers == Attackers::LetIn {
             port.let_in("hostile", "operator").await;
@@ -140,6 +142,14 @@ impl Port {
         self.connector.connect(name, TcpStream::connect(self.address).await?).await
     }
 
+    /// An attacker's connection that is to speak another protocol.
+    pub(crate) async fn speaking(&self, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
+        let shown = self.hostile.identity.as_ref().expect("a certificate");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connector = self.authority.connector(shown, protocol);
+        connector.connect(name, TcpStream::connect(self.address).await?).await
+    }
+
     /// How long a flood that has no end of its own goes on.
     pub(crate) fn flood_for(&self) -> Duration {
         Duration::from_secs(if FULL { 10 } else { 2 })
@@ -153,9 +163,12 @@ impl Port {
         line.trim().trim_end_matches("kB").trim().parse().expect("a number")
     }
 
-    /// Descriptors that the process has open.
-    pub(crate) fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("it runs").count()
+    /// Sockets that the process has open. Of its other files, the store opens some only when they are needed.
+    pub(crate) fn sockets(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("it runs");
+        open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
+            .filter(|what| what.to_string_lossy().starts_with("socket:"))
+            .count()
     }
 
     /// It runs, stops in order, and nothing in it panicked.
