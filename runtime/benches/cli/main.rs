@@ -20,22 +20,21 @@ mod product;
 mod setup;
 #[path = "../control/tls.rs"]
 mod tls;
+#[path = "../shared/token.rs"]
+mod token;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use empty::Empty;
 use product::{Product, Work};
-use runtime::admin::LocalToken;
-use runtime::config::{AuthenticationKind, NoAppConfig, RuntimeConfig};
-use runtime::core::clock::Clock;
+use runtime::config::AuthenticationKind;
 use runtime::core::control::NodeCommand;
-use runtime::stores::SystemClock;
 use runtime::telemetry::TelemetryGuard;
 use tls::Tls;
+use token::first_token;
 
 /// Runs of each command.
 const RUNS: [(&str, usize); 2] = [("--quick", 30), ("", 200)];
@@ -245,19 +244,6 @@ impl Servers {
             empty,
         }
     }
-}
-
-/// A token of an admin, made as an operator makes the first one: with the store at hand.
-async fn first_token(config: &RuntimeConfig<NoAppConfig>) -> String {
-    let store = product::app(&Arc::default()).open_store(config).await.expect("the store opens");
-    let token = LocalToken {
-        principal: "bench".parse().expect("a name"),
-        name: "bench".parse().expect("a name"),
-        expires_at: None,
-    };
-    let text = token.make(&*store, &*store, SystemClock.now()).await.expect("a token");
-    store.close().await.expect("closed");
-    text.expose().to_owned()
 }
 
 fn with_a_server(target: &Target, door: Door, runs: usize) {

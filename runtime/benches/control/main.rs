@@ -18,22 +18,22 @@ mod product;
 #[path = "../shared/setup.rs"]
 mod setup;
 mod tls;
+#[path = "../shared/token.rs"]
+mod token;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use empty::{Empty, check};
 use product::{Product, Work};
-use runtime::admin::{AdminClient, LocalToken};
-use runtime::config::{AuthenticationKind, NoAppConfig, RuntimeConfig};
-use runtime::core::clock::Clock;
+use runtime::admin::AdminClient;
+use runtime::config::AuthenticationKind;
 use runtime::core::control::NodeCommand;
 use runtime::core::name::QueueName;
 use runtime::core::node::NodePath;
-use runtime::stores::SystemClock;
 use runtime::telemetry::TelemetryGuard;
 use tls::Tls;
+use token::first_token;
 use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -147,19 +147,6 @@ impl Servers {
             paused: false,
         }
     }
-}
-
-/// A token of an admin, made as an operator makes the first one: with the store at hand.
-async fn first_token(config: &RuntimeConfig<NoAppConfig>) -> String {
-    let store = product::app(&Arc::default()).open_store(config).await.expect("the store opens");
-    let token = LocalToken {
-        principal: "bench".parse().expect("a name"),
-        name: "bench".parse().expect("a name"),
-        expires_at: None,
-    };
-    let text = token.make(&*store, &*store, SystemClock.now()).await.expect("a token");
-    store.close().await.expect("closed");
-    text.expose().to_owned()
 }
 
 /// How long the calls took, each kind for itself.
