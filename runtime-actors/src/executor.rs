@@ -152,6 +152,10 @@ impl TaskExecutorActor {
 
     /// Starts what can start, asks for what could, and shows both.
     fn go_on(&mut self, node: &NodeContext<ExecutorMsg>) {
+        // The process stops, and this node's turn has not come yet: what ends meanwhile makes no room for more.
+        if self.run.platform.is_stopping() && self.service.takes() != Takes::Nothing {
+            self.close(node, Takes::Nothing);
+        }
         self.claim_asked_for(node);
         let room = self.start_waiting();
         self.hold(node, room.as_ref().err());

@@ -220,19 +220,21 @@ impl RuntimeCore {
         self.root.broken()
     }
 
-    /// Stops in order: commands are refused, sources stop, attempts finish within the grace, the rest is released, outcomes and
-    /// facts are flushed, the store closes.
-    pub async fn stop(self) -> StopReport {
-        let grace = self.door.platform.timing.grace;
-        self.stop_with(grace).await
+    /// From here on commands are refused and no task begins; running attempts may take `grace`, or the usual one when there is none or it
+    /// is shorter, by which nodes that do not end are given up. [`RuntimeCore::stop`] comes next. A second call changes nothing.
+    pub fn begin_stop(&self, grace: Option<Duration>) {
+        let platform = &self.door.platform;
+        let usual = platform.timing.grace;
+        platform.stop_grace.get_or_init(|| grace.unwrap_or(usual).min(usual));
+        platform.stopping.store(true, Ordering::Release);
     }
 
-    /// The same with this grace; not longer than the usual one, by which nodes that do not end are given up.
-    pub async fn stop_with(mut self, grace: Duration) -> StopReport {
+    /// Stops in order: what [`RuntimeCore::begin_stop`] says, sources stop, attempts finish within the grace, the rest is released,
+    /// outcomes and facts are flushed, the store closes.
+    pub async fn stop(mut self) -> StopReport {
+        self.begin_stop(None);
         let platform = self.door.platform.clone();
-        platform.stop_grace.get_or_init(|| grace.min(platform.timing.grace));
         drop(self.sampler.take());
-        platform.stopping.store(true, Ordering::Release);
         let ended = self.root.stop().await;
         if ended.is_err()
             && let Err(error) = platform.store.close().await

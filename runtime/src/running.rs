@@ -286,13 +286,10 @@ impl Running {
 
     /// The same with this grace, when there is one.
     async fn stop_with(self, grace: Option<Duration>) -> Exit {
+        self.core.begin_stop(grace);
         // Whoever looks for a running instance must not find this one any more.
         drop(std::fs::remove_file(&self.admin_file));
-        let stopped = match grace {
-            Some(grace) => self.core.stop_with(grace).await,
-            None => self.core.stop().await,
-        };
-        match stopped {
+        match self.core.stop().await {
             StopReport::Clean => {
                 tracing::info!("stopped");
                 Exit::Clean

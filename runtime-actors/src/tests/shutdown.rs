@@ -115,6 +115,22 @@ async fn commands_are_refused_from_the_first_moment_of_the_stop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_task_begins_from_the_first_moment_of_the_stop() {
+    let go = Arc::new(Notify::new());
+    let world = Worlds::new().worker(worker("greet", 1, once_told(&go))).start().await;
+    let ids = world.enqueue("greet", 3).await;
+    world.until(GREET, |view| view.slots == Some((1, 1))).await;
+    // The worker has not been told yet: sources stop before it. What it has leased ahead stays, too.
+    world.core.begin_stop(None);
+    go.notify_one();
+    world.until(GREET, |view| view.slots == Some((0, 1)) && view.queued == 0).await;
+    let store = world.store.inner();
+    let states: Vec<_> = store.get(ids).await.unwrap().into_iter().map(|task| task.unwrap().state).collect();
+    assert_eq!(states, [TaskState::Done, TaskState::Ready, TaskState::Ready]);
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_stop_changes_nothing_about_the_first() {
     let handler = from_fn(async |_| std::future::pending().await);
     let world = Worlds::new().worker(worker("greet", 1, handler)).start().await;
