@@ -164,6 +164,7 @@ async fn obey(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>
         clock,
         place,
         answer,
+        as_of: String::new(),
     };
     match carry_out(args, token, variable, &mut output).await {
         Ok(exit) => exit,

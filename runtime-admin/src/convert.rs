@@ -36,7 +36,7 @@ pub(crate) use principal::{
     new_principal, principal, principal_from_wire, principal_name, principal_revision, token,
     token_from_wire, token_name,
 };
-pub(crate) use queue::{counts, queue, queue_detail, queue_stats};
+pub(crate) use queue::{counts, queue, queue_at_a_glance, queue_detail, queue_stats};
 pub(crate) use schedule::{schedule, schedule_from_wire, schedule_name, schedule_spec_from_wire, tick};
 pub(crate) use system::{drain, method, overview, system_info};
 pub(crate) use task::{attempt, enqueued, new_task, replay, task, task_state};

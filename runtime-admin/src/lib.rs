@@ -37,7 +37,7 @@ pub use certificates::{
     NewCertificates,
 };
 pub use client::{
-    AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, EventAsk, EventWatch, Refusal, Watched,
+    AdminClient, ClientError, ClientTls, DEFAULT_ENDPOINT, EventAsk, EventWatch, Refusal, Seen, Watched,
 };
 pub use error::AdminError;
 pub use health::{LIVENESS, READINESS};

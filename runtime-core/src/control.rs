@@ -30,7 +30,7 @@ pub use instance::{
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use origin::{Asked, Origin};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};
-pub use queues::{QueueCommand, QueueDetail, QueueView};
+pub use queues::{QueueCommand, QueueDetail, QueueView, is_paused};
 pub use reply::{CommandError, Reply};
 pub use restarts::{Restart, RestartCause, RestartPage};
 pub use run::{RunAsk, RunProgress, RunSelection};
@@ -40,7 +40,7 @@ use crate::error::ErrorCode;
 use crate::etag::Terms;
 use crate::flow::BreakerView;
 use crate::journal::EventJournal;
-use crate::name::{AppName, DependencyName, InstanceName, WorkerName};
+use crate::name::{AppName, DependencyName, InstanceName, QueueName, WorkerName};
 use crate::node::{Health, NodePath, NodeView};
 use crate::store::{
     Capability, DeadGroups, Enqueued, QueueStats, Steered, TaskCommand, TaskCount, TaskFilter, TaskPage,
@@ -123,6 +123,8 @@ pub struct Overview {
     pub restarts: u64,
     /// Every queue.
     pub queues: Vec<QueueStats>,
+    /// Those of them that wait as a whole.
+    pub paused_queues: Vec<QueueName>,
     /// What workers depend on, by app and name.
     pub dependencies: Vec<DependencyView>,
     /// That the instance takes no new work, when an operator wants it so.

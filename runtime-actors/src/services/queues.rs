@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime_core::control::{CommandError, NodeCommand, Origin, QueueCommand, QueueDetail, QueueView};
+use runtime_core::control::{
+    CommandError, NodeCommand, Origin, QueueCommand, QueueDetail, QueueView, is_paused,
+};
 use runtime_core::error::ErrorCode;
 use runtime_core::etag::{Etag, Terms};
 use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::{AppName, QueueName, Scope};
-use runtime_core::node::{DesiredState, NodePath};
+use runtime_core::node::NodePath;
 use runtime_core::store::{Capability, OverriddenQueue, QueueChange, QueueOverride, QueueStats, TaskFilter};
 use runtime_core::task::TaskState;
 use tokio::sync::watch;
@@ -62,7 +64,14 @@ impl QueueService {
             }
         }
         all.sort_by(|one, other| one.queue.cmp(&other.queue));
-        Ok(all.into_iter().map(|stats| QueueView { etag: etags(&stats.queue), stats }).collect())
+        let scopes = self.platform.store.paused_scopes().await?;
+        let view = |stats: QueueStats| QueueView {
+            paused: self.waits(&stats.queue),
+            paused_scopes: scopes.iter().filter(|paused| paused.queue == stats.queue).count() as u64,
+            etag: etags(&stats.queue),
+            stats,
+        };
+        Ok(all.into_iter().map(view).collect())
     }
 
     async fn get(&self, queue: &QueueName) -> Result<QueueDetail, CommandError> {
@@ -124,10 +133,9 @@ impl QueueService {
         if terms.validate_only {
             return Ok(self.platform.wishes.of_queue(&self.platform, queue));
         }
-        let holds = |path: &&NodePath| self.platform.table.get(path).map(|node| node.desired());
         let before = match &scope {
             Some(scope) => self.is_paused(queue, scope).await?,
-            None => nodes.iter().all(|path| holds(path) == Some(DesiredState::Paused)),
+            None => self.waits(queue),
         };
         tracing::info!(%queue, ?scope, paused, reason, "an operator pauses or resumes a queue");
         let mut changes = Vec::with_capacity(nodes.len());
@@ -282,6 +290,11 @@ impl QueueService {
             capacity: self.platform.store.limits().queue_capacity,
             shed: Default::default(),
         }
+    }
+
+    /// Whether it waits as a whole.
+    fn waits(&self, queue: &QueueName) -> bool {
+        is_paused(self.nodes(queue).filter_map(|path| Some(self.platform.table.get(path)?.desired())))
     }
 
     fn nodes<'a>(&'a self, queue: &'a QueueName) -> impl Iterator<Item = &'a NodePath> {

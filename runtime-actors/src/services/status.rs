@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
-use runtime_core::control::{CommandError, EventStatus, Overview, SystemInfo};
+use runtime_core::control::{CommandError, EventStatus, Overview, SystemInfo, is_paused};
 use runtime_core::health::Progress;
 use runtime_core::name::{AppName, QueueName};
 use runtime_core::node::{Health, NodeKind, NodePath, NodeState, NodeView};
@@ -145,10 +145,24 @@ impl WorkerStatusService {
             stopping: self.platform.is_stopping(),
             nodes: views.len() as u64,
             restarts: views.iter().map(|view| view.restarts).sum(),
+            paused_queues: self.paused(&views),
             queues,
             dependencies: self.breakers.iter().flat_map(|breakers| breakers.views()).collect(),
             drain: self.platform.drain.view(&self.platform),
         }
+    }
+
+    /// Queues that wait as a whole.
+    fn paused(&self, views: &[NodeView]) -> Vec<QueueName> {
+        let mut queues: Vec<QueueName> = self.queue_of.iter().map(|(_, queue)| queue.clone()).collect();
+        queues.sort();
+        queues.dedup();
+        queues.retain(|queue| {
+            let takes =
+                |view: &&NodeView| self.queue_of.iter().any(|(path, of)| *path == view.path && of == queue);
+            is_paused(views.iter().filter(takes).map(|view| view.desired))
+        });
+        queues
     }
 
     /// Health of an app: of its nodes, and of its progress.

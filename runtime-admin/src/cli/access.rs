@@ -20,9 +20,11 @@ pub(super) async fn principals(
 ) -> Result<(), Failure> {
     match verb {
         PrincipalVerb::List => {
-            let principals = client.principals().await?;
-            let whole = v1::ListPrincipalsResponse { principals, ..Default::default() };
-            output.list(&whole, &whole.principals, |one| &one.name, |now| table(&whole.principals, now))?;
+            let principals = output.saw(client.principals().await?);
+            let event_cursor = output.as_of.clone();
+            let whole = v1::ListPrincipalsResponse { principals, event_cursor, ..Default::default() };
+            let table = |now| table(&whole.principals, now);
+            output.list(&whole, "principals", &whole.principals, |one| &one.name, table)?;
         }
         PrincipalVerb::Get { principal } => show(&find(&principal, client).await?, output)?,
         PrincipalVerb::Create { principal, service, may, .. } => {
@@ -74,9 +76,11 @@ pub(super) async fn tokens(
 ) -> Result<(), Failure> {
     match verb {
         TokenVerb::List { principal } => {
-            let tokens = client.tokens(principal.as_ref()).await?;
-            let whole = v1::ListTokensResponse { tokens, ..Default::default() };
-            output.list(&whole, &whole.tokens, |one| &one.name, |now| token_table(&whole.tokens, now))?;
+            let tokens = output.saw(client.tokens(principal.as_ref()).await?);
+            let event_cursor = output.as_of.clone();
+            let whole = v1::ListTokensResponse { tokens, event_cursor, ..Default::default() };
+            let table = |now| token_table(&whole.tokens, now);
+            output.list(&whole, "tokens", &whole.tokens, |one| &one.name, table)?;
         }
         TokenVerb::Create { principal, name, expires_days, never_expires, .. } => {
             output.announce("create", &format!("token {name} of principal {principal}"))?;
@@ -109,8 +113,10 @@ pub(super) async fn audit(
 ) -> Result<(), Failure> {
     let AuditVerb::List { filter, limit } = verb;
     let entries = client.audit(&filter, limit.get()).await?;
+    output.cut_at(limit.get(), entries.len())?;
     let whole = v1::ListAuditEntriesResponse { entries, next_page_token: String::new() };
-    output.list(&whole, &whole.entries, |one| &one.name, |now| audit_table(&whole.entries, now))?;
+    let table = |now| audit_table(&whole.entries, now);
+    output.list(&whole, "entries", &whole.entries, |one| &one.name, table)?;
     Ok(())
 }
 

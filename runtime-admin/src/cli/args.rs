@@ -21,11 +21,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use runtime_core::error::ErrorCode;
 use runtime_core::node::NodePath;
 use serde::{Deserialize, Serialize};
 
-use super::errors::error_code;
 use names::node_path;
 
 pub(super) use access::{AuditVerb, May, PrincipalVerb, TokenVerb};
@@ -109,9 +107,8 @@ pub(super) enum Known {
     },
     /// List error codes, or explain one
     Errors {
-        /// A code or its name, such as RT0028 or shutting_down
-        #[arg(value_parser = error_code)]
-        code: Option<ErrorCode>,
+        /// A code or its name, such as RT0028, 28 or shutting_down
+        code: Option<String>,
     },
     /// Print the script that completes commands and names in a shell
     #[cfg(feature = "shell")]

@@ -34,7 +34,8 @@ pub(super) async fn run(
         ConfigVerb::Validate { file } => {
             let document = file.as_deref().map(read).transpose()?;
             let found = client.validate_config(document).await?;
-            output.list(&found, &found.problems, |problem| &problem.key, |_| problems(&found.problems))?;
+            let table = |_| problems(&found.problems);
+            output.list(&found, "problems", &found.problems, |problem| &problem.key, table)?;
             return Ok(if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed });
         }
         ConfigVerb::Reload { dry_run, .. } => {
@@ -45,23 +46,19 @@ pub(super) async fn run(
             if let Some(certificates) = &reloaded.certificates {
                 writeln!(output.stderr, "{}", told(certificates, output.clock.now()))?;
             }
-            output.list(
-                &reloaded,
-                &reloaded.changes,
-                |change| &change.key,
-                |_| changes(&reloaded.changes),
-            )?;
+            let table = |_| changes(&reloaded.changes);
+            output.list(&reloaded, "changes", &reloaded.changes, |change| &change.key, table)?;
         }
         ConfigVerb::Overrides => {
             let config = client.config().await?;
             let table = |now| overrides(&config.overrides, now);
-            output.list(&config, &config.overrides, |known| &known.name, table)?;
+            output.list(&config, "overrides", &config.overrides, |known| &known.name, table)?;
         }
         ConfigVerb::Clear { name, .. } => {
             output.announce("clear what is said of", &name)?;
             let cleared = client.clear_override(&name).await?;
             let table = |now| overrides(&cleared.cleared, now);
-            output.list(&cleared, &cleared.cleared, |known| &known.name, table)?;
+            output.list(&cleared, "overrides", &cleared.cleared, |known| &known.name, table)?;
         }
     }
     Ok(Exit::Ok)

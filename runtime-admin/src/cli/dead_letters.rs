@@ -21,13 +21,15 @@ pub(super) async fn run(
         DeadLetterVerb::List { filter, limit } => list(&filter, limit.get(), client, output).await,
         DeadLetterVerb::Groups { filter } => {
             let whole = client.dead_letter_groups(&filter).await?;
+            output.as_of.clone_from(&whole.event_cursor);
             if whole.at_least {
                 writeln!(
                     output.stderr,
                     "not all were counted: there are at least so many, perhaps in other groups too"
                 )?;
             }
-            output.list(&whole, &whole.groups, |group| &group.example, |now| groups(&whole.groups, now))?;
+            let table = |now| groups(&whole.groups, now);
+            output.list(&whole, "dead letters", &whole.groups, |group| &group.example, table)?;
             Ok(())
         }
         DeadLetterVerb::Replay(target) => replay(target, client, output).await,
@@ -41,12 +43,12 @@ async fn list(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let tasks = client.dead_letters(filter, limit).await?;
-    if tasks.len() == limit {
-        writeln!(output.stderr, "listed the newest {limit}; --limit changes that")?;
-    }
-    let whole = v1::ListDeadLettersResponse { tasks, ..Default::default() };
-    output.list(&whole, &whole.tasks, |task| &task.name, |now| tasks::table(&whole.tasks, now))?;
+    let tasks = output.saw(client.dead_letters(filter, limit).await?);
+    output.cut_at(limit, tasks.len())?;
+    let event_cursor = output.as_of.clone();
+    let whole = v1::ListDeadLettersResponse { tasks, event_cursor, ..Default::default() };
+    let table = |now| tasks::table(&whole.tasks, now);
+    output.list(&whole, "dead letters", &whole.tasks, |task| &task.name, table)?;
     Ok(())
 }
 

@@ -20,25 +20,28 @@ struct Explained {
     page: &'static str,
 }
 
-/// A code, by itself or by its name.
-pub(super) fn error_code(text: &str) -> Result<ErrorCode, String> {
-    let known = |code: &&ErrorCode| code.as_str().eq_ignore_ascii_case(text) || code.name() == text;
-    ErrorCode::ALL
-        .iter()
-        .find(known)
-        .copied()
-        .ok_or_else(|| "no such code: `runtimectl errors` lists them".into())
+/// A code by its name or its number: `RT0027`, `rt27`, `27`.
+fn error_code(text: &str) -> Option<ErrorCode> {
+    let number = |text: &str| match text.get(..2) {
+        Some(mark) if mark.eq_ignore_ascii_case("RT") => text[2..].parse::<u32>().ok(),
+        _ => text.parse().ok(),
+    };
+    let asked = number(text);
+    let is_it = |code: &ErrorCode| {
+        code.name().eq_ignore_ascii_case(text) || asked.is_some() && asked == number(code.as_str())
+    };
+    ErrorCode::ALL.iter().copied().find(is_it)
 }
 
-pub(super) fn run(code: Option<ErrorCode>, output: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn run(code: Option<String>, output: &mut Output<'_>) -> Result<(), Failure> {
     match code {
-        Some(code) => {
-            let explained = explain(code);
+        Some(text) => {
+            let explained = explain(error_code(&text).ok_or(Failure::NoCode(text))?);
             output.document(&explained, explained.code, |_, _| explained.page.to_owned())?;
         }
         None => {
             let all: Vec<_> = ErrorCode::ALL.iter().copied().map(explain).collect();
-            output.documents(&all, all.iter().map(|one| (one.code, one)), |_| table(&all))?;
+            output.documents(&all, "codes", all.iter().map(|one| (one.code, one)), |_| table(&all))?;
         }
     }
     Ok(())
@@ -79,10 +82,15 @@ mod tests {
             let explained = explain(code);
             assert!(explained.page.starts_with(&format!("# {code} `{}`", code.name())), "{code}");
             assert!(!explained.meaning().is_empty(), "{code}");
-            assert_eq!(error_code(&code.as_str().to_lowercase()), Ok(code));
-            assert_eq!(error_code(code.name()), Ok(code));
+            let number = code.as_str()[2..].trim_start_matches('0');
+            let zeros = code.as_str().replace("RT0", "rt000");
+            for text in [code.as_str(), code.name(), number, &format!("rt{number}"), &zeros] {
+                assert_eq!(error_code(text), Some(code), "{text}");
+            }
         }
         assert_eq!(PAGES.len(), ErrorCode::ALL.len(), "no page without its code");
-        assert!(error_code("RT9999").is_err());
+        for text in ["RT9999", "RT", "", "0", "rt0", "-1", "é1", "RT\u{e9}"] {
+            assert_eq!(error_code(text), None, "{text:?}");
+        }
     }
 }

@@ -39,8 +39,9 @@ pub(super) async fn list(
             break page.cursor;
         }
     };
+    output.cut_at(limit, latest.len())?;
     let whole = v1::ListEventsResponse { events: latest.into(), next_page_token: String::new(), cursor };
-    output.list(&whole, &whole.events, |event| &event.name, |now| table(&whole.events, now))?;
+    output.list(&whole, "events", &whole.events, |event| &event.name, |now| table(&whole.events, now))?;
     Ok(())
 }
 

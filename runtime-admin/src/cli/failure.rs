@@ -49,6 +49,9 @@ pub(super) enum Failure {
     /// No worker goes by that name.
     #[error("no worker {0}")]
     NoWorker(String),
+    /// No error has that code.
+    #[error("no error code {0}")]
+    NoCode(String),
     /// Where to go, and as whom, cannot be made out.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -74,7 +77,7 @@ impl Failure {
             | Self::Unwatchable => Exit::Usage,
             Self::Declined => Exit::Interrupted,
             Self::Partial(_) => Exit::Partial,
-            Self::NoWorker(_) | Self::NoPrincipal(_) => Exit::NotFound,
+            Self::NoWorker(_) | Self::NoPrincipal(_) | Self::NoCode(_) => Exit::NotFound,
         }
     }
 
@@ -105,6 +108,9 @@ impl Failure {
             (Self::Client(ClientError::Refused(refusal)), _) if refusal.is_about("reason") => {
                 writeln!(stderr, "hint: --reason TEXT says why")
             }
+            (Self::Client(ClientError::Refused(refusal)), _) if refusal.is_about("spec.cron.expression") => {
+                writeln!(stderr, "hint: --cron EXPRESSION says wall times, in place of --every-secs")
+            }
             (Self::Unplaced(_), _) => {
                 writeln!(stderr, "hint: --profile default or --endpoint URL says where to change it")
             }
@@ -119,6 +125,7 @@ impl Failure {
     /// What kind of thing is not there.
     fn missing(&self) -> Option<&str> {
         match self {
+            Self::NoCode(_) => Some("error code"),
             Self::NoWorker(_) => Some("worker"),
             Self::NoPrincipal(_) => Some("principal"),
             Self::Client(ClientError::Refused(refusal)) => refusal.missing.as_deref(),
@@ -130,6 +137,7 @@ impl Failure {
 /// The command that shows which things of a kind there are.
 fn shown_by(kind: &str) -> Option<&'static str> {
     Some(match kind {
+        "error code" => "runtimectl errors",
         "node" => "runtimectl node list",
         "operation" => "runtimectl operation list",
         "principal" => "runtimectl principal list",

@@ -41,8 +41,9 @@ pub(super) async fn run(
 }
 
 async fn list(root: &NodePath, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
-    let whole = v1::GetTreeResponse { nodes: client.tree(root).await?, ..Default::default() };
-    output.list(&whole, &whole.nodes, |node| &node.name, |now| table(&whole.nodes, now))?;
+    let nodes = output.saw(client.tree(root).await?);
+    let whole = v1::GetTreeResponse { nodes, event_cursor: output.as_of.clone() };
+    output.list(&whole, "nodes", &whole.nodes, |node| &node.name, |now| table(&whole.nodes, now))?;
     Ok(())
 }
 
@@ -56,6 +57,7 @@ async fn restarts(
     let whole = client.restarts(under, limit).await?;
     output.list(
         &whole,
+        "restarts",
         &whole.restarts,
         |restart| &restart.name,
         |now| {
@@ -87,7 +89,7 @@ async fn restarts(
 }
 
 async fn get(path: &NodePath, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
-    let node = client.node(path).await?;
+    let node = output.saw(client.node(path).await?);
     output.sheet(&node, &node.name, |now| sheet(&node, now))?;
     Ok(())
 }

@@ -22,16 +22,14 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         OperationVerb::List { limit } => {
-            let operations = client.operations(limit.get()).await?;
-            let whole = v1::ListOperationsResponse { operations, ..Default::default() };
-            output.list(
-                &whole,
-                &whole.operations,
-                |known| &known.name,
-                |now| table(&whole.operations, now),
-            )?;
+            let operations = output.saw(client.operations(limit.get()).await?);
+            output.cut_at(limit.get(), operations.len())?;
+            let event_cursor = output.as_of.clone();
+            let whole = v1::ListOperationsResponse { operations, event_cursor, ..Default::default() };
+            let table = |now| table(&whole.operations, now);
+            output.list(&whole, "operations", &whole.operations, |known| &known.name, table)?;
         }
-        OperationVerb::Get(target) => show(&client.operation(target.id).await?, output)?,
+        OperationVerb::Get(target) => show(&output.saw(client.operation(target.id).await?), output)?,
         OperationVerb::Cancel { target, change } => {
             output.announce("cancel", &format!("operation {}", target.id))?;
             show(&client.cancel_operation(target.id, &change.reason).await?, output)?;

@@ -14,6 +14,7 @@ use super::json::{self, Wire};
 use super::table::{Sheet, Table};
 use super::target::Place;
 use super::words::clean;
+use crate::client::Seen;
 
 /// The streams of a run, and what shapes the text on them.
 pub(super) struct Output<'a> {
@@ -30,13 +31,22 @@ pub(super) struct Output<'a> {
     /// The server that is asked.
     pub(super) place: Place,
     pub(super) answer: &'a dyn Fn() -> Option<String>,
+    /// From where a watch tells what has changed since what was shown last; empty when that has no events.
+    pub(super) as_of: String,
 }
 
 impl Output<'_> {
-    /// Prints a list: `whole` is the API's answer that holds `items`.
+    /// What was seen, to be shown: a watch goes on from there.
+    pub(super) fn saw<T>(&mut self, seen: Seen<T>) -> T {
+        self.as_of = seen.event_cursor;
+        seen.what
+    }
+
+    /// Prints a list of `what`: `whole` is the API's answer that holds `items`.
     pub(super) fn list<L, I>(
         &mut self,
         whole: &L,
+        what: &str,
         items: &[I],
         name: impl Fn(&I) -> &str,
         table: impl FnOnce(Timestamp) -> Table,
@@ -45,7 +55,16 @@ impl Output<'_> {
         L: Message + Name,
         I: Message + Name,
     {
-        self.documents(&Wire(whole), items.iter().map(|item| (name(item), Wire(item))), table)
+        self.documents(&Wire(whole), what, items.iter().map(|item| (name(item), Wire(item))), table)
+    }
+
+    /// Says that a list was cut, when it has as many items as it may have.
+    pub(super) fn cut_at(&mut self, limit: usize, items: usize) -> io::Result<()> {
+        if items == limit {
+            writeln!(self.stderr, "listed the newest {limit}; --limit changes that")
+        } else {
+            Ok(())
+        }
     }
 
     /// Prints one thing.
@@ -61,17 +80,24 @@ impl Output<'_> {
         self.document(&Wire(item), name, text)
     }
 
-    /// Prints a list of documents, each with its name; `whole` is all of them as one.
+    /// Prints a list of documents, each with its name; `whole` is all of them as one. That there are none is said to whoever reads a table,
+    /// beside it.
     pub(super) fn documents<'i, D: Serialize>(
         &mut self,
         whole: &impl Serialize,
+        what: &str,
         mut items: impl Iterator<Item = (&'i str, D)>,
         table: impl FnOnce(Timestamp) -> Table,
     ) -> io::Result<()> {
         let stdout = &mut *self.stdout;
         match self.format {
-            Format::Table => write!(stdout, "{}", table(self.clock.now()).render(false, self.colours)),
-            Format::Wide => write!(stdout, "{}", table(self.clock.now()).render(true, self.colours)),
+            Format::Table | Format::Wide => {
+                let table = table(self.clock.now());
+                match table.is_empty() {
+                    true => writeln!(self.stderr, "no {what}"),
+                    false => write!(stdout, "{}", table.render(self.format == Format::Wide, self.colours)),
+                }
+            }
             Format::Json => writeln!(stdout, "{}", json::pretty(whole)),
             Format::Jsonl => items.try_for_each(|(_, item)| writeln!(stdout, "{}", json::line(&item))),
             Format::Yaml => writeln!(stdout, "{}", json::yaml(whole)),

@@ -171,7 +171,7 @@ pub(super) fn run(verb: &ProfileVerb, target: &Target, output: &mut Output<'_>) 
                 target.profiles.by_name.iter().map(|(name, profile)| listed(name, profile)).collect();
             let in_use = target.profile.as_ref().map(|profile| profile.value.as_str());
             let names = shown.iter().map(|one| (one.name.as_str(), one));
-            output.documents(&shown, names, |_| table(&shown, in_use))?;
+            output.documents(&shown, "profiles", names, |_| table(&shown, in_use))?;
         }
         ProfileVerb::Show { .. } => {
             let shown = in_force(target);

@@ -23,10 +23,12 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         QueueVerb::List => {
-            let whole = v1::ListQueuesResponse { queues: client.queues().await?, ..Default::default() };
-            output.list(&whole, &whole.queues, |queue| &queue.name, |now| table(&whole.queues, now))?;
+            let queues = output.saw(client.queues().await?);
+            let event_cursor = output.as_of.clone();
+            let whole = v1::ListQueuesResponse { queues, event_cursor, ..Default::default() };
+            output.list(&whole, "queues", &whole.queues, |one| &one.name, |now| table(&whole.queues, now))?;
         }
-        QueueVerb::Get { queue } => show(&client.queue(&queue).await?, output)?,
+        QueueVerb::Get { queue } => show(&output.saw(client.queue(&queue).await?), output)?,
         QueueVerb::Pause { queue, scope, change } => {
             output.announce("pause", &target(&queue, scope.as_ref()))?;
             show(&client.pause_queue(&queue, scope.as_ref(), &change.reason).await?, output)?;
@@ -47,7 +49,7 @@ pub(super) async fn run(
         }
         QueueVerb::Purge(asked) => return purge(*asked, client, output).await,
         QueueVerb::Stats { queue } => {
-            let stats = client.queue_stats(&queue).await?;
+            let stats = output.saw(client.queue_stats(&queue).await?);
             output.sheet(&stats, &queue_name(&queue), |now| sheet(queue.as_str(), &stats, now))?;
         }
     }
@@ -70,7 +72,7 @@ pub(super) async fn drain(
     let drained = client.drain_queue(queue, scope, reason, told).await;
     progress.clear();
     drained?;
-    show(&client.queue(queue).await?, output)
+    show(&client.queue(queue).await?.what, output)
 }
 
 async fn purge(asked: QueuePurge, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
@@ -251,6 +253,7 @@ fn heads(heads: &[v1::OrderingHead]) -> Table {
 pub(super) fn table(queues: &[v1::Queue], now: Timestamp) -> Table {
     let mut table = Table::new([
         Column::text("NAME").gives(),
+        Column::text("STATE"),
         Column::figure("SCHEDULED"),
         Column::figure("READY"),
         Column::figure("LEASED"),
@@ -260,6 +263,7 @@ pub(super) fn table(queues: &[v1::Queue], now: Timestamp) -> Table {
         Column::figure("CANCELLED").wide(),
         Column::figure("LIVE").wide(),
         Column::figure("CAPACITY").wide(),
+        Column::figure("PAUSED SCOPES").wide(),
         Column::figure("AGE"),
     ]);
     for queue in queues {
@@ -267,6 +271,7 @@ pub(super) fn table(queues: &[v1::Queue], now: Timestamp) -> Table {
         let counts = stats.counts.unwrap_or_default();
         table.row([
             short_name(&queue.name).into(),
+            state(queue),
             count(counts.scheduled).into(),
             count(counts.ready).into(),
             count(counts.leased).into(),
@@ -276,10 +281,21 @@ pub(super) fn table(queues: &[v1::Queue], now: Timestamp) -> Table {
             count(counts.cancelled).into(),
             count(stats.live).into(),
             count(stats.capacity).into(),
+            count(queue.paused_scopes).into(),
             age(stats.oldest_ready_at.as_ref(), now).into(),
         ]);
     }
     table
+}
+
+/// What keeps a queue from giving or taking tasks, the most of it first.
+fn state(queue: &v1::Queue) -> Cell {
+    match &queue.stats {
+        _ if queue.paused => Cell::warn("paused"),
+        Some(stats) if stats.shedding.is_some() => Cell::warn("sheds"),
+        _ if queue.paused_scopes > 0 => Cell::warn("held"),
+        _ => Cell::good("active"),
+    }
 }
 
 fn sheet(name: &str, stats: &v1::QueueStats, now: Timestamp) -> Sheet {

@@ -22,11 +22,13 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         ScheduleVerb::List => {
-            let schedules = client.schedules().await?;
-            let whole = v1::ListSchedulesResponse { schedules, ..Default::default() };
-            output.list(&whole, &whole.schedules, |one| &one.name, |now| table(&whole.schedules, now))?;
+            let schedules = output.saw(client.schedules().await?);
+            let event_cursor = output.as_of.clone();
+            let whole = v1::ListSchedulesResponse { schedules, event_cursor, ..Default::default() };
+            let table = |now| table(&whole.schedules, now);
+            output.list(&whole, "schedules", &whole.schedules, |one| &one.name, table)?;
         }
-        ScheduleVerb::Get { schedule } => show(&client.schedule(&schedule).await?, output)?,
+        ScheduleVerb::Get { schedule } => show(&output.saw(client.schedule(&schedule).await?), output)?,
         ScheduleVerb::Preview { schedule, after, count } => {
             let preview = client.preview_schedule(&schedule, after, count.get()).await?;
             output.one(&preview, &schedule_name(&schedule), |now, wide| {
@@ -68,7 +70,7 @@ pub(super) async fn run(
         }
         ScheduleVerb::Update(update) => {
             announce("update", &update.schedule, output)?;
-            let known = client.schedule(&update.schedule).await?;
+            let known = client.schedule(&update.schedule).await?.what;
             let mut spec = known.spec.unwrap_or_default();
             if let Some(worker) = &update.worker {
                 route(&mut spec, worker, client).await?;
@@ -79,7 +81,7 @@ pub(super) async fn run(
             show(&client.update_schedule(&update.schedule, spec, &known.etag).await?, output)?;
         }
         ScheduleVerb::Delete { schedule, yes, .. } => {
-            let known = client.schedule(&schedule).await?;
+            let known = client.schedule(&schedule).await?.what;
             announce("delete", &schedule, output)?;
             output.sample(&table(&[known], output.clock.now()))?;
             let question = format!("delete schedule {schedule} at {}?", output.place);
@@ -126,7 +128,12 @@ fn put(spec: &mut v1::ScheduleSpec, parts: ScheduleParts) {
             *timing = Some(Timing::Every(wire_duration(Duration::from_secs(secs.get().into()))));
         }
         (None, None, Some(Timing::Cron(cron))) => cron.zone = parts.zone.unwrap_or(zone_now),
-        (None, None, _) => {}
+        // The server says that an interval has no zone.
+        (None, None, timing) => {
+            if let Some(zone) = parts.zone {
+                *timing = Some(Timing::Cron(v1::CronTiming { zone, ..v1::CronTiming::default() }));
+            }
+        }
     }
     spec.start = parts.start.map(timestamp).or(spec.start);
     spec.end = parts.end.map(timestamp).or(spec.end);

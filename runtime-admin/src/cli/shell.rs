@@ -18,7 +18,7 @@ use super::output::Output;
 use super::profiles::Profiles;
 use super::target::Target;
 use super::words::{node_name, short_name};
-use crate::client::AdminClient;
+use crate::client::{AdminClient, Seen};
 
 /// The variable by which a shell asks for completion.
 const VARIABLE: &str = "COMPLETE";
@@ -137,7 +137,7 @@ fn names(kind: Kind) -> Option<Vec<String>> {
 }
 
 async fn listed(kind: Kind, client: &AdminClient) -> Option<Vec<String>> {
-    fn short<T>(all: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<String> {
+    fn short<T>(all: Seen<Vec<T>>, name: impl Fn(&T) -> &str) -> Vec<String> {
         all.iter().map(|one| short_name(name(one)).to_owned()).collect()
     }
     Some(match kind {

@@ -181,7 +181,7 @@ pub(super) async fn overview(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let overview = client.overview().await?;
+    let overview = output.saw(client.overview().await?);
     let colours = output.colours;
     output.one(&overview, "overview", |now, wide| {
         let mut sheet = Sheet::default();

@@ -64,17 +64,16 @@ async fn list(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let tasks = client.tasks(filter, limit).await?;
-    if tasks.len() == limit {
-        writeln!(output.stderr, "listed the newest {limit}; --limit changes that")?;
-    }
-    let whole = v1::ListTasksResponse { tasks, ..Default::default() };
-    output.list(&whole, &whole.tasks, |task| &task.name, |now| table(&whole.tasks, now))?;
+    let tasks = output.saw(client.tasks(filter, limit).await?);
+    output.cut_at(limit, tasks.len())?;
+    let whole = v1::ListTasksResponse { tasks, event_cursor: output.as_of.clone(), ..Default::default() };
+    output.list(&whole, "tasks", &whole.tasks, |task| &task.name, |now| table(&whole.tasks, now))?;
     Ok(())
 }
 
 async fn get(id: TaskId, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
     let detail = client.task(id).await?;
+    output.as_of.clone_from(&detail.event_cursor);
     let task = detail.task.clone().unwrap_or_default();
     let colours = output.colours;
     output.one(&detail, &task.name, |now, wide| {
@@ -103,6 +102,7 @@ async fn steer(
 
 async fn count_tasks(filter: &str, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
     let counted = client.count_tasks(filter).await?;
+    output.as_of.clone_from(&counted.event_cursor);
     let at_least = if counted.at_least { "at least " } else { "" };
     output.sheet(&counted, "", |_| {
         let counts = counted.counts.unwrap_or_default();

@@ -16,8 +16,9 @@ pub(super) async fn show(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let whole = v1::GetTreeResponse { nodes: client.tree(root).await?, ..Default::default() };
-    output.list(&whole, &whole.nodes, |node| &node.name, |now| table(&whole.nodes, now))?;
+    let nodes = output.saw(client.tree(root).await?);
+    let whole = v1::GetTreeResponse { nodes, event_cursor: output.as_of.clone() };
+    output.list(&whole, "nodes", &whole.nodes, |node| &node.name, |now| table(&whole.nodes, now))?;
     Ok(())
 }
 

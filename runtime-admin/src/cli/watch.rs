@@ -1,6 +1,10 @@
 //! `--watch`: what is shown, again whenever an event says that it is another. Nothing is asked for while nothing happens.
+//!
+//! A look says as of which event it is, and the watch goes on from there: whatever happens between the two is told.
 
 use std::time::Duration;
+
+use runtime_core::error::ErrorCode;
 
 use super::args::{
     DeadLetterVerb, Format, NodeVerb, Noun, OperationVerb, QueueVerb, ScheduleVerb, TaskVerb, WorkerVerb,
@@ -57,31 +61,35 @@ pub(super) async fn run(
     // Who looks again wants to know that something happened to tasks; who reads on, to which.
     let count_tasks = output.terminal || matches!(noun, Noun::Queue { .. });
     let ask = EventAsk { filter, coalesce: true, count_tasks, patience: PATIENCE, ..EventAsk::default() };
-    // Listened to before the first look: what happens in between is not missed.
-    let mut watch = client.watch_events(ask).await?;
     if !output.terminal {
         output.format = Format::Jsonl;
-        super::ask(noun.clone(), client, output).await?;
-        output.stdout.flush()?;
+    }
+    look(&noun, client, output).await?;
+    let mut watch = match client.watch_events(EventAsk { cursor: output.as_of.clone(), ..ask.clone() }).await
+    {
+        // More has happened since than the server keeps: listened to first, and looked at again.
+        Err(error) if error.code() == Some(ErrorCode::CursorExpired) => {
+            let watch = client.watch_events(ask).await?;
+            look(&noun, client, output).await?;
+            watch
+        }
+        watch => watch?,
+    };
+    if !output.terminal {
         loop {
             match watch.next().await? {
                 Watched::State(events) | Watched::Events(events) => {
                     for event in &events {
                         writeln!(output.stdout, "{}", json::line(&Wire(event)))?;
                     }
+                    output.stdout.flush()?;
                 }
-                Watched::Missed(_) => {
-                    super::ask(noun.clone(), client, output).await?;
-                }
+                Watched::Missed(_) => look(&noun, client, output).await?,
                 Watched::StateEnd | Watched::Bookmark => {}
             }
-            output.stdout.flush()?;
         }
     }
     loop {
-        write!(output.stdout, "{CLEAR}")?;
-        super::ask(noun.clone(), client, output).await?;
-        output.stdout.flush()?;
         while !is_news(&watch.next().await?) {}
         let together = tokio::time::sleep(TOGETHER);
         tokio::pin!(together);
@@ -91,7 +99,17 @@ pub(super) async fn run(
                 more = watch.next() => drop(more?),
             }
         }
+        look(&noun, client, output).await?;
     }
+}
+
+/// Shows it as it is now: on a terminal in place of what was there.
+async fn look(noun: &Noun, client: &AdminClient, output: &mut Output<'_>) -> Result<(), Failure> {
+    if output.terminal {
+        write!(output.stdout, "{CLEAR}")?;
+    }
+    super::ask(noun.clone(), client, output).await?;
+    Ok(output.stdout.flush()?)
 }
 
 fn is_news(told: &Watched) -> bool {

@@ -25,20 +25,22 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         WorkerVerb::List => {
-            let whole = v1::ListWorkersResponse { workers: client.workers().await?, ..Default::default() };
-            output.list(&whole, &whole.workers, |worker| &worker.name, |_| table(&whole.workers))?;
+            let workers = output.saw(client.workers().await?);
+            let event_cursor = output.as_of.clone();
+            let whole = v1::ListWorkersResponse { workers, event_cursor, ..Default::default() };
+            output.list(&whole, "workers", &whole.workers, |one| &one.name, |_| table(&whole.workers))?;
         }
         WorkerVerb::Get { worker } => {
-            let worker = client.worker(&worker).await?;
+            let worker = output.saw(client.worker(&worker).await?);
             output.sheet(&worker, &worker.name, |now| sheet(&worker, now))?;
         }
         WorkerVerb::Drain { worker, scope, change } => {
-            let queue = client.worker(&worker).await?.queue;
+            let queue = client.worker(&worker).await?.what.queue;
             let queue = short_name(&queue).parse().map_err(|_| Failure::NoWorker(worker.to_string()))?;
             queues::drain(&queue, scope.as_ref(), &change.reason, client, output).await?;
         }
         WorkerVerb::Retry { worker, scope, many } => {
-            let filter = filter_of(&client.worker(&worker).await?, scope.as_ref());
+            let filter = filter_of(&client.worker(&worker).await?.what, scope.as_ref());
             tasks::retry(filter, false, &many, client, output).await?;
         }
         WorkerVerb::Run(run) => {

@@ -7,23 +7,20 @@ use runtime_proto::v1;
 use runtime_proto::v1::audit_service_client::AuditServiceClient;
 use runtime_proto::v1::principal_service_client::PrincipalServiceClient;
 
-use super::{AdminClient, Channel, ClientError, present};
+use super::{AdminClient, Channel, ClientError, Page, Seen, pages, present};
 use crate::convert::{principal_name, timestamp, token_name};
 use crate::server::MAX_MESSAGE_BYTES;
 
 impl AdminClient {
     /// Every principal, by name.
-    pub async fn principals(&self) -> Result<Vec<v1::Principal>, ClientError> {
-        let (mut principals, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let request = self.request(v1::ListPrincipalsRequest { page_size: 0, page_token });
+    pub async fn principals(&self) -> Result<Seen<Vec<v1::Principal>>, ClientError> {
+        pages(None, |page_size, page_token| async move {
+            let request = self.request(v1::ListPrincipalsRequest { page_size, page_token });
             let page = self.principal_service().list_principals(request).await?.into_inner();
-            principals.extend(page.principals);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(principals);
-            }
-        }
+            let v1::ListPrincipalsResponse { principals: items, next_page_token, event_cursor } = page;
+            Ok(Page { items, next_page_token, event_cursor })
+        })
+        .await
     }
 
     /// Makes a principal. It has no token yet.
@@ -82,18 +79,18 @@ impl AdminClient {
     }
 
     /// Tokens without their secrets, oldest first; of one principal, or of all.
-    pub async fn tokens(&self, principal: Option<&PrincipalName>) -> Result<Vec<v1::Token>, ClientError> {
-        let principal = principal.map(principal_name).unwrap_or_default();
-        let (mut tokens, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let request = v1::ListTokensRequest { principal: principal.clone(), page_size: 0, page_token };
+    pub async fn tokens(
+        &self,
+        principal: Option<&PrincipalName>,
+    ) -> Result<Seen<Vec<v1::Token>>, ClientError> {
+        let principal = &principal.map(principal_name).unwrap_or_default();
+        pages(None, |page_size, page_token| async move {
+            let request = v1::ListTokensRequest { principal: principal.clone(), page_size, page_token };
             let page = self.principal_service().list_tokens(self.request(request)).await?.into_inner();
-            tokens.extend(page.tokens);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(tokens);
-            }
-        }
+            let v1::ListTokensResponse { tokens: items, next_page_token, event_cursor } = page;
+            Ok(Page { items, next_page_token, event_cursor })
+        })
+        .await
     }
 
     /// Takes a token back.
@@ -105,19 +102,13 @@ impl AdminClient {
 
     /// The newest entries of the audit log that fit `filter`, at most `limit`, over as many pages as that takes.
     pub async fn audit(&self, filter: &str, limit: usize) -> Result<Vec<v1::AuditEntry>, ClientError> {
-        let (mut entries, mut page_token) = (Vec::new(), String::new());
-        while entries.len() < limit {
-            let page_size =
-                u32::try_from((limit - entries.len()).min(crate::page::MAX_PAGE_SIZE)).unwrap_or(0);
+        let entries = pages(Some(limit), |page_size, page_token| async move {
             let request = v1::ListAuditEntriesRequest { filter: filter.to_owned(), page_size, page_token };
             let page = self.audit_service().list_audit_entries(self.request(request)).await?.into_inner();
-            entries.extend(page.entries);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        Ok(entries)
+            let v1::ListAuditEntriesResponse { entries: items, next_page_token } = page;
+            Ok(Page { items, next_page_token, event_cursor: String::new() })
+        });
+        Ok(entries.await?.what)
     }
 
     fn principal_service(&self) -> PrincipalServiceClient<Channel> {

@@ -3,7 +3,7 @@
 use runtime_proto::v1;
 use runtime_proto::v1::dead_letter_service_client::DeadLetterServiceClient;
 
-use super::{AdminClient, Channel, ClientError, newest, to_the_end};
+use super::{AdminClient, Channel, ClientError, Page, Seen, pages, to_the_end};
 use crate::server::MAX_MESSAGE_BYTES;
 
 impl AdminClient {
@@ -16,11 +16,12 @@ impl AdminClient {
     }
 
     /// The newest dead tasks that fit `filter`, at most `limit`, over as many pages as that takes.
-    pub async fn dead_letters(&self, filter: &str, limit: usize) -> Result<Vec<v1::Task>, ClientError> {
-        newest(limit, |page_size, page_token| async move {
+    pub async fn dead_letters(&self, filter: &str, limit: usize) -> Result<Seen<Vec<v1::Task>>, ClientError> {
+        pages(Some(limit), |page_size, page_token| async move {
             let request = v1::ListDeadLettersRequest { filter: filter.to_owned(), page_size, page_token };
-            let page = self.list_dead_letters(request).await?;
-            Ok((page.tasks, page.next_page_token))
+            let v1::ListDeadLettersResponse { tasks: items, next_page_token, event_cursor } =
+                self.list_dead_letters(request).await?;
+            Ok(Page { items, next_page_token, event_cursor })
         })
         .await
     }

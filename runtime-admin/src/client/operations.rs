@@ -1,37 +1,31 @@
 //! Calls about operations: many tasks at once.
 
-use runtime_core::name::{QueueName, Scope};
 use runtime_core::operation::OperationId;
 use runtime_proto::v1;
 use runtime_proto::v1::operation_service_client::OperationServiceClient;
 
-use super::{AdminClient, Channel, ClientError, present, text, to_the_end};
-use crate::convert::{operation_name, queue_name};
-use crate::page::MAX_PAGE_SIZE;
+use super::{AdminClient, Channel, ClientError, Page, Seen, pages, present, to_the_end};
+use crate::convert::operation_name;
 use crate::server::MAX_MESSAGE_BYTES;
 
 impl AdminClient {
     /// One operation.
-    pub async fn operation(&self, id: OperationId) -> Result<v1::Operation, ClientError> {
+    pub async fn operation(&self, id: OperationId) -> Result<Seen<v1::Operation>, ClientError> {
         let request = self.request(v1::GetOperationRequest { name: operation_name(id) });
-        let answer = self.operation_service().get_operation(request).await?.into_inner();
-        present(answer.operation, "operation")
+        let v1::GetOperationResponse { operation, event_cursor } =
+            self.operation_service().get_operation(request).await?.into_inner();
+        Ok(Seen { what: present(operation, "operation")?, event_cursor })
     }
 
     /// The newest operations, at most `limit`, over as many pages as that takes.
-    pub async fn operations(&self, limit: usize) -> Result<Vec<v1::Operation>, ClientError> {
-        let (mut operations, mut page_token) = (Vec::new(), String::new());
-        while operations.len() < limit {
-            let page_size = u32::try_from((limit - operations.len()).min(MAX_PAGE_SIZE)).unwrap_or(0);
+    pub async fn operations(&self, limit: usize) -> Result<Seen<Vec<v1::Operation>>, ClientError> {
+        pages(Some(limit), |page_size, page_token| async move {
             let request = self.request(v1::ListOperationsRequest { page_size, page_token });
             let page = self.operation_service().list_operations(request).await?.into_inner();
-            operations.extend(page.operations);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        Ok(operations)
+            let v1::ListOperationsResponse { operations: items, next_page_token, event_cursor } = page;
+            Ok(Page { items, next_page_token, event_cursor })
+        })
+        .await
     }
 
     /// Ends an operation after the batch under way.
@@ -80,41 +74,6 @@ impl AdminClient {
         request: v1::CancelTasksRequest,
     ) -> Result<v1::CancelTasksResponse, ClientError> {
         self.change(request).await
-    }
-
-    /// Forgets tasks of a queue: begins an operation, or without `force` only looks.
-    pub async fn purge_queue(
-        &self,
-        request: v1::PurgeQueueRequest,
-    ) -> Result<v1::PurgeQueueResponse, ClientError> {
-        if !request.force {
-            // A look needs no id: whoever gave one means what follows it.
-            return Ok(self.queue_service().purge_queue(self.request(request)).await?.into_inner());
-        }
-        self.change(request).await
-    }
-
-    /// Holds the tasks of a queue, or of one of its scopes, and waits until none is under way. Without a time limit of its own: dropping
-    /// the future waits no longer, and what is held stays so.
-    ///
-    /// # Errors
-    /// What kept it from being paused; a connection that broke on the way.
-    pub async fn drain_queue(
-        &self,
-        queue: &QueueName,
-        scope: Option<&Scope>,
-        reason: &str,
-        progress: impl FnMut(&v1::DrainQueueResponse),
-    ) -> Result<v1::DrainQueueResponse, ClientError> {
-        let request = v1::DrainQueueRequest {
-            name: queue_name(queue),
-            scope: text(scope),
-            reason: reason.to_owned(),
-            ..Default::default()
-        };
-        let drain = self.begin(request).await?;
-        let last = to_the_end(drain, |message| message.finished, progress).await?;
-        last.ok_or(ClientError::Incomplete("end of the drain"))
     }
 
     fn operation_service(&self) -> OperationServiceClient<Channel> {

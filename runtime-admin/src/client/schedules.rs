@@ -5,29 +5,28 @@ use runtime_core::name::ScheduleName;
 use runtime_proto::v1;
 use runtime_proto::v1::schedule_service_client::ScheduleServiceClient;
 
-use super::{AdminClient, Channel, ClientError, present};
+use super::{AdminClient, Channel, ClientError, Page, Seen, pages, present};
 use crate::convert::{schedule_name, timestamp};
 use crate::server::MAX_MESSAGE_BYTES;
 
 impl AdminClient {
     /// Every schedule, by name.
-    pub async fn schedules(&self) -> Result<Vec<v1::Schedule>, ClientError> {
-        let (mut schedules, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let request = self.request(v1::ListSchedulesRequest { page_size: 0, page_token });
+    pub async fn schedules(&self) -> Result<Seen<Vec<v1::Schedule>>, ClientError> {
+        pages(None, |page_size, page_token| async move {
+            let request = self.request(v1::ListSchedulesRequest { page_size, page_token });
             let page = self.schedule_service().list_schedules(request).await?.into_inner();
-            schedules.extend(page.schedules);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(schedules);
-            }
-        }
+            let v1::ListSchedulesResponse { schedules: items, next_page_token, event_cursor } = page;
+            Ok(Page { items, next_page_token, event_cursor })
+        })
+        .await
     }
 
     /// One schedule.
-    pub async fn schedule(&self, name: &ScheduleName) -> Result<v1::Schedule, ClientError> {
+    pub async fn schedule(&self, name: &ScheduleName) -> Result<Seen<v1::Schedule>, ClientError> {
         let request = self.request(v1::GetScheduleRequest { name: schedule_name(name) });
-        present(self.schedule_service().get_schedule(request).await?.into_inner().schedule, "schedule")
+        let v1::GetScheduleResponse { schedule, event_cursor } =
+            self.schedule_service().get_schedule(request).await?.into_inner();
+        Ok(Seen { what: present(schedule, "schedule")?, event_cursor })
     }
 
     /// Its next ticks, strictly after `after`, or from now on.

@@ -3,11 +3,27 @@
 use std::time::Duration;
 
 use runtime_proto::v1;
+use runtime_proto::v1::system_service_client::SystemServiceClient;
 
-use super::{AdminClient, ClientError, present};
+use super::{AdminClient, Channel, ClientError, Seen, present};
 use crate::convert;
+use crate::server::MAX_MESSAGE_BYTES;
 
 impl AdminClient {
+    /// Who is this?
+    pub async fn info(&self) -> Result<v1::SystemInfo, ClientError> {
+        let answer = self.system().get_info(self.request(v1::GetInfoRequest {})).await?;
+        present(answer.into_inner().info, "info")
+    }
+
+    /// How is it?
+    pub async fn overview(&self) -> Result<Seen<v1::Overview>, ClientError> {
+        let request = self.request(v1::GetOverviewRequest {});
+        let v1::GetOverviewResponse { overview, event_cursor } =
+            self.system().get_overview(request).await?.into_inner();
+        Ok(Seen { what: present(overview, "overview")?, event_cursor })
+    }
+
     /// What can it do?
     pub async fn capabilities(&self) -> Result<v1::Capabilities, ClientError> {
         let answer = self.system().get_capabilities(self.request(v1::GetCapabilitiesRequest {})).await?;
@@ -40,5 +56,9 @@ impl AdminClient {
         let request = v1::ShutdownRequest { reason, grace, validate_only, ..Default::default() };
         let grace = present(self.change(request).await?.grace, "grace")?;
         grace.try_into().map_err(|_| ClientError::Incomplete("grace"))
+    }
+
+    fn system(&self) -> SystemServiceClient<Channel> {
+        SystemServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 }

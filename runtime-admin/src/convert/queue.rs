@@ -1,7 +1,6 @@
 //! Queues.
 
-use runtime_core::control::QueueDetail;
-use runtime_core::etag::Etag;
+use runtime_core::control::{QueueDetail, QueueView};
 use runtime_core::flow::ShedCause;
 use runtime_core::store::{QueueStats, StateCounts};
 use runtime_core::task::TaskState;
@@ -10,13 +9,22 @@ use runtime_proto::v1;
 use super::limits::{fairness, limits, says};
 use super::{node, queue_name, task_name, task_state, timestamp};
 
-/// A queue, for the wire; where it is not to be changed from, without an etag.
-pub(crate) fn queue(stats: &QueueStats, etag: Option<&Etag>) -> v1::Queue {
-    let name = queue_name(&stats.queue);
+/// A queue, for the wire.
+pub(crate) fn queue(view: &QueueView) -> v1::Queue {
     v1::Queue {
-        name,
+        paused_scopes: view.paused_scopes,
+        etag: view.etag.to_string(),
+        ..queue_at_a_glance(&view.stats, view.paused)
+    }
+}
+
+/// A queue where it is not to be changed from, for the wire.
+pub(crate) fn queue_at_a_glance(stats: &QueueStats, paused: bool) -> v1::Queue {
+    v1::Queue {
+        name: queue_name(&stats.queue),
         stats: Some(queue_stats(stats)),
-        etag: etag.map(ToString::to_string).unwrap_or_default(),
+        paused,
+        ..v1::Queue::default()
     }
 }
 
@@ -24,7 +32,7 @@ pub(crate) fn queue(stats: &QueueStats, etag: Option<&Etag>) -> v1::Queue {
 pub(crate) fn queue_detail(detail: &QueueDetail) -> v1::QueueDetail {
     let (fair, fair_origin) = fairness(detail);
     v1::QueueDetail {
-        queue: Some(queue(&detail.stats, Some(&detail.etag))),
+        queue: Some(queue(&detail.view())),
         policy: detail.policy.overridden(&says(detail)).to_string(),
         limits: limits(detail),
         fair,

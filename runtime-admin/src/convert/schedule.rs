@@ -121,6 +121,10 @@ pub(crate) fn schedule_spec_from_wire(
     };
     let timing = match &wire.timing {
         None => return Err(invalid("spec.timing", "cron or every is required")),
+        Some(WireTiming::Cron(cron)) if cron.expression.is_empty() => {
+            let why = "wall times are required beside a zone; an interval has none";
+            return Err(invalid("spec.cron.expression", why));
+        }
         Some(WireTiming::Cron(cron)) => {
             let zone = if cron.zone.is_empty() { "UTC" } else { &cron.zone };
             Timing::cron(&cron.expression, zone).map_err(|error| invalid("spec.cron", error.to_string()))?

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use runtime_core::control::{DrainView, EventStatus, Overview, SystemInfo};
-use runtime_core::store::Capability;
+use runtime_core::store::{Capability, QueueStats};
 use runtime_proto::v1;
 
-use super::{app_name, dependency, duration, health, queue, timestamp};
+use super::{app_name, dependency, duration, health, queue_at_a_glance, timestamp};
 use crate::auth::MethodRule;
 
 /// Who this is, for the wire.
@@ -25,6 +25,7 @@ pub(crate) fn system_info(info: &SystemInfo) -> v1::SystemInfo {
 /// How it is, for the wire.
 pub(crate) fn overview(mut overview: Overview, events: &EventStatus) -> v1::Overview {
     overview.queues.sort_by(|a, b| a.queue.cmp(&b.queue));
+    let queue = |stats: &QueueStats| queue_at_a_glance(stats, overview.paused_queues.contains(&stats.queue));
     let app = |(app, state): &(_, _)| v1::AppOverview { name: app_name(app), health: Some(health(state)) };
     v1::Overview {
         health: Some(health(&overview.health)),
@@ -32,7 +33,7 @@ pub(crate) fn overview(mut overview: Overview, events: &EventStatus) -> v1::Over
         stopping: overview.stopping,
         nodes: overview.nodes,
         restarts: overview.restarts,
-        queues: overview.queues.iter().map(|stats| queue(stats, None)).collect(),
+        queues: overview.queues.iter().map(queue).collect(),
         events: Some(v1::EventStatus { integrated: events.integrated, relayed: events.relayed }),
         dependencies: overview.dependencies.iter().map(dependency).collect(),
         drain: overview.drain.as_ref().map(drain),

@@ -69,7 +69,7 @@ impl QueueService for Queues {
         let (page, next_page_token) =
             page_of("queues", queues, |view| view.stats.queue.as_str(), *page_size, page_token)?;
         Ok(Response::new(v1::ListQueuesResponse {
-            queues: page.iter().map(|view| convert::queue(&view.stats, Some(&view.etag))).collect(),
+            queues: page.iter().map(convert::queue).collect(),
             next_page_token,
             event_cursor,
         }))

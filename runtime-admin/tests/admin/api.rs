@@ -562,7 +562,7 @@ async fn many_tasks_are_changed_by_an_operation_that_can_be_looked_at_and_ended(
     assert_eq!((begun.matched, begun.finished_at.is_some()), (look.matched, false));
 
     let id = OperationId(1);
-    assert_eq!(client.operation(id).await.unwrap(), begun);
+    assert_eq!(client.operation(id).await.unwrap().what, begun);
     let cancelled = client.cancel_operation(id, "enough").await.unwrap();
     assert_eq!(cancelled.state(), v1::OperationState::Cancelled);
     assert_eq!(cancelled.error.as_ref().unwrap().code, "RT0024");

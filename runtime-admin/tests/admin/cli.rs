@@ -1,6 +1,7 @@
 //! `runtimectl` as its users see it: text on two streams and an exit code, held still by snapshots.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use jiff::Timestamp;
 use runtime_admin::cli::{self, ENDPOINT_VARIABLE, Exit, Surroundings};
@@ -72,6 +73,13 @@ pub(crate) async fn transcript(served: &Served, lines: &[&[&str]]) -> String {
         text.push_str(&format!("exit: {}\n\n", run.exit as u8));
     }
     text.replace(&served.address.to_string(), "127.0.0.1:7070")
+}
+
+/// The program itself.
+pub(crate) fn runtimectl(served: &Served, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runtimectl"));
+    command.env_clear().env("RUNTIMECTL_ENDPOINT", served.endpoint()).args(args);
+    command
 }
 
 #[tokio::test]
@@ -497,5 +505,27 @@ async fn a_code_is_explained_by_the_program_itself() {
     assert_eq!(by_code.stdout, by_name.stdout);
     let json = run_in(&[], false, &["errors", "RT0028", "-o", "json"]).await.stdout;
     assert!(json.contains(r#""class": "retryable""#), "{json}");
-    assert_eq!(run_in(&[], false, &["errors", "RT9999"]).await.exit, Exit::Usage);
+    assert_eq!(run_in(&[], false, &["errors", "28"]).await.stdout, by_code.stdout);
+    let unknown = run_in(&[], false, &["errors", "RT9999"]).await;
+    assert_eq!((unknown.exit, unknown.stdout.as_str()), (Exit::NotFound, ""));
+    assert_eq!(unknown.stderr, "error: no error code RT9999\nhint: runtimectl errors shows what there is\n");
+}
+
+#[tokio::test]
+async fn that_a_list_is_empty_is_said_beside_it() {
+    let served = setup().await;
+    served.control.change(|world| world.workers.clear());
+    for (form, stdout) in [("table", ""), ("wide", ""), ("jsonl", ""), ("name", "")] {
+        let none = run(&served, &["worker", "list", "-o", form]).await;
+        let said = if ["table", "wide"].contains(&form) { "no workers\n" } else { "" };
+        assert_eq!(
+            (none.exit, none.stdout.as_str(), none.stderr.as_str()),
+            (Exit::Ok, stdout, said),
+            "{form}"
+        );
+    }
+    for form in ["json", "yaml"] {
+        let none = run(&served, &["worker", "list", "-o", form]).await;
+        assert!(none.stdout.contains("workers") && none.stderr.is_empty(), "{form}: {}", none.stdout);
+    }
 }

@@ -76,8 +76,8 @@ pub(crate) struct World {
     pub(crate) overridden: Option<OverriddenQueue>,
     pub(crate) schedules: ScheduleBook,
     pub(crate) journal: Arc<KeptJournal>,
-    /// Every command is followed by an event.
-    pub(crate) writes_when_asked: bool,
+    /// How many events follow a command.
+    pub(crate) events_after: Box<dyn FnMut(&Command) -> u64 + Send>,
     /// Commands that found no answer: those of a silent tree, and those that the API does not send.
     pub(crate) unanswered: Vec<Command>,
 }
@@ -108,6 +108,7 @@ impl InMemoryControl {
                     nodes: 12,
                     restarts: 4,
                     queues: queues(),
+                    paused_queues: Vec::new(),
                     dependencies: Vec::new(),
                     drain: None,
                 },
@@ -124,7 +125,7 @@ impl InMemoryControl {
                 overridden: None,
                 schedules: ScheduleBook::new(),
                 journal: Arc::new(KeptJournal::new(1, JournalLimits::default())),
-                writes_when_asked: false,
+                events_after: Box::new(|_| 0),
                 unanswered: Vec::new(),
             })),
             Arc::default(),
@@ -152,8 +153,9 @@ impl Control for InMemoryControl {
         let mut world = self.0.lock().expect("no panic while held");
         match world.mood.clone() {
             Mood::Answering => {
+                let events = (world.events_after)(&command);
                 world.answer(command);
-                if world.writes_when_asked {
+                for _ in 0..events {
                     let next = world.journal.tip().sequence + 1;
                     world.journal.count("mail", next);
                 }
@@ -230,7 +232,11 @@ impl World {
                 self.runs.push(ask);
                 reply.send(Ok(run));
             }
-            Command::ListQueues { reply } => reply.send(Ok(queue_views())),
+            Command::ListQueues { reply } => {
+                let views =
+                    queues().into_iter().map(|stats| self.queue(&stats.queue).map(|known| known.view()));
+                reply.send(views.collect::<Result<_, _>>().map(by_name));
+            }
             Command::EnqueueTasks { tasks, reply } => self.enqueue(tasks, reply),
             Command::ListTasks { filter, after, page_size, reply } => {
                 reply.send(Ok(self.list(&filter, after, page_size)));
@@ -440,12 +446,14 @@ impl World {
             state: TaskState::Parked,
             waiting: 12,
         };
+        let takes = queue.as_str() == "mail";
+        let worker = self.node(&path("/engine/apps/shop/workers/fetch"))?;
         Ok(QueueDetail {
             stats,
             policy: policy(),
             overridden: self.overridden.clone(),
-            workers: vec![self.node(&path("/engine/apps/shop/workers/fetch"))?.clone()],
-            paused_scopes: self.paused_scopes.clone(),
+            workers: takes.then(|| worker.clone()).into_iter().collect(),
+            paused_scopes: self.paused_scopes.iter().filter(|known| known.queue == *queue).cloned().collect(),
             heads: vec![head],
             etag: queue_etag(),
         })
@@ -598,9 +606,7 @@ fn queue_etag() -> Etag {
 }
 
 /// By name.
-fn queue_views() -> Vec<QueueView> {
-    let mut views: Vec<_> =
-        queues().into_iter().map(|stats| QueueView { stats, etag: queue_etag() }).collect();
+fn by_name(mut views: Vec<QueueView>) -> Vec<QueueView> {
     views.sort_by(|one, other| one.stats.queue.cmp(&other.stats.queue));
     views
 }
@@ -630,7 +636,7 @@ pub(crate) fn route(queue: &str, handler: &str) -> Arc<Route> {
     })
 }
 
-fn worker(name: &str, queue: &str) -> WorkerDescriptor {
+pub(crate) fn worker(name: &str, queue: &str) -> WorkerDescriptor {
     WorkerDescriptor {
         name: name.parse().expect("a name"),
         responsibility: format!("Does what has to be done to {name} one message."),

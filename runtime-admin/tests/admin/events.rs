@@ -220,7 +220,7 @@ async fn what_changes_while_the_initial_state_is_looked_at_is_told_after_it() {
     let journal = served.control.journal_kept();
     // Every answer of the tree is followed by a change: none of them is in the state for sure, so all of them have to come. The health
     // service asks as well, so there are more of them than looks.
-    served.control.change(|world| world.writes_when_asked = true);
+    served.control.change(|world| world.events_after = Box::new(|_| 1));
     let mut client = service(&served).await;
     let request = v1::WatchEventsRequest { initial_state: true, ..Default::default() };
     let mut stream = watch(&mut client, request).await.expect("a watch");

@@ -22,4 +22,5 @@ mod schedules;
 mod standing;
 mod terminal;
 mod tls;
+mod watching;
 mod world;

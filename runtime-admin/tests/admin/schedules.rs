@@ -267,6 +267,7 @@ async fn schedules_are_made_and_changed() {
                 "--priority",
                 "0",
             ],
+            &["schedule", "update", "often", "--zone", "UTC"],
             &["schedule", "update", "outdated", "--payload", r#"{"day":{"$tick":"date"}}"#],
             &["schedule", "update", "nightly", "--priority", "1"],
             &["schedule", "update", "nobody", "--priority", "1"],

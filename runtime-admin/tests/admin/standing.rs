@@ -79,7 +79,7 @@ async fn a_stream_ends_when_its_principal_may_not_have_it_any_more_and_not_for_l
     let (world, tokens) = Guarded::start().await.with_grants(&[("alice", &["operator"])]).await;
     let mut told = watching(&world, &tokens[0]).await;
     let root = world.client(&world.bootstrap).await;
-    let alice = root.principals().await.unwrap().remove(0);
+    let alice = root.principals().await.unwrap().what.remove(0);
     let less = v1::Principal { grants: vec!["viewer:apps/shop".into()], ..alice.clone() };
     let alice = root.update_principal(less, "less is enough").await.unwrap();
     assert!(goes_on(&mut told).await, "whoever may look at something may look at this");

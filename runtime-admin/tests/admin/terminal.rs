@@ -8,17 +8,12 @@ use runtime_admin::v1;
 use runtime_core::control::RunProgress;
 use runtime_core::task::TaskState;
 
+use crate::cli::runtimectl;
 use crate::control::{InMemoryControl, World};
-use crate::world::{Served, setup};
+use crate::world::setup;
 
 /// Nothing here takes so long, unless it hangs.
 const PATIENCE_MS: u64 = 60_000;
-
-fn runtimectl(served: &Served, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runtimectl"));
-    command.env_clear().env("RUNTIMECTL_ENDPOINT", served.endpoint()).args(args);
-    command
-}
 
 /// Runs in a pseudo-terminal while the server goes on.
 async fn at_a_terminal<T: Send + 'static>(

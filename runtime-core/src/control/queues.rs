@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::Reply;
 use crate::etag::{Etag, Terms};
 use crate::name::{QueueName, Scope};
-use crate::node::NodeView;
+use crate::node::{DesiredState, NodeView};
 use crate::store::{OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueuePolicy, QueueStats};
 
 /// Everything that can be asked of one queue.
@@ -68,6 +68,10 @@ pub enum QueueCommand {
 pub struct QueueView {
     /// Its figures.
     pub stats: QueueStats,
+    /// Whether it waits as a whole: it has workers, and each of them is to be paused.
+    pub paused: bool,
+    /// How many of its scopes are paused.
+    pub paused_scopes: u64,
     /// What operators said of it, for whoever says something else.
     pub etag: Etag,
 }
@@ -89,4 +93,22 @@ pub struct QueueDetail {
     pub heads: Vec<OrderingHead>,
     /// What operators said of it, for whoever says something else.
     pub etag: Etag,
+}
+
+impl QueueDetail {
+    /// As it stands in a list.
+    pub fn view(&self) -> QueueView {
+        QueueView {
+            stats: self.stats.clone(),
+            paused: is_paused(self.workers.iter().map(|worker| worker.desired)),
+            paused_scopes: self.paused_scopes.len() as u64,
+            etag: self.etag.clone(),
+        }
+    }
+}
+
+/// Whether a queue waits as a whole, given what is wanted of each of its workers.
+pub fn is_paused(wanted: impl IntoIterator<Item = DesiredState>) -> bool {
+    let mut wanted = wanted.into_iter().peekable();
+    wanted.peek().is_some() && wanted.all(|desired| desired == DesiredState::Paused)
 }

@@ -22,7 +22,7 @@ async fn an_unhealthy_app_is_not_serving_until_it_is_well_again() {
     says("", ServingStatus::NotServing).await;
     says(LIVENESS, ServingStatus::Serving).await;
     let overview = world.client.overview().await.expect("an overview");
-    assert_eq!(overview.health.expect("a health").reason, "the folder says so");
+    assert_eq!(overview.what.health.expect("a health").reason, "the folder says so");
 
     world.folder().lower(GroundFolder::UNHEALTHY).expect("a flag");
     says(APP, ServingStatus::Serving).await;

@@ -71,8 +71,8 @@ struct Desk {
 impl Desk {
     async fn etag(&self, client: &AdminClient, thing: Thing) -> String {
         match thing {
-            Thing::Node(node) => client.node(&path(NODES[node])).await.expect("the node").etag,
-            Thing::Queue => client.queue(&self.queue).await.expect("the queue").etag,
+            Thing::Node(node) => client.node(&path(NODES[node])).await.expect("the node").what.etag,
+            Thing::Queue => client.queue(&self.queue).await.expect("the queue").what.etag,
             Thing::Task(task) => {
                 client.task(self.tasks[task]).await.expect("the task").task.expect("a task").etag
             }
@@ -212,7 +212,7 @@ async fn eight_operators_lose_no_update_and_the_audit_log_has_each() {
                 // Whoever pauses what is paused says why anew, or not: the scopes count.
                 let expected: BTreeSet<String> =
                     said.iter().map(|said| Desk::scope(said % 50).to_string()).collect();
-                let scopes = client.queue(&desk.queue).await.expect("the queue").paused_scopes;
+                let scopes = client.queue(&desk.queue).await.expect("the queue").what.paused_scopes;
                 let scopes: BTreeSet<String> = scopes.into_iter().map(|paused| paused.scope).collect();
                 assert_eq!(scopes, expected);
             }

@@ -92,7 +92,7 @@ async fn schedules_principals_and_overrides_are_previewed_and_guarded() {
     is_aborted(
         schedules.delete_schedule(v1::DeleteScheduleRequest { etag: stale(&made.etag), ..delete }).await,
     );
-    assert_eq!(client.schedules().await.expect("a list"), [made]);
+    assert_eq!(client.schedules().await.expect("a list").what, [made]);
 
     let mut principals = PrincipalServiceClient::new(channel(&world).await);
     let create = v1::CreatePrincipalRequest {
@@ -166,7 +166,10 @@ async fn nodes_queues_and_tasks_are_previewed_and_guarded() {
 
     assert_eq!(client.queue(&"job".parse().expect("a name")).await.expect("the queue").paused_scopes, []);
     let now = (client.node(&node).await.expect("the node"), client.task(id).await.expect("the task").task);
-    assert_eq!((now.0.desired_state, now.0.etag, now.1), (before.0.desired_state, before.0.etag, before.1));
+    assert_eq!(
+        (now.0.desired_state, now.0.what.etag, now.1),
+        (before.0.desired_state, before.0.what.etag, before.1)
+    );
     let entries = client.audit("kind=mutation", 100).await.expect("the audit log").len();
     assert_eq!(entries, audit, "a look is no change");
     world.stop().await;

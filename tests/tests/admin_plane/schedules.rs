@@ -49,14 +49,14 @@ async fn a_schedule_is_made_steered_and_forgotten_over_the_api() {
     let world = World::start().await;
     let client = &world.client;
     let name: ScheduleName = "often".parse().expect("a name");
-    assert_eq!(client.schedules().await.expect("a list"), []);
+    assert_eq!(client.schedules().await.expect("a list").what, []);
 
     let made = client.create_schedule(&name, spec()).await.expect("it is made");
     assert_eq!((made.name.as_str(), made.state()), ("schedules/often", ScheduleState::Active));
     assert_eq!(made.origin(), v1::ScheduleOrigin::RunTime);
     let task = eventually_async("a tick makes its task", async || {
         let seen = client.schedule(&name).await.expect("the schedule");
-        (!seen.last_task.is_empty()).then_some(seen.last_task)
+        (!seen.last_task.is_empty()).then_some(seen.what.last_task)
     })
     .await;
     world.until(id_of(&task), TaskState::Done).await;

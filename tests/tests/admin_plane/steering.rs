@@ -53,11 +53,11 @@ async fn the_tree_says_who_and_how_it_is() {
     for node in &tree {
         assert_eq!(node.state(), NodeState::Running, "{}", node.name);
         let one = world.client.node(&path_of(node)).await.expect("the node by its path");
-        assert_eq!((one.name, one.kind), (node.name.clone(), node.kind));
+        assert_eq!((one.name.clone(), one.kind), (node.name.clone(), node.kind));
     }
     let overview = world.client.overview().await.expect("an overview");
     assert_eq!(overview.nodes, tree.len() as u64);
-    assert_eq!(overview.health.expect("a health").level(), v1::HealthLevel::Healthy);
+    assert_eq!(overview.what.health.expect("a health").level(), v1::HealthLevel::Healthy);
     world.stop().await;
 }
 

@@ -78,7 +78,7 @@ async fn a_draining_instance_is_not_ready_lives_and_finishes_what_it_has() {
     world.until(task, v1::TaskState::Done).await;
     let drained = eventually_async("it is drained", async || {
         let overview = client.overview().await.expect("an overview");
-        overview.drain.filter(|drain| drain.drained)
+        overview.what.drain.filter(|drain| drain.drained)
     })
     .await;
     assert_eq!(drained.leased, 0);

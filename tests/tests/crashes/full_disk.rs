@@ -107,7 +107,7 @@ async fn says_full(client: &AdminClient) -> String {
     says(client, "", ServingStatus::NotServing).await;
     says(client, LIVENESS, ServingStatus::Serving).await;
     let overview = client.overview().await.expect("who only looks is answered");
-    let reason = overview.health.expect("a health").reason;
+    let reason = overview.what.health.expect("a health").reason;
     assert!(reason.contains("full; free some space"), "{reason}");
     reason
 }

@@ -89,7 +89,7 @@ async fn begin(client: &AdminClient, rate: u32) {
 }
 
 async fn progress(client: &AdminClient) -> Option<v1::Operation> {
-    client.operation(OperationId(1)).await.ok()
+    client.operation(OperationId(1)).await.ok().map(|seen| seen.what)
 }
 
 async fn until_done(client: &AdminClient, done: u64) -> v1::Operation {

@@ -96,8 +96,13 @@ async fn of_two_who_change_a_queue_from_one_state_one_alone_does() {
     let whole = pause(&world, "", true, from(&held.etag)).await.unwrap();
     assert!(is_changed(pause(&world, "", false, from(&held.etag)).await));
     assert_eq!(world.entry(GREET).state(), NodeState::Paused);
+    let listed = row(&world).await;
+    assert_eq!((listed.paused, listed.paused_scopes, listed), (true, 1, queue(&world).await.view()));
+    let overview = ask(&*world.control, |reply| Command::GetOverview { reply }).await.unwrap();
+    assert_eq!(overview.paused_queues, ["greet".parse().unwrap()]);
     pause(&world, "", false, from(&whole.etag)).await.unwrap();
     assert_eq!(world.entry(GREET).state(), NodeState::Running);
+    assert_eq!((row(&world).await.paused, row(&world).await.paused_scopes), (false, 1));
     world.stop().await;
 }
 

@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 use runtime_core::control::{
     Command, DependencyView, DrainView, LogFilterView, OperationCommand, Override, OverrideCommand,
-    OverrideSubject, ScheduleCommand, ScheduleView, SettingView,
+    OverrideSubject, QueueView, ScheduleCommand, ScheduleView, SettingView,
 };
 use runtime_core::journal::{Changed, Place, Subject, Value};
 use runtime_core::name::{QueueName, Route};
-use runtime_core::node::{DesiredState, NodeView};
+use runtime_core::node::NodeView;
 use runtime_core::operation::Operation;
-use runtime_core::store::QueueStats;
 use runtime_core::task::Task;
 use runtime_core::worker::WorkerDescriptor;
 use runtime_proto::v1;
@@ -27,19 +26,16 @@ pub(super) async fn of(door: &Door, asked: &Asked, now: Timestamp) -> Result<Vec
     let wants = |kind, collection| asked.filter.asks_for(kind, collection);
     let workers = door.ask(&system, |reply| Command::ListWorkers { reply }).await?;
     let mut told = Telling { asked, workers, now, events: Vec::new() };
-    let (nodes, queues) = (wants("node_", "nodes/"), wants("queue_", "queues/"));
-    if nodes || queues {
+    if wants("node_", "nodes/") {
         let root = runtime_core::node::NodePath::root();
         let tree = door.ask(&system, |reply| Command::GetTree { root, reply }).await?;
-        if nodes {
-            tree.iter().for_each(|node| told.node(node));
-        }
-        if queues {
-            let said = |reply| Command::Overrides(OverrideCommand::List { reply });
-            let overrides = door.ask(&system, said).await?;
-            let all = door.ask(&system, |reply| Command::ListQueues { reply }).await?;
-            all.iter().for_each(|queue| told.queue(&queue.stats, &tree, &overrides));
-        }
+        tree.iter().for_each(|node| told.node(node));
+    }
+    if wants("queue_", "queues/") {
+        let said = |reply| Command::Overrides(OverrideCommand::List { reply });
+        let overrides = door.ask(&system, said).await?;
+        let all = door.ask(&system, |reply| Command::ListQueues { reply }).await?;
+        all.iter().for_each(|queue| told.queue(queue, &overrides));
     }
     if wants("schedule_", "schedules/") {
         let list = |reply| Command::Schedules(ScheduleCommand::List { reply });
@@ -105,16 +101,9 @@ impl Telling<'_> {
         self.tell(&Subject::Node(node.path.clone()), &place, &fields);
     }
 
-    fn queue(&mut self, stats: &QueueStats, tree: &[NodeView], overrides: &[Override]) {
-        let QueueStats { queue, .. } = stats;
-        let names: Vec<_> = self.workers_of(queue).map(|worker| worker.name.clone()).collect();
-        let takes = |node: &&NodeView| {
-            let worker = Place::of_node(&node.path).worker;
-            worker.is_some_and(|worker| names.contains(&worker))
-        };
-        let mut nodes = tree.iter().filter(takes).peekable();
-        let paused = nodes.peek().is_some() && nodes.all(|node| node.desired == DesiredState::Paused);
-        let mut fields = vec![Changed::is("paused", Value::Word(if paused { "yes" } else { "no" }))];
+    fn queue(&mut self, view: &QueueView, overrides: &[Override]) {
+        let queue = &view.stats.queue;
+        let mut fields = vec![Changed::is("paused", Value::Word(if view.paused { "yes" } else { "no" }))];
         let of_queue = |known: &&Override| known.subject == OverrideSubject::Queue(queue.clone());
         let says =
             overrides.iter().filter(of_queue).map(|known| Changed::is("says", Value::text(&known.says)));
