@@ -82,7 +82,7 @@ fn bootstrap(reference: &SecretRef) -> Result<TokenHash, SecretError> {
 
 impl<A: AppConfig> App<A> {
     /// Does what an admin command says.
-    pub fn run_admin(&self, args: &ConfigArgs, command: &AdminCommand) -> ExitCode {
+    pub(crate) fn run_admin(&self, args: &ConfigArgs, command: &AdminCommand) -> ExitCode {
         let AdminCommand::Token(TokenCommand::Create(create)) = command;
         let loaded = match self.load(args) {
             Ok(loaded) => loaded.value,

@@ -96,12 +96,14 @@ struct CommandLine {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(subcommand)]
-    command: Option<Verb>,
+    command: Option<AppCommand>,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Runs until a signal (the default).
+/// What every app can be told to do. An app with verbs of its own has these beside them by `#[command(flatten)]`, and hands them to
+/// [`App::run_command`].
+#[derive(Debug, Clone, Subcommand)]
+pub enum AppCommand {
+    /// Serves until a signal.
     Run,
     /// Looks at the configuration.
     #[command(subcommand)]
@@ -115,7 +117,7 @@ enum Verb {
 }
 
 impl<A: AppConfig> App<A> {
-    /// The whole `main` of an app: reads the command line and does what it says.
+    /// The whole `main` of an app without verbs of its own: reads the command line and does what it says; without a command, it runs.
     pub fn run(&self) -> ExitCode {
         self.run_with(std::env::args_os())
     }
@@ -128,13 +130,18 @@ impl<A: AppConfig> App<A> {
             .try_get_matches_from(arguments)
             .and_then(|matches| CommandLine::from_arg_matches(&matches));
         match parsed {
-            Ok(line) => match line.command.unwrap_or(Verb::Run) {
-                Verb::Run => self.run_until_signal(&line.config),
-                Verb::Config(command) => self.run_config(&line.config, &command),
-                Verb::Worker(command) => self.run_worker(&line.config, &command),
-                Verb::Admin(command) => self.run_admin(&line.config, &command),
-            },
+            Ok(line) => self.run_command(&line.config, &line.command.unwrap_or(AppCommand::Run)),
             Err(error) => not_a_command(&error),
+        }
+    }
+
+    /// Does what one of the commands that every app has says.
+    pub fn run_command(&self, args: &ConfigArgs, command: &AppCommand) -> ExitCode {
+        match command {
+            AppCommand::Run => self.run_until_signal(args),
+            AppCommand::Config(command) => self.run_config(args, command),
+            AppCommand::Worker(command) => self.run_worker(args, command),
+            AppCommand::Admin(command) => self.run_admin(args, command),
         }
     }
 
@@ -183,7 +190,7 @@ impl<A: AppConfig> App<A> {
     }
 
     /// Runs until a signal: the tree on a runtime of its own, apart from the work pool.
-    pub fn run_until_signal(&self, args: &ConfigArgs) -> ExitCode {
+    fn run_until_signal(&self, args: &ConfigArgs) -> ExitCode {
         crate::descriptors::raise_limit();
         match self.load(args) {
             Ok(loaded) => control_runtime()
@@ -194,7 +201,7 @@ impl<A: AppConfig> App<A> {
     }
 
     /// Does what a configuration command says.
-    pub fn run_config(&self, args: &ConfigArgs, command: &ConfigCommand) -> ExitCode {
+    fn run_config(&self, args: &ConfigArgs, command: &ConfigCommand) -> ExitCode {
         match command {
             ConfigCommand::Schema => print!("{}", config_schema::<RuntimeConfig<A>>()),
             ConfigCommand::Example => print!("{}", config_example::<RuntimeConfig<A>>()),
@@ -210,7 +217,7 @@ impl<A: AppConfig> App<A> {
     }
 
     /// Does what a worker command says.
-    pub fn run_worker(&self, args: &ConfigArgs, command: &WorkerCommand) -> ExitCode {
+    fn run_worker(&self, args: &ConfigArgs, command: &WorkerCommand) -> ExitCode {
         match command {
             WorkerCommand::Docs => self.print_worker_docs(args),
             WorkerCommand::List(words) => self.operate(args, &["worker", "list"], words),

@@ -63,7 +63,9 @@ mod worker_docs;
 
 pub use access::{AdminCommand, TokenCommand, TokenCreate};
 pub use app::{App, AppConfig, Assembled, Module, Setup, SetupError};
-pub use command_line::{ConfigArgs, ConfigCommand, Words, WorkerCommand, control_runtime, not_a_command};
+pub use command_line::{
+    AppCommand, ConfigArgs, ConfigCommand, Words, WorkerCommand, control_runtime, not_a_command,
+};
 pub use duties::{LateWorker, MissingDuty};
 pub use running::{Running, StartError, admin_file};
 pub use schedule::{Schedule, ScheduleProblem};

@@ -11,7 +11,7 @@ use mail_order_bot::module::{APP, MailOrders};
 use mail_order_bot::orders::{lines, lines_table, orders, orders_table};
 use runtime::signals::Exit;
 use runtime::stores::SqliteReader;
-use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand, not_a_command};
+use runtime::{App, AppCommand, ConfigArgs, not_a_command};
 
 /// Turns order mails into orders.
 #[derive(Debug, Parser)]
@@ -25,8 +25,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serves until a signal.
-    Run,
+    #[command(flatten)]
+    EveryApp(AppCommand),
     /// Runs the bundled mails through the real tree and shows what becomes of them.
     Demo {
         /// Folder for everything the demo writes; a fresh one when absent.
@@ -36,15 +36,6 @@ enum Verb {
     /// Looks at orders, while the bot runs or not.
     #[command(subcommand)]
     Orders(Orders),
-    /// Looks at the configuration.
-    #[command(subcommand)]
-    Config(ConfigCommand),
-    /// Looks at workers, and runs one for one scope.
-    #[command(subcommand)]
-    Worker(WorkerCommand),
-    /// Lets somebody in to the admin API.
-    #[command(subcommand)]
-    Admin(AdminCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,10 +61,7 @@ fn main() -> ExitCode {
     };
     let app = App::<BotConfig>::configured(APP).module(MailOrders);
     match line.command {
-        Verb::Run => app.run_until_signal(&line.config),
-        Verb::Config(command) => app.run_config(&line.config, &command),
-        Verb::Worker(command) => app.run_worker(&line.config, &command),
-        Verb::Admin(command) => app.run_admin(&line.config, &command),
+        Verb::EveryApp(command) => app.run_command(&line.config, &command),
         Verb::Orders(command) => look(&app, &line.config, &command).into(),
         Verb::Demo { dir } => match dir.map_or_else(fresh_folder, Ok) {
             Ok(folder) => demo(&app, &line.config, &folder).into(),

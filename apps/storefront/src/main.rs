@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use runtime::signals::Exit;
-use runtime::{AdminCommand, App, ConfigArgs, ConfigCommand, WorkerCommand, not_a_command};
+use runtime::{App, AppCommand, ConfigArgs, not_a_command};
 use storefront::config::StorefrontConfig;
 use storefront::data::{ImportCommand, import};
 use storefront::demo::{Demo, DemoSize, demo, fresh_folder};
@@ -24,8 +24,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serves until a signal.
-    Run,
+    #[command(flatten)]
+    EveryApp(AppCommand),
     /// Lives through a month of a shop under load and checks every obligation.
     Demo {
         /// Folder for everything the demo writes; a fresh one when absent.
@@ -44,15 +44,6 @@ enum Verb {
     /// Takes a public data set in, while the shop does not run.
     #[command(subcommand)]
     Import(ImportCommand),
-    /// Looks at the configuration.
-    #[command(subcommand)]
-    Config(ConfigCommand),
-    /// Looks at workers, and runs one for one scope.
-    #[command(subcommand)]
-    Worker(WorkerCommand),
-    /// Lets somebody in to the admin API.
-    #[command(subcommand)]
-    Admin(AdminCommand),
 }
 
 fn main() -> ExitCode {
@@ -62,11 +53,8 @@ fn main() -> ExitCode {
     };
     let app = App::<StorefrontConfig>::configured(APP).module(Storefront);
     match line.command {
-        Verb::Run => app.run_until_signal(&line.config),
+        Verb::EveryApp(command) => app.run_command(&line.config, &command),
         Verb::Import(command) => import(&app, &line.config, &command).into(),
-        Verb::Config(command) => app.run_config(&line.config, &command),
-        Verb::Worker(command) => app.run_worker(&line.config, &command),
-        Verb::Admin(command) => app.run_admin(&line.config, &command),
         Verb::Demo { dir, size, seed, seconds } => match dir.map_or_else(fresh_folder, Ok) {
             Ok(folder) => demo(&app, &line.config, &folder, &Demo { size, seed, seconds }).into(),
             Err(error) => Exit::StartUp.because(&error).into(),
