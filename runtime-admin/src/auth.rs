@@ -13,6 +13,7 @@ mod confined;
 mod denials;
 mod directory;
 mod gate;
+mod going_on;
 mod layer;
 mod methods;
 mod mutation;
@@ -31,6 +32,7 @@ pub(crate) use bootstrap::is_reserved;
 pub(crate) use caller::Caller;
 pub(crate) use directory::Directory;
 pub(crate) use gate::Gate;
+pub(crate) use going_on::Whose;
 pub(crate) use layer::GateLayer;
 pub(crate) use methods::RULES;
 

@@ -26,6 +26,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
+use crate::auth::Whose;
 use crate::limits::LiveLimits;
 use crate::peer::Peer;
 use crate::places::{Place, UnderWay};
@@ -87,6 +88,7 @@ impl Calls {
         }
         let method = request.uri().path().to_owned();
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(call.whose.clone());
         let limits = self.limits.clone();
         let request =
             request.map(|body| Body::new(RequestBody { body, free: FREE_BYTES, limits, call: call.clone() }));
@@ -114,6 +116,7 @@ struct Call {
     /// Calls that went on when it began.
     before: usize,
     under_way: UnderWay,
+    whose: Whose,
     request: Held,
     answer: Held,
 }
@@ -158,6 +161,7 @@ impl Call {
             before: calls.going_on.fetch_add(1, Ordering::Relaxed),
             going_on: calls.going_on.clone(),
             under_way: place.call(),
+            whose: Whose::default(),
             request: Held::nothing_of(&calls.requests),
             answer: Held::nothing_of(&calls.answers),
         }

@@ -24,6 +24,9 @@ pub struct AdminLimits {
     pub streams: u32,
     /// Most calls at once, streams included. More are answered with `RESOURCE_EXHAUSTED`, unless they are the only one of their connection.
     pub calls: usize,
+    /// Most of them that one principal may have. More are answered with `RESOURCE_EXHAUSTED`. Nobody is limited where nobody is asked who they
+    /// are.
+    pub calls_of_each: usize,
     /// Most bytes of requests that are held at once, beyond the first 32 KiB of each.
     pub request_bytes: usize,
     /// Most looks at much at once (lists, counts, whole trees, previews); more wait for their turn.
@@ -48,6 +51,7 @@ impl Default for AdminLimits {
             age: Duration::from_hours(1),
             streams: 100,
             calls: 1024,
+            calls_of_each: 256,
             request_bytes: 32 * 1024 * 1024,
             looks: 3,
             looks_of_each: 32,

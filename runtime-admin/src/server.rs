@@ -70,7 +70,7 @@ macro_rules! sized {
 /// Where and within which limits an [`AdminServer`] serves.
 #[derive(Debug, Clone)]
 pub struct AdminServerConfig {
-    /// The address to listen on. One that others can reach needs `certificates` that ask clients for theirs.
+    /// The address to listen on. One that others can reach needs `certificates`, and callers that say who they are.
     pub listen: ListenAddress,
     /// With what it speaks TLS; without, anybody on the way can read along.
     pub certificates: Option<Certificates>,
@@ -112,16 +112,20 @@ impl AdminServerConfig {
     /// [`AdminError::Exposed`] for an address that others can reach, without TLS or without asking who they are;
     /// [`AdminError::TlsOverSocket`].
     pub fn check(&self, authentication: Authentication) -> Result<(), AdminError> {
-        let exposed = |missing| Err(AdminError::Exposed { address: self.listen.clone(), missing });
-        match (&self.certificates, &self.listen) {
-            (Some(_), ListenAddress::Unix(_)) => {
-                Err(AdminError::TlsOverSocket { address: self.listen.clone() })
-            }
-            _ if self.listen.is_local() => Ok(()),
-            (None, _) => exposed("TLS: name a certificate and its key"),
-            _ if !authentication.is_required() => {
-                exposed("knowing who calls: set the authentication to required")
-            }
+        Self::allows(&self.listen, self.certificates.is_some(), authentication.is_required())
+    }
+
+    /// Whether an address may be served with or without TLS, by callers that say who they are or need not.
+    ///
+    /// # Errors
+    /// As of [`Self::check`].
+    pub fn allows(listen: &ListenAddress, tls: bool, are_known: bool) -> Result<(), AdminError> {
+        let exposed = |missing| Err(AdminError::Exposed { address: listen.clone(), missing });
+        match listen {
+            ListenAddress::Unix(_) if tls => Err(AdminError::TlsOverSocket { address: listen.clone() }),
+            _ if listen.is_local() => Ok(()),
+            _ if !tls => exposed("TLS: name a certificate and its key"),
+            _ if !are_known => exposed("knowing who calls: set the authentication to required"),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use runtime_actors::AppPlan;
@@ -14,6 +15,9 @@ use crate::app::{App, AppConfig, SetupError};
 use crate::config::{ConfigProblems, ConfigSources, Loaded, RuntimeConfig, config_example, config_schema};
 use crate::signals::Exit;
 use crate::worker_docs::worker_docs;
+
+/// How long threads may go on that nobody waits for any more.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from, beside the environment (`RUNTIME__SECTION__KEY`).
 #[derive(Debug, Clone, Default, Args)]
@@ -192,12 +196,15 @@ impl<A: AppConfig> App<A> {
     /// Runs until a signal: the tree on a runtime of its own, apart from the work pool.
     fn run_until_signal(&self, args: &ConfigArgs) -> ExitCode {
         crate::descriptors::raise_limit();
-        match self.load(args) {
-            Ok(loaded) => control_runtime()
-                .map_or(Exit::StartUp, |runtime| runtime.block_on(self.serve(loaded, args.sources())))
-                .into(),
-            Err(exit) => exit.into(),
-        }
+        let loaded = match self.load(args) {
+            Ok(loaded) => loaded,
+            Err(exit) => return exit.into(),
+        };
+        let Some(runtime) = control_runtime() else { return Exit::StartUp.into() };
+        let exit = runtime.block_on(self.serve(loaded, args.sources()));
+        // Everything has ended in order, but for what reads a configuration that does not come.
+        runtime.shutdown_timeout(LAST_THREADS);
+        exit.into()
     }
 
     /// Does what a configuration command says.

@@ -51,12 +51,12 @@ pub use self::problem::{ConfigProblem, ConfigProblems, Origin, ProblemKind};
 pub use self::render::{config_example, config_schema};
 pub use self::secret::{SecretError, SecretRef};
 pub use self::sections::{
-    AdminConfig, AdminTlsConfig, AuthenticationKind, InstanceConfig, LogFilter, LogFormat, NoAppConfig,
-    RuntimeConfig, SourceConfig, StoreConfig, StoreKind, Synchronous, TelemetryConfig, WorkConfig,
-    WorkerConfig,
+    AdminConfig, AdminTlsConfig, AuthenticationKind, InstanceConfig, InvalidLogFilter, LogFilter, LogFormat,
+    NoAppConfig, RuntimeConfig, SourceConfig, StoreConfig, StoreKind, Synchronous, TelemetryConfig,
+    WorkConfig, WorkerConfig,
 };
 
-use self::check::{Finding, check};
+use self::check::{Finding, MOST, check};
 use self::layer::{Layer, PREFIX};
 use self::shape::Shape;
 
@@ -107,8 +107,14 @@ impl ConfigSources {
         let defaults = layers.first().map_or(&Value::Null, Layer::value);
         let (mut findings, value) = check::<T>(&merged, defaults, &shape);
         findings.extend(self.unknown_names(&merged));
+        let more = findings.len() > MOST;
+        findings.truncate(MOST);
         for finding in findings {
             problems.extend(place(finding, &layers, &merged, &shape));
+        }
+        if let (true, Some(last)) = (more, problems.last()) {
+            let why = format!("there are more problems than {MOST}: mend these first");
+            problems.push(*ConfigProblem::unreadable(last.origin.clone(), why));
         }
         ConfigProblems::refuse(problems)?;
         let unusable = |why: &str| ConfigProblems::one(*ConfigProblem::unreadable(Origin::Default, why));

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime_admin::{AdminServerConfig, CertificateEnds, Certificates, LiveLimits, NewCertificates};
+use runtime_admin::{
+    AdminError, AdminServerConfig, CertificateEnds, Certificates, LiveLimits, NewCertificates,
+};
 use runtime_core::clock::Clock;
 use runtime_core::control::{
     CertificatesView, Command, CommandError, ConfigChange, ConfigProblemView, Control, InstanceControl,
@@ -28,13 +30,17 @@ use tokio::sync::watch;
 use crate::app::{App, AppConfig};
 use crate::command_line::LoadError;
 use crate::config::{
-    ConfigProblem, ConfigSources, KeyPath, Loaded, LogFilter, RuntimeConfig, Setting, config_schema,
+    AdminConfig, AuthenticationKind, ConfigProblem, ConfigSources, KeyPath, Loaded, LogFilter, RuntimeConfig,
+    Setting, config_schema,
 };
 use crate::telemetry::{LogControl, LogFilterStatus};
 use modules::Modules;
 
 /// Where a problem stands that a module found.
 const MODULES: &str = "the app's modules";
+
+/// The key that says where the admin API is served.
+const LISTEN: [&str; 2] = ["admin", "listen"];
 
 /// The configuration that an instance runs with, and where it came from.
 pub(crate) struct LiveConfig<A> {
@@ -217,8 +223,10 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         let sources = ConfigSources { document, ..self.sources.clone() };
         let of_modules =
             |text| vec![ConfigProblemView { key: String::new(), origin: MODULES.to_owned(), text }];
-        match self.modules.ask(move |app| app.load_shown(&sources, shown).map(drop)).await {
-            Ok(Ok(())) => Ok(Vec::new()),
+        match self.modules.ask(move |app| app.load_shown(&sources, shown)).await {
+            Ok(Ok(loaded)) => {
+                Ok(servable(&loaded.value).err().map(|why| unservable(&loaded, &why)).into_iter().collect())
+            }
             Ok(Err(LoadError::Problems(problems))) => Ok(problems.iter().map(problem).collect()),
             Ok(Err(LoadError::Setup(error))) => Ok(of_modules(error.to_string())),
             Err(broken) if broken.code == ErrorCode::InvalidConfig => Ok(of_modules(broken.message)),
@@ -239,6 +247,9 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         let sources = self.sources.clone();
         let loaded = self.modules.ask(move |app| app.load_from(&sources)).await?;
         let loaded = loaded.map_err(|error| refused(&error))?;
+        // What waits for a restart must not keep it from starting.
+        servable(&loaded.value)
+            .map_err(|error| CommandError::new(error.code(), format!("nothing was changed: {error}")))?;
         let configured = by_key(&loaded);
         let (changes, mut live) = {
             let state = self.state();
@@ -300,6 +311,20 @@ pub(crate) fn tell(
 
 fn filters(before: &str, after: &str) -> Changed {
     Changed::new("filter", Value::text(before), Value::text(after))
+}
+
+/// Whether the admin API may be served like this at all, which the next start would ask.
+fn servable<A>(config: &RuntimeConfig<A>) -> Result<(), AdminError> {
+    let AdminConfig { enabled, listen, tls, authentication, .. } = &config.admin;
+    let are_known = *authentication == AuthenticationKind::Required;
+    if *enabled { AdminServerConfig::allows(listen, tls.is_some(), are_known) } else { Ok(()) }
+}
+
+fn unservable<T>(loaded: &Loaded<T>, why: &AdminError) -> ConfigProblemView {
+    let key = KeyPath::new(LISTEN);
+    let origin = loaded.settings().iter().find(|setting| setting.key == key);
+    let origin = origin.map(|setting| setting.origin.to_string()).unwrap_or_default();
+    ConfigProblemView { key: key.to_string(), origin, text: format!("{}: {why}", why.code()) }
 }
 
 /// Whether a key takes effect at a reload.

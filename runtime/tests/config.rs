@@ -472,3 +472,22 @@ fn an_app_without_settings_takes_none() {
     let loaded = sources.load::<RuntimeConfig<NoAppConfig>>().expect("valid");
     assert!(!loaded.value.sources["mail"].enabled);
 }
+
+#[test]
+fn of_very_many_problems_a_hundred_are_told_and_that_there_are_more() {
+    let load = |document: String| {
+        let sources = ConfigSources { document: Some(document), ..ConfigSources::default() };
+        sources.load::<RuntimeConfig<NoAppConfig>>().expect_err("problems")
+    };
+    let workers = |number: usize, of: &str| {
+        (0..number).fold("[workers]\n".to_owned(), |text, at| text + &format!("w{at}.{of}\n"))
+    };
+    // Those that the schema finds, and those that the type alone does.
+    for of in ["slots = 'x'", "slots = 0", "pots = 1"] {
+        let problems = load(workers(101, of));
+        assert_eq!(problems.iter().len(), 101, "{of}");
+        let first = problems.iter().next().expect("one");
+        assert_eq!(first.kind.to_string(), "there are more problems than 100: mend these first");
+        assert_eq!(load(workers(100, of)).iter().len(), 100, "{of}");
+    }
+}

@@ -51,20 +51,22 @@ impl Denials {
         let may_write = self.each.take(whom.clone(), denials_of_each, now).is_ok()
             && self.all.take((), denials_of_all, now).is_ok();
         if !may_write {
-            self.count(whom);
+            self.count(whom, 1);
             return;
         }
         let unwritten = self.take_count(&whom);
         let subject = AuditSubject { kind: AuditKind::Denial, unwritten, ..subject };
         if let Err(error) = self.audit.write_denial(subject, outcome).await {
+            // This one is told by the next entry too, and so is what it would have told.
+            self.count(whom, unwritten + 1);
             tracing::error!(error_code = %error.code(), %error, "a denial could not be written to the audit log");
         }
     }
 
-    fn count(&self, whom: Denied) {
+    fn count(&self, whom: Denied, denials: u64) {
         let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
         let apart = unwritten.len() < COUNTED_APART || unwritten.contains_key(&whom);
-        *unwritten.entry(if apart { whom } else { Denied::Peer(None) }).or_default() += 1;
+        *unwritten.entry(if apart { whom } else { Denied::Peer(None) }).or_default() += denials;
     }
 
     fn take_count(&self, whom: &Denied) -> u64 {

@@ -22,7 +22,8 @@ use tonic::{Code, Status};
 use super::caller::Caller;
 use super::denials::{Denials, Denied};
 use super::directory::{Directory, NotLetIn};
-use super::methods::{self, MethodRule};
+use super::going_on::{GoingOn, Whose};
+use super::methods::{self, MethodRule, Much};
 use super::mutation::{Mutation, outcome};
 use super::rates::Rates;
 use super::reading::{Asked, Shapes};
@@ -48,6 +49,7 @@ pub(crate) struct Gate {
     shapes: Shapes,
     limits: LiveLimits,
     rates: Rates<PrincipalName>,
+    going_on: GoingOn,
     turns: Turns,
     denials: Denials,
     door: Door,
@@ -109,6 +111,7 @@ impl Gate {
     ) -> Self {
         Self {
             rates: Rates::default(),
+            going_on: GoingOn::default(),
             denials: Denials::new(Arc::clone(&access.audit), limits.clone()),
             turns: Turns::new(limits.clone()),
             limits,
@@ -148,13 +151,19 @@ impl Gate {
             return Err(self.deny(&call, Some(&caller), "", status, now).await);
         }
         self.pace(&caller, now)?;
+        self.count(&parts, &caller)?;
         let Some(shape) = shape else {
             let standing = self.standing(rule, caller.clone(), None);
             parts.extensions.insert(caller);
             return Ok((Passed::Look(Request::from_parts(parts, body), Some(standing)), None));
         };
         let asked = Asked::read(body, shape, self.patience).await?;
-        let turn = if rule.looks_at_much { Some(self.turn(&caller).await?) } else { None };
+        let looks_at_much = match rule.looks_at_much {
+            Much::Never => false,
+            Much::Always => true,
+            Much::When(field) => asked.flag(field),
+        };
+        let turn = if looks_at_much { Some(self.turn(&caller).await?) } else { None };
         // It may have come slowly, or waited, and whoever sends it may have been shut out meanwhile.
         self.up_to_date().await?;
         let caller = match self.directory.again(&caller, self.access.clock.now()) {
@@ -254,6 +263,20 @@ impl Gate {
             let what = format!("{name} asks more often than it may");
             refused_until(ErrorCode::RateLimited, what, at.0, now)
         })
+    }
+
+    /// Counts the call as one of its caller's, for as long as it goes on.
+    fn count(&self, parts: &Parts, caller: &Caller) -> Result<(), Status> {
+        let (Some(call), true) = (parts.extensions.get::<Whose>(), self.access.authentication.is_required())
+        else {
+            return Ok(());
+        };
+        let name = &caller.principal.name;
+        if self.going_on.count(call, name, self.limits.now().calls_of_each) {
+            Ok(())
+        } else {
+            Err(overloaded(&format!("{name} has as many calls and streams under way as one principal may")))
+        }
     }
 
     /// Waits until the caller may look at much.

@@ -20,6 +20,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use super::gate::{Gate, Passed};
+use super::going_on::Whose;
 use super::mutation::Mutation;
 use super::standing::Standing;
 use crate::status::broken;
@@ -64,6 +65,7 @@ where
         let waiting = self.services.clone();
         let mut services = std::mem::replace(&mut self.services, waiting);
         Box::pin(async move {
+            let whose = request.extensions().get::<Whose>().cloned();
             let (passed, turn) = match gate.pass(request).await {
                 Ok(passed) => passed,
                 Err(status) => return Ok(status.into_http()),
@@ -81,7 +83,7 @@ where
                     let streams = standing.is_some();
                     // On its own: a caller who hangs up leaves no mutation without its outcome.
                     let changing = async move {
-                        let _turn = turn;
+                        let _until_it_ends = (turn, whose);
                         match AssertUnwindSafe(services.call(request)).catch_unwind().await {
                             Ok(Ok(response)) if streams => told(response, mutation).await,
                             Ok(Ok(response)) => settled(response, &mutation).await,

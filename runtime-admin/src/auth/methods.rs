@@ -34,6 +34,17 @@ pub(crate) enum About {
     ScheduleAnew,
 }
 
+/// When a method has to look at much before it answers: what it costs then grows with what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Much {
+    /// It never has to.
+    Never,
+    /// Always.
+    Always,
+    /// When this field says so.
+    When(&'static str),
+}
+
 /// What a method needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodRule {
@@ -45,7 +56,7 @@ pub struct MethodRule {
     pub(crate) needs_reason: bool,
     pub(crate) answers_once: bool,
     pub(crate) needs_force: bool,
-    pub(crate) looks_at_much: bool,
+    pub(crate) looks_at_much: Much,
 }
 
 /// A method that looks.
@@ -59,13 +70,18 @@ const fn look(role: Role, method: &'static str, about: About) -> MethodRule {
         needs_reason: false,
         answers_once: false,
         needs_force: false,
-        looks_at_much: false,
+        looks_at_much: Much::Never,
     }
 }
 
-/// A method that has to look at much before it answers: what it costs grows with what there is. Few of these go on at once.
+/// A method that has to look at much before it answers. Few of these go on at once.
 const fn wide(rule: MethodRule) -> MethodRule {
-    MethodRule { looks_at_much: true, ..rule }
+    MethodRule { looks_at_much: Much::Always, ..rule }
+}
+
+/// A method that has to when it is asked for that.
+const fn wide_when(field: &'static str, rule: MethodRule) -> MethodRule {
+    MethodRule { looks_at_much: Much::When(field), ..rule }
 }
 
 /// A method that shows payloads: its caller has to have the permission to read them as well, which no role has by itself.
@@ -168,7 +184,7 @@ pub(crate) const RULES: &[MethodRule] = &[
     with_reason(change(Operator, "OperationService/CancelOperation", Name("name"))),
     look(Viewer, "OperationService/WatchOperation", Name("name")),
     wide(look(Viewer, "EventService/ListEvents", Nothing)),
-    look(Viewer, "EventService/WatchEvents", Nothing),
+    wide_when("initial_state", look(Viewer, "EventService/WatchEvents", Nothing)),
     wide(look(Viewer, "ScheduleService/ListSchedules", Whole)),
     look(Viewer, "ScheduleService/GetSchedule", Name("name")),
     look(Viewer, "ScheduleService/PreviewTimes", Name("name")),
@@ -436,7 +452,12 @@ mod tests {
             let name = rule.method.rsplit('/').next().unwrap_or_default();
             let is_bulk = rule.about == Filter("filter");
             let expected = is_bulk || many.iter().any(|many| name.starts_with(many));
-            assert_eq!(rule.looks_at_much, expected, "{}", rule.method);
+            let much = match rule.method {
+                "EventService/WatchEvents" => Much::When("initial_state"),
+                _ if expected => Much::Always,
+                _ => Much::Never,
+            };
+            assert_eq!(rule.looks_at_much, much, "{}", rule.method);
         }
     }
 

@@ -184,6 +184,10 @@ fn end_of(certificate: &CertificateDer<'_>, path: &Path) -> Result<Timestamp, Ce
 
 fn content(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let unreadable = |source| CertificateError::Unreadable { path: path.to_owned(), source };
+    // A pipe would keep whoever opens it waiting, for ever perhaps.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -162,6 +162,7 @@ impl PrincipalService for Principals {
         &self,
         request: Request<v1::CreatePrincipalRequest>,
     ) -> Result<Response<v1::CreatePrincipalResponse>, Status> {
+        let caller = Caller::of(&request)?.clone();
         let door = self.door.for_call(&request);
         let v1::CreatePrincipalRequest { principal_id, principal, validate_only, .. } = request.into_inner();
         let name: PrincipalName = convert::parsed("principal_id", &principal_id)?;
@@ -171,6 +172,9 @@ impl PrincipalService for Principals {
         let about = Resource::new("principal", convert::principal_name(&name));
         let wire = is_required("principal", principal)?;
         let principal = convert::new_principal(name, &wire, self.access.clock.now())?;
+        let _changing = self.changing.lock().await;
+        // Whoever claims the certificate of another takes it from both.
+        self.leaves_a_way_in(&caller, &about, |principals, _| principals.push(principal.clone())).await?;
         let made = self.put(principal, None, validate_only, &about, &door).await?;
         Ok(Response::new(v1::CreatePrincipalResponse { principal: Some(made) }))
     }

@@ -278,6 +278,20 @@ async fn everybody_hears_of_what_it_may_look_at_and_of_nothing_else() {
 }
 
 #[tokio::test]
+async fn who_may_not_see_a_task_is_not_told_either_whether_it_is_there() {
+    let (world, tokens) =
+        Guarded::start().await.with_grants(&[("all", &["viewer"]), ("mail", &["viewer:queues/mail"])]).await;
+    let nobodys = "resource=tasks/01a201aa-f69a-7d24-8bd8-650000000001";
+    let begins = async |token| {
+        let ask = EventAsk { filter: nobodys.into(), initial_state: true, ..EventAsk::default() };
+        world.client(token).await.watch_events(ask).await
+    };
+    let missing = begins(&tokens[0]).await.map(drop).expect_err("whoever sees all is told");
+    assert_eq!(missing.code(), Some(ErrorCode::NotFound), "{missing:?}");
+    begins(&tokens[1]).await.expect("as of one that is there and that it may not see");
+}
+
+#[tokio::test]
 async fn pages_hold_every_event_once_and_end_where_a_watch_goes_on() {
     let served = setup().await;
     let journal = served.control.journal_kept();

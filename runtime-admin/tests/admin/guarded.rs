@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prost::Message;
-use runtime_admin::{AdminClient, AdminServerConfig, Authentication, new_token};
+use runtime_admin::{AdminClient, AdminLimits, AdminServerConfig, Authentication, new_token};
 use runtime_core::access::{Grant, Principal, PrincipalKind, Token, TokenText};
 use runtime_core::audit::AuditEntry;
 use runtime_core::clock::Clock;
@@ -38,7 +38,7 @@ pub(crate) struct Guarded {
     pub(crate) clock: Arc<HandClock>,
     pub(crate) channel: Channel,
     pub(crate) bootstrap: TokenText,
-    patience: Duration,
+    config: AdminServerConfig,
 }
 
 impl Guarded {
@@ -51,23 +51,29 @@ impl Guarded {
     pub(crate) async fn with_patience(patience: Duration) -> Self {
         let clock = Arc::new(HandClock(AtomicI64::new(NOW)));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), StoreLimits::default()));
-        Self::over(store, clock, patience).await
+        Self::over(store, clock, AdminServerConfig { request_timeout: patience, ..config() }).await
     }
 
-    pub(crate) async fn over(store: Arc<dyn Store>, clock: Arc<HandClock>, patience: Duration) -> Self {
-        let config = AdminServerConfig { request_timeout: patience, ..config() };
+    /// One within these limits.
+    pub(crate) async fn within(limits: AdminLimits) -> Self {
+        let world = Self::start().await;
+        world.config.limits.set(limits);
+        world
+    }
+
+    async fn over(store: Arc<dyn Store>, clock: Arc<HandClock>, config: AdminServerConfig) -> Self {
         let bootstrap = new_token().expect("chance");
         let authentication = Authentication::Required { bootstrap: Some(bootstrap.hash()) };
         let access = access_to(store.clone(), clock.clone(), authentication);
-        let served = serve(config, InMemoryControl::new(), access).await;
+        let served = serve(config.clone(), InMemoryControl::new(), access).await;
         let channel = Endpoint::from_shared(served.endpoint()).unwrap().connect().await.unwrap();
-        Self { served, store, clock, channel, bootstrap, patience }
+        Self { served, store, clock, channel, bootstrap, config }
     }
 
     /// The same server anew, so that it reads who is known now.
     pub(crate) async fn again(self) -> Self {
-        let Self { store, clock, patience, .. } = self;
-        Self::over(store, clock, patience).await
+        let Self { store, clock, config, .. } = self;
+        Self::over(store, clock, config).await
     }
 
     pub(crate) async fn principal(&self, name: &str, grants: &[&str]) -> Principal {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime_admin::{
-    AdminClient, AdminError, AdminLimits, AdminServer, AdminServerConfig, ClientError, LiveLimits,
+    AdminClient, AdminError, AdminLimits, AdminServer, AdminServerConfig, ClientError, EventAsk, LiveLimits,
     MAX_MESSAGE_BYTES, v1,
 };
 use runtime_core::control::{Command, CommandError};
@@ -174,6 +174,36 @@ async fn few_lists_are_made_at_once_and_more_wait_or_come_again() {
     assert_eq!((lists.in_the_tree, lists.refused, lists.answered), (2, 4, 6));
     let unbounded = AdminLimits { looks: 10, looks_of_each: 10, ..AdminLimits::default() };
     assert_eq!(ten_lists(unbounded).await.in_the_tree, 10, "without the bound the tree has them all at once");
+}
+
+#[tokio::test]
+async fn the_state_at_the_beginning_of_a_watch_is_looked_at_in_turn() {
+    let limits = AdminLimits { looks: 1, ..AdminLimits::default() };
+    let served = setup_with(limited(limits), InMemoryControl::new()).await;
+    served.control.change(|world| world.mood = Mood::Silent);
+    let watch = |initial_state| {
+        let client = served.client.clone();
+        tokio::spawn(
+            async move { client.watch_events(EventAsk { initial_state, ..EventAsk::default() }).await },
+        )
+    };
+    let states = [watch(true), watch(true)];
+    let looks = |world: &World| {
+        world.unanswered.iter().filter(|command| matches!(command, Command::ListWorkers { .. })).count()
+    };
+    served.control.until(|world| looks(world) > 0).await;
+    // Nor does who wants no state wait for those who do.
+    watch(false).await.expect("no panic").expect("a watch");
+    let mut in_the_tree = 0;
+    served.control.change(|world| {
+        in_the_tree = looks(world);
+        world.mood = Mood::Answering;
+        std::mem::take(&mut world.unanswered).into_iter().for_each(|command| world.answer(command));
+    });
+    assert_eq!(in_the_tree, 1);
+    for state in states {
+        state.await.expect("no panic").expect("a watch");
+    }
 }
 
 #[tokio::test]

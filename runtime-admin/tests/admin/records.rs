@@ -226,6 +226,15 @@ struct Refusing {
     inner: Arc<dyn AuditLog>,
     begin: AtomicBool,
     end: AtomicBool,
+    denial: AtomicBool,
+}
+
+impl Refusing {
+    /// That of a server, which refuses nothing yet.
+    fn of(access: &Access) -> Self {
+        let [begin, end, denial] = Default::default();
+        Self { inner: access.audit.clone(), begin, end, denial }
+    }
 }
 
 #[async_trait]
@@ -250,6 +259,9 @@ impl AuditLog for Refusing {
     }
 
     async fn write_denial(&self, subject: AuditSubject, outcome: AuditOutcome) -> Result<u64, StoreError> {
+        if self.denial.load(Ordering::SeqCst) {
+            return Err(StoreError::Full);
+        }
         self.inner.write_denial(subject, outcome).await
     }
 
@@ -266,7 +278,8 @@ impl AuditLog for Refusing {
 #[tokio::test]
 async fn what_cannot_be_written_down_is_not_done_or_not_acknowledged() {
     let open = open_access();
-    let log = Arc::new(Refusing { inner: open.audit.clone(), begin: true.into(), end: false.into() });
+    let log = Arc::new(Refusing::of(&open));
+    log.begin.store(true, Ordering::SeqCst);
     let access = Access { audit: log.clone(), ..open };
     assert_eq!(access.authentication, Authentication::Off);
     let control = InMemoryControl::new();
@@ -288,6 +301,24 @@ async fn what_cannot_be_written_down_is_not_done_or_not_acknowledged() {
 
     log.end.store(false, Ordering::SeqCst);
     served.client.resume_queue(&mail, Some(&scope)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_denial_that_cannot_be_written_down_is_counted_by_the_next_that_can() {
+    let open = open_access();
+    let log = Arc::new(Refusing::of(&open));
+    let authentication = Authentication::Required { bootstrap: None };
+    let served =
+        serve(config(), InMemoryControl::new(), Access { audit: log.clone(), authentication, ..open }).await;
+    for (full, denials) in [(true, 2), (false, 1)] {
+        log.denial.store(full, Ordering::SeqCst);
+        for _ in 0..denials {
+            let refused = refusal(served.client.info().await.unwrap_err());
+            assert_eq!(refused, (Code::Unauthenticated, Some(ErrorCode::Unauthenticated)));
+        }
+    }
+    let entries = log.audit_entries(AuditFilter::default(), None, 10).await.unwrap().entries;
+    assert_eq!((entries.len(), entries[0].subject.unwritten), (1, 2));
 }
 
 #[tokio::test]

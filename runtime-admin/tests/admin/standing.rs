@@ -9,7 +9,7 @@ use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use runtime_admin::v1::run_worker_request::Selection;
-use runtime_admin::{AdminClient, ClientError, v1};
+use runtime_admin::{AdminClient, AdminLimits, ClientError, v1};
 use runtime_core::access::TokenText;
 use runtime_core::audit::AuditKind;
 use runtime_core::error::ErrorCode;
@@ -238,6 +238,48 @@ async fn the_last_who_may_do_anything_does_not_lock_everybody_out() {
     // Whoever is in by the configuration has another way in.
     let bootstrap = world.client(&world.bootstrap).await;
     bootstrap.delete_principal(&"second".parse().unwrap(), "starting anew").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_somebody_else_claims_is_no_way_in() {
+    let (world, tokens) = Guarded::start().await.with_grants(&[("maker", &["admin"])]).await;
+    let maker = world.client(&tokens[0]).await;
+    let holder = |grant: &str| v1::Principal {
+        grants: vec![grant.to_owned()],
+        certificates: vec!["CN=root".to_owned()],
+        ..Default::default()
+    };
+    let [root, guest, itself] = ["root", "guest", "maker"].map(|name| name.parse().unwrap());
+    maker.create_principal(&root, holder("admin")).await.unwrap();
+    maker.create_principal(&guest, holder("viewer:queues/mail")).await.unwrap();
+    assert!(is_precondition(&maker.delete_principal(&itself, "replaced").await.unwrap_err()));
+    maker.delete_principal(&guest, "it is nobody's").await.unwrap();
+    maker.delete_principal(&itself, "replaced").await.unwrap();
+}
+
+/// A watch of the whole, if it is let in.
+async fn watches(world: &Guarded, token: &TokenText) -> Result<Streaming<HealthCheckResponse>, Status> {
+    let mut request = Request::new(HealthCheckRequest::default());
+    let bearer = format!("Bearer {}", token.expose()).parse().expect("a header");
+    request.metadata_mut().insert("authorization", bearer);
+    Ok(HealthClient::new(world.channel.clone()).watch(request).await?.into_inner())
+}
+
+#[tokio::test]
+async fn who_may_look_takes_no_more_calls_at_once_than_one_may_and_none_from_others() {
+    let world = Guarded::within(AdminLimits { calls_of_each: 2, ..AdminLimits::default() }).await;
+    let (world, tokens) = world.with_grants(&[("ann", &["viewer:queues/mail"]), ("bob", &["viewer"])]).await;
+    let (ann, bob) = (&tokens[0], &tokens[1]);
+    let held = [watches(&world, ann).await.expect("let in"), watches(&world, ann).await.expect("let in")];
+    let refused = watches(&world, ann).await.expect_err("one too many");
+    assert_eq!((refused.code(), reason(&refused)), (Code::ResourceExhausted, ErrorCode::Overloaded));
+    let refused = world.client(ann).await.info().await.expect_err("over another connection too");
+    assert_eq!(refused.code(), Some(ErrorCode::Overloaded));
+    let _others = [watches(&world, bob).await.expect("let in"), watches(&world, bob).await.expect("let in")];
+    drop(held);
+    while watches(&world, ann).await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

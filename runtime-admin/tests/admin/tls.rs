@@ -112,6 +112,8 @@ fn what_cannot_be_used_is_named_and_never_repeated() {
     let garbage = write("garbage", "-----BEGIN canary PRIVATE KEY-----\ncanary\n", 0o600);
     let open = write("open.key", &fs::read_to_string(&key).unwrap(), 0o644);
     let huge = write("huge.pem", &"canary ".repeat(200_000), 0o600);
+    let pipe = at("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let not_x509 =
         write("not-x509.pem", "-----BEGIN CERTIFICATE-----\nY2FuYXJ5\n-----END CERTIFICATE-----\n", 0o600);
     let file = |path: &Path| KeySource::File(path.to_owned());
@@ -130,6 +132,8 @@ fn what_cannot_be_used_is_named_and_never_repeated() {
     use CertificateError::*;
     assert!(matches!(error(&at("missing"), file(&key), None), Unreadable { .. }));
     assert!(matches!(error(&certificate, file(&at("missing")), None), Unreadable { .. }));
+    assert!(matches!(error(&pipe, file(&key), None), Unreadable { .. }));
+    assert!(matches!(error(&certificate, file(&key), Some(&pipe)), Unreadable { .. }));
     assert!(matches!(error(&certificate, file(&open), None), KeyExposed { mode: 0o644, .. }));
     assert!(matches!(error(&certificate, file(&garbage), None), NoKey { .. }));
     assert!(matches!(error(&certificate, file(&certificate), None), KeyExposed { .. } | NoKey { .. }));

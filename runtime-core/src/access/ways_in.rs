@@ -5,19 +5,21 @@ use jiff::Timestamp;
 use super::{Principal, Target, Token};
 use crate::access::Role;
 
-/// Whether one of these principals is an admin of everything and can come in, by a certificate or by a token that is good.
-pub fn has_way_in<'p>(
-    principals: impl IntoIterator<Item = &'p Principal>,
-    tokens: &[Token],
-    now: Timestamp,
-) -> bool {
+/// Whether one of these principals is an admin of everything and can come in, by a token that is good or by a certificate. One that several of
+/// them claim lets none of them in.
+pub fn has_way_in(principals: &[Principal], tokens: &[Token], now: Timestamp) -> bool {
     let has_token = |principal: &Principal| {
         tokens.iter().any(|token| token.principal == principal.name && token.is_good(now).is_ok())
     };
+    let claims = |certificate: &String| {
+        principals.iter().filter(|principal| principal.certificates.contains(certificate)).count()
+    };
+    let has_certificate =
+        |principal: &Principal| principal.certificates.iter().any(|certificate| claims(certificate) == 1);
     principals
-        .into_iter()
+        .iter()
         .filter(|principal| principal.may(Role::Admin, &Target::Whole))
-        .any(|principal| !principal.certificates.is_empty() || has_token(principal))
+        .any(|principal| has_certificate(principal) || has_token(principal))
 }
 
 #[cfg(test)]
@@ -52,13 +54,17 @@ mod tests {
             (root.clone(), vec![], false),
             (root.clone(), vec![revoked], false),
             (root.clone(), vec![other], false),
-            (Principal { disabled: true, ..with_certificate }, vec![token.clone()], false),
+            (Principal { disabled: true, ..with_certificate.clone() }, vec![token.clone()], false),
             (Principal { grants: grant("operator"), ..root.clone() }, vec![token.clone()], false),
             (Principal { grants: grant("admin:apps/shop"), ..root.clone() }, vec![token.clone()], false),
         ] {
-            assert_eq!(has_way_in([&principal], &tokens, at(5)), expected, "{principal:?} {tokens:?}");
+            let expected_of = format!("{principal:?} {tokens:?}");
+            assert_eq!(has_way_in(&[principal], &tokens, at(5)), expected, "{expected_of}");
         }
-        assert!(!has_way_in([&root], &[token], at(10)), "its time is over");
-        assert!(!has_way_in([], &[], at(0)));
+        let claims = Principal { name: "guest".parse().unwrap(), disabled: true, ..with_certificate.clone() };
+        assert!(!has_way_in(&[with_certificate.clone(), claims], &[], at(0)), "it lets neither of them in");
+        assert!(has_way_in(&[with_certificate, root.clone()], &[], at(0)));
+        assert!(!has_way_in(&[root], &[token], at(10)), "its time is over");
+        assert!(!has_way_in(&[], &[], at(0)));
     }
 }

@@ -1,6 +1,8 @@
 //! From a path to a store that serves: ownership, checks, schema, memory, the predecessor's leases. In this order, because a file that is
 //! not ours, or not sound, must be left as it is.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,9 @@ use super::options::{SqliteOptions, Synchronous};
 use super::owner::OwnerLock;
 use super::schema::{self, Stamp};
 use super::writer::{Shared, Writer};
+
+/// Of each file that is made: its user alone may read and write it.
+pub(super) const MODE: u32 = 0o600;
 
 /// How long the file is looked over at open. A small file is checked whole, a large one as far as this goes.
 const CHECK_FOR: Duration = Duration::from_millis(500);
@@ -69,6 +74,7 @@ impl Opened {
         let owner =
             options.owner_lock.then(|| OwnerLock::take(&options.path, &options.instance)).transpose()?;
         check_unopened(&options.path)?;
+        make(&options.path)?;
         let mut conn =
             connect(&options.path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         // SQLite opens what may not be written without a word.
@@ -168,6 +174,18 @@ fn check_folder(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Makes the file where there is none, for its user alone: it holds every payload, and whoever may read those is said elsewhere. SQLite gives
+/// the files beside it the same mode.
+fn make(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
+        // What is wrong with one that is there, opening it says.
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(StoreError::ReadOnly { detail: format!("{}: {error}", path.display()) })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Looks at an existing file without a right to change it.
 fn check_unopened(path: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
@@ -226,4 +244,28 @@ fn count(writer: &mut Writer<'_>) -> Result<(), Fault> {
         writer.books.begin_with_suspect(row.get(0)?, row.get(1)?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::{SqliteStore, SystemClock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_files_of_a_store_are_for_their_user_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("runtime.db");
+        let instance = "here".parse().expect("a name");
+        let options = SqliteOptions::new(path, instance, Arc::new(SystemClock));
+        let _open = SqliteStore::open(options).expect("a store");
+        let files: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().collect();
+        assert!(files.len() >= 4, "the database, its log, the log's index and the lock: {files:?}");
+        for file in files {
+            let mode = file.metadata().expect("a file").permissions().mode() & 0o777;
+            assert_eq!(mode, MODE, "{file:?}");
+        }
+    }
 }

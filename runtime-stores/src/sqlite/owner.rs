@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use runtime_core::name::InstanceName;
@@ -25,6 +26,7 @@ impl OwnerLock {
             .truncate(false)
             .read(true)
             .write(true)
+            .mode(super::open::MODE)
             .open(&path)
             .map_err(read_only)?;
         match file.try_lock() {

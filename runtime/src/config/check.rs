@@ -11,6 +11,10 @@ use serde_json::Value;
 use super::shape::Shape;
 use super::{KeyPath, ProblemKind};
 
+/// Problems that are looked for: so many are told, and one more says that there are others. Each costs a look at everything, and whoever
+/// hands in a document must not keep the process busy with it.
+pub(super) const MOST: usize = 100;
+
 /// A problem without its place.
 pub(super) struct Finding {
     pub(super) key: KeyPath,
@@ -34,7 +38,7 @@ impl Finding {
 }
 
 /// Reads `merged` as a `T`. The findings are in no order; the value is there when the types accept what is left after
-/// each finding was mended by its default.
+/// each finding was mended by its default. More findings than [`MOST`] are not looked for.
 pub(super) fn check<T: DeserializeOwned>(
     merged: &Value,
     defaults: &Value,
@@ -47,6 +51,9 @@ pub(super) fn check<T: DeserializeOwned>(
             KeyPath::default(),
             ProblemKind::Unreadable(format!("the schema of the configuration is not usable: {error}")),
         )),
+    }
+    if findings.len() > MOST {
+        return (findings, None);
     }
     let mut mended = merged.clone();
     for finding in &findings {
@@ -61,7 +68,7 @@ pub(super) fn check<T: DeserializeOwned>(
                 if !known {
                     findings.push(finding);
                 }
-                if !changed {
+                if !changed || findings.len() > MOST {
                     return (findings, None);
                 }
             }

@@ -48,6 +48,9 @@ pub struct AdminLimitsConfig {
     /// Most calls at once of all connections. More are shed, unless they are the only one of their connection.
     #[schemars(range(min = 8, max = 65_536))]
     pub calls: u32,
+    /// Most of them that one principal may have, streams of events included, with authentication. More are refused, with when to come again.
+    #[schemars(range(min = 8, max = 65_536))]
+    pub calls_per_principal: u32,
     /// Most bytes of requests that are held at once, beyond the first 32 KiB of each. One request has 4 MiB at most.
     #[schemars(range(min = 4_194_304, max = 1_073_741_824))]
     pub request_bytes: u32,
@@ -74,6 +77,7 @@ impl Default for AdminLimitsConfig {
             connection_age_secs: 3_600,
             streams_per_connection: 100,
             calls: 1_024,
+            calls_per_principal: 256,
             request_bytes: 32 * 1024 * 1024,
             looks: 3,
             looks_per_principal: 32,
@@ -96,6 +100,7 @@ impl AdminLimitsConfig {
             age: Duration::from_secs(self.connection_age_secs),
             streams: self.streams_per_connection,
             calls: count(self.calls),
+            calls_of_each: count(self.calls_per_principal),
             request_bytes: count(self.request_bytes),
             looks: count(self.looks),
             looks_of_each: count(self.looks_per_principal),

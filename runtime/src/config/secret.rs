@@ -1,7 +1,8 @@
 //! Secrets are named in the configuration, never written there.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::shape::{EXPECTED, SECRET};
 
 const RULE: &str = "a reference to a secret, \"file:PATH\" or \"env:NAME\", never the secret itself";
+
+/// More is no secret.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Where a secret is kept: `file:PATH` or `env:NAME`. A literal is refused and never repeated in a message. The
 /// reference itself is no secret and may be shown; what it [resolves](Self::resolve) to cannot be.
@@ -41,8 +45,9 @@ impl SecretRef {
     /// [`SecretError`] when the file cannot be read, the variable is not set, or there is nothing in it.
     pub fn resolve(&self) -> Result<SecretString, SecretError> {
         let secret = match self {
-            Self::File(path) => fs::read_to_string(path)
-                .map_err(|source| SecretError::Unreadable { path: path.clone(), source })?,
+            Self::File(path) => {
+                content(path).map_err(|source| SecretError::Unreadable { path: path.clone(), source })?
+            }
             Self::Env(name) => env::var(name).map_err(|_| SecretError::NotSet { variable: name.clone() })?,
         };
         let secret = SecretString::from(secret);
@@ -52,6 +57,19 @@ impl SecretRef {
         }
         Ok(SecretString::from(text))
     }
+}
+
+/// What a file holds. What has no end, as a device may, or may never begin, as a pipe, keeps nobody waiting: it is no file.
+fn content(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("it has more than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(text)
 }
 
 impl fmt::Display for SecretRef {
@@ -155,6 +173,33 @@ mod tests {
         let unset = SecretRef::Env("RUNTIME_TEST_VARIABLE_THAT_NOBODY_SETS".into());
         assert!(matches!(unset.resolve(), Err(SecretError::NotSet { .. })));
         assert!(SecretRef::Env("PATH".into()).resolve().is_ok());
+    }
+
+    #[test]
+    fn what_may_never_end_or_never_begin_is_no_file_of_a_secret() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).expect("written");
+            path
+        };
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+        assert!(made.success());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(file("token", b"canary"), &link).expect("linked");
+        for unusable in [
+            pipe,
+            "/dev/zero".into(),
+            folder.path().to_owned(),
+            file("large", &[b'x'; 65_537]),
+            file("bytes", &[0xff]),
+        ] {
+            let error = SecretRef::File(unusable.clone()).resolve().expect_err("no secret");
+            assert!(matches!(error, SecretError::Unreadable { .. }), "{}: {error}", unusable.display());
+        }
+        let linked = SecretRef::File(link).resolve().expect("where a link leads is a file");
+        assert_eq!(linked.expose_secret(), "canary");
     }
 
     #[test]

@@ -284,27 +284,53 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// Directives that choose log lines; every value is one that `EnvFilter` accepts.
+/// Directives that choose log lines; every value is one that `EnvFilter` accepts. What a field is compared with stands for itself: an
+/// expression would be compiled whole, at a cost that grows without bound with a few of its characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct LogFilter(String);
 
+/// The text is no log filter.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidLogFilter {
+    /// Every place that logs is held against every directive.
+    #[error("it has {bytes} bytes, and may have {}", LogFilter::MAX_BYTES)]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// One of its directives is none.
+    #[error(transparent)]
+    Directive(#[from] tracing_subscriber::filter::ParseError),
+}
+
 impl LogFilter {
+    /// Longest filter in bytes.
+    pub const MAX_BYTES: usize = 2_048;
+
     /// The directives.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     pub(crate) fn to_env_filter(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        Self::builder().parse_lossy(&self.0)
+    }
+
+    fn builder() -> tracing_subscriber::filter::Builder {
+        EnvFilter::builder().with_regex(false)
     }
 }
 
 impl FromStr for LogFilter {
-    type Err = tracing_subscriber::filter::ParseError;
+    type Err = InvalidLogFilter;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        EnvFilter::builder().parse(text).map(|_| Self(text.to_owned()))
+        if text.len() > Self::MAX_BYTES {
+            return Err(InvalidLogFilter::TooLong { bytes: text.len() });
+        }
+        Self::builder().parse(text)?;
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -360,6 +386,16 @@ impl Default for SourceConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_filter_is_short_and_compiles_no_expression() {
+        let filter: LogFilter = "info,[{task=/(/}]=trace".parse().expect("the parenthesis stands for itself");
+        assert!(!filter.to_env_filter().to_string().is_empty());
+        let many = "a=info,".repeat(LogFilter::MAX_BYTES / 7 + 1);
+        let refused = many.parse::<LogFilter>().expect_err("too long");
+        assert!(matches!(refused, InvalidLogFilter::TooLong { bytes } if bytes == many.len()));
+        assert!(matches!("nonsense=loud".parse::<LogFilter>(), Err(InvalidLogFilter::Directive(_))));
+    }
 
     #[test]
     fn by_default_as_many_events_are_kept_as_a_tree_keeps() {

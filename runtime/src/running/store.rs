@@ -1,5 +1,7 @@
 //! The store that the configuration names, opened in its folder and brought to the app's tables.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,9 @@ use super::{StartError, system};
 use crate::app::Assembled;
 use crate::config::{RuntimeConfig, StoreConfig, StoreKind, Synchronous};
 
+/// Of the data folder, where there was none.
+const FOLDER_MODE: u32 = 0o700;
+
 /// The store in its folder, with the tables of the app.
 pub(super) async fn open_migrated<A>(
     config: &RuntimeConfig<A>,
@@ -22,7 +27,11 @@ pub(super) async fn open_migrated<A>(
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<dyn Store>, &'static str), StartError> {
     let data_dir = &config.runtime.data_dir;
-    std::fs::create_dir_all(data_dir)
+    // For its user alone: letters and exports may lie beside the store.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(data_dir)
         .map_err(system(format!("the data folder {} cannot be made", data_dir.display())))?;
     let (store, store_name) = open_store(&config.store, config.store_path(), instance, clock)?;
     if !migrations.is_empty() {

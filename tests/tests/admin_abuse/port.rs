@@ -80,9 +80,10 @@ impl Port {
             setting,
             "admin.authentication=required".to_owned(),
             format!("admin.bootstrap_token=file:{}", token.display()),
-            // What is beyond the rate of a principal would be refused before it costs anything.
+            // What is beyond the rate of a principal, or its calls at once, would be refused before it costs anything.
             "admin.limits.requests_per_sec=1000000".to_owned(),
             "admin.limits.requests_at_once=1000000".to_owned(),
+            "admin.limits.calls_per_principal=65536".to_owned(),
         ];
         let args: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
         let mut process = ground.start_with(&args, &[]);

@@ -2,7 +2,9 @@
 //! place of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use runtime_admin::{AdminClient, ClientError};
@@ -122,6 +124,63 @@ async fn a_reload_with_a_problem_changes_nothing() {
     assert_eq!(unknown.key, "workers.jbo");
     let schema = it.client.config_schema().await.expect("the schema");
     assert!(serde_json::from_str::<Value>(&schema).expect("JSON")["properties"]["workers"].is_object());
+    assert_eq!(it.process.stop().await, 0);
+}
+
+/// The same with the address in the file, where a reload finds another one.
+fn start_with_the_address_in_the_file(ground: &Ground) -> GroundProcess {
+    let settings = ground.settings();
+    let others = settings.chunks(2).filter(|setting| !setting[1].starts_with("admin.listen=")).flatten();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proving_ground"));
+    command.args(others).arg("--config").arg(file(ground)).current_dir(ground.path());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    GroundProcess::spawn(&mut command, runtime::admin_file(&ground.data_dir()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_next_start_would_refuse_is_refused_by_a_reload() {
+    let ground = Ground::new(env!("CARGO_BIN_EXE_proving_ground"));
+    let at = |address: &str, slots: u32| format!("workers.job.slots = {slots}\nadmin.listen = {address:?}\n");
+    fs::write(file(&ground), at("127.0.0.1:0", 3)).expect("a configuration");
+    let mut process = start_with_the_address_in_the_file(&ground);
+    let client = process.client().await;
+    let mut it = Process { ground, process, client };
+    for address in ["0.0.0.0:7070", "[::]:7070", "[::ffff:192.0.2.1]:7070"] {
+        for who in ["", "admin.authentication = 'required'\n"] {
+            it.configure(&(at(address, 9) + who));
+            match it.client.reload_config(false).await {
+                Err(ClientError::Refused(refusal)) => assert_eq!(refusal.code, Some(ErrorCode::AdminExposed)),
+                other => panic!("{address}: {other:?}"),
+            }
+            let problems = it.client.validate_config(None).await.expect("an answer").problems;
+            let [exposed] = &problems[..] else { panic!("{address}: {problems:?}") };
+            assert_eq!(exposed.key, "admin.listen");
+            assert!(exposed.origin.ends_with("ground.toml:2"), "{exposed:?}");
+        }
+    }
+    assert_eq!(it.slots().await, 3);
+    it.configure(&at("127.0.0.2:0", 4));
+    it.client.reload_config(false).await.expect("others cannot reach it");
+    assert_eq!(it.process.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_does_not_come_holds_up_neither_its_caller_nor_the_end_of_the_process() {
+    let mut it = Process::start("").await;
+    fs::remove_file(file(&it.ground)).expect("removed");
+    assert!(Command::new("mkfifo").arg(file(&it.ground)).status().expect("mkfifo runs").success());
+    match it.client.reload_config(false).await {
+        Err(ClientError::Refused(refusal)) => assert_eq!(refusal.code, Some(ErrorCode::NoAnswer)),
+        other => panic!("nobody writes into the pipe: {other:?}"),
+    }
+    assert_eq!(it.process.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_instance_keeps_is_for_its_user_alone() {
+    let mut it = Process::start("").await;
+    let mode = fs::metadata(it.ground.data_dir()).expect("the data folder").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
     assert_eq!(it.process.stop().await, 0);
 }
 

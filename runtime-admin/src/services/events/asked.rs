@@ -23,7 +23,7 @@ pub(crate) struct Asked {
     count_tasks: bool,
     principal: Arc<Principal>,
     /// Whether it may look at everything that a viewer may.
-    sees_all: bool,
+    pub(super) sees_all: bool,
 }
 
 /// What of a page is told.

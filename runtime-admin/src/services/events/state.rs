@@ -5,6 +5,7 @@ use runtime_core::control::{
     Command, DependencyView, DrainView, LogFilterView, OperationCommand, Override, OverrideCommand,
     OverrideSubject, QueueView, ScheduleCommand, ScheduleView, SettingView,
 };
+use runtime_core::error::ErrorCode;
 use runtime_core::journal::{Changed, Place, Subject, Value};
 use runtime_core::name::{QueueName, Route};
 use runtime_core::node::NodeView;
@@ -18,7 +19,7 @@ use super::Asked;
 use crate::convert;
 use crate::door::Door;
 use crate::page::MAX_PAGE_SIZE;
-use crate::status::Resource;
+use crate::status::{Resource, refusal};
 
 /// How every resource is that is asked for and may be seen: of tasks those that the filter names, of operations the newest.
 pub(super) async fn of(door: &Door, asked: &Asked, now: Timestamp) -> Result<Vec<v1::Event>, Status> {
@@ -66,8 +67,12 @@ pub(super) async fn of(door: &Door, asked: &Asked, now: Timestamp) -> Result<Vec
     }
     for id in asked.filter.tasks() {
         let about = Resource::new("task", convert::task_name(id));
-        let task = door.ask(&about, |reply| Command::GetTask { id, reply }).await?.task;
-        told.task(&task);
+        match door.answer(|reply| Command::GetTask { id, reply }).await {
+            Ok(detail) => told.task(&detail.task),
+            // Of a task that may not be seen it is not told either whether it is there.
+            Err(error) if error.code == ErrorCode::NotFound && !asked.sees_all => {}
+            Err(error) => return Err(refusal(&error, &about)),
+        }
     }
     Ok(told.events)
 }
