@@ -38,7 +38,7 @@ pub use expression::{Expr, TextTest, TimeTest};
 pub use filter::{QueueStats, ShedView, StateCounts, TaskCount, TaskFilter, TaskPage};
 pub use operations::{KEPT_OPERATIONS, OperationStep, Operations, Stepped};
 pub use principals::{Principals, PutPrincipal, PutToken, StoredPrincipal};
-pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueuePolicy};
+pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueueLook, QueuePolicy};
 pub use queue_override::{Change, Limit, LimitOverride, OverriddenQueue, QueueChange, QueueOverride};
 pub use schedules::{Fired, Firing, PutSchedule, Revision, Schedules, StoredSchedule};
 pub use task_test::{Known, TaskTest};
@@ -399,8 +399,8 @@ pub trait DesiredStates: Send + Sync {
     /// All that were ever set and not cleared.
     async fn desired(&self) -> Result<Vec<(NodePath, DesiredState)>, StoreError>;
 
-    /// Sets one.
-    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError>;
+    /// Sets that of these, all or nothing.
+    async fn set_desired(&self, paths: Vec<NodePath>, desired: DesiredState) -> Result<(), StoreError>;
 
     /// Workers whose number of slots operators chose, by path.
     async fn resized(&self) -> Result<Vec<Resized>, StoreError>;

@@ -338,10 +338,8 @@ impl DesiredStates for MemoryStore {
         Ok(self.look()?.desired.iter().map(|(path, desired)| (path.clone(), *desired)).collect())
     }
 
-    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
-        self.change(|state| {
-            state.desired.insert(path, desired);
-        })
+    async fn set_desired(&self, paths: Vec<NodePath>, desired: DesiredState) -> Result<(), StoreError> {
+        self.change(|state| state.desired.extend(paths.into_iter().map(|path| (path, desired))))
     }
 
     async fn resized(&self) -> Result<Vec<Resized>, StoreError> {

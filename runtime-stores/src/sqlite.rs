@@ -187,6 +187,20 @@ impl SqliteStore {
         found.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Figures of these queues as of the last commit, without what has to be looked up.
+    fn counted(&self, asked: impl Fn(&QueueName) -> bool) -> Vec<QueueStats> {
+        let counts = self.0.shared.counts.read().unwrap_or_else(PoisonError::into_inner);
+        let shed = self.0.shared.shed.read().unwrap_or_else(PoisonError::into_inner);
+        let counted = counts.iter().filter(|(queue, _)| asked(queue)).map(|(queue, counts)| QueueStats {
+            queue: queue.clone(),
+            counts: *counts,
+            oldest_ready: None,
+            capacity: self.0.limits.queue_capacity,
+            shed: shed.get(queue).copied().unwrap_or_default(),
+        });
+        counted.collect()
+    }
+
     fn check_batch(&self, items: usize) -> Result<(), StoreError> {
         let limit = self.0.limits.max_batch;
         if items > limit { Err(StoreError::BatchTooLarge { items, limit }) } else { Ok(()) }
@@ -364,21 +378,7 @@ impl TaskReader for SqliteStore {
     }
 
     async fn queue_stats(&self) -> Result<Vec<QueueStats>, StoreError> {
-        let capacity = self.0.limits.queue_capacity;
-        let known = {
-            let counts = self.0.shared.counts.read().unwrap_or_else(PoisonError::into_inner);
-            let shed = self.0.shared.shed.read().unwrap_or_else(PoisonError::into_inner);
-            counts
-                .iter()
-                .map(|(queue, counts)| QueueStats {
-                    queue: queue.clone(),
-                    counts: *counts,
-                    oldest_ready: None,
-                    capacity,
-                    shed: shed.get(queue).copied().unwrap_or_default(),
-                })
-                .collect()
-        };
+        let known = self.counted(|_| true);
         self.0.lookers.read(move |reader, look| reader.queue_stats(look, known)).await
     }
 }
@@ -465,8 +465,8 @@ impl DesiredStates for SqliteStore {
         self.0.readers.read(|reader, _| reader.desired()).await
     }
 
-    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
-        self.command((path, desired), |writer, asked| writer.set_desired(asked)).await
+    async fn set_desired(&self, paths: Vec<NodePath>, desired: DesiredState) -> Result<(), StoreError> {
+        self.command((paths, desired), |writer, asked| writer.set_desired(asked)).await
     }
 
     async fn resized(&self) -> Result<Vec<Resized>, StoreError> {

@@ -438,8 +438,9 @@ impl Side {
                 }
             }
             Call::PauseScope { queue: of, scope: number, paused } => {
-                self.store.pause_scope(queue(*of), scope(*number), *paused, "why".into()).await.unwrap();
-                format!("{:?}", self.store.paused_scopes().await.unwrap())
+                let was =
+                    self.store.pause_scope(queue(*of), scope(*number), *paused, "why".into()).await.unwrap();
+                format!("{was} {:?}", self.store.paused_scopes().await.unwrap())
             }
             Call::SetPolicy { queue: of, dead_head_blocks, lanes, fair, own_limits, shed } => {
                 let limits = FlowLimits {
@@ -459,7 +460,7 @@ impl Side {
                     shed: *shed,
                 };
                 self.store.set_queue_policy(queue(*of), policy).await.unwrap();
-                format!("{:?}", self.store.queue_policies().await.unwrap())
+                format!("{:?}", self.store.look_at_queue(queue(*of)).await.unwrap().policy)
             }
             Call::PauseDelay { queue: of, paused } => {
                 self.store.pause_delay(queue(*of), *paused).await.unwrap();
@@ -470,7 +471,7 @@ impl Side {
                 format!("{said:?}; {:?}", self.store.overridden_queues().await.unwrap())
             }
             Call::Heads(of) => {
-                let heads = self.store.ordering_heads(queue(*of)).await.unwrap();
+                let heads = self.store.look_at_queue(queue(*of)).await.unwrap().heads;
                 let words = heads.into_iter().map(|head| {
                     format!("{} {} {} {}", head.key, self.number(head.task), head.state, head.waiting)
                 });
@@ -767,11 +768,11 @@ fn settlement(lease: Lease, end: End, now: jiff::Timestamp) -> Settlement {
 
 /// What is known of the load of a queue is lost with the process: both begin anew.
 async fn forget_loads(store: &Arc<dyn Store>) {
-    for (queue, policy) in store.queue_policies().await.unwrap() {
-        store.set_queue_policy(queue.clone(), QueuePolicy { shed: None, ..policy.clone() }).await.unwrap();
-        store.set_queue_policy(queue, policy).await.unwrap();
-    }
     for number in 0..2 {
+        let policy = store.look_at_queue(queue(number)).await.unwrap().policy;
+        let without = QueuePolicy { shed: None, ..policy.clone() };
+        store.set_queue_policy(queue(number), without).await.unwrap();
+        store.set_queue_policy(queue(number), policy).await.unwrap();
         store.pause_delay(queue(number), true).await.unwrap();
         store.pause_delay(queue(number), false).await.unwrap();
     }

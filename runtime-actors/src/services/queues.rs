@@ -11,7 +11,7 @@ use runtime_core::etag::{Etag, Terms};
 use runtime_core::journal::{Changed, Changes, Entry, EventType, Place, Subject, Value};
 use runtime_core::name::{AppName, QueueName, Scope};
 use runtime_core::node::NodePath;
-use runtime_core::store::{Capability, OverriddenQueue, QueueChange, QueueOverride, QueueStats, TaskFilter};
+use runtime_core::store::{OverriddenQueue, QueueChange, QueueOverride, QueueStats, TaskFilter};
 use runtime_core::task::TaskState;
 use tokio::sync::watch;
 
@@ -75,27 +75,18 @@ impl QueueService {
     }
 
     async fn get(&self, queue: &QueueName) -> Result<QueueDetail, CommandError> {
-        let store = &self.platform.store;
         let etag = self.platform.wishes.of_queue(&self.platform, queue);
-        let stats = self.stats(queue).await?;
-        let policies = store.queue_policies().await?;
-        let policy = policies.into_iter().find(|(known, _)| known == queue).map(|(_, policy)| policy);
-        let paused_scopes = store.paused_scopes().await?;
-        let heads = if store.capabilities().contains(&Capability::OrderingKeys) {
-            store.ordering_heads(queue.clone()).await?
-        } else {
-            Vec::new()
-        };
+        let seen = self.platform.store.look_at_queue(queue.clone()).await?;
         Ok(QueueDetail {
-            stats,
-            policy: policy.unwrap_or_default(),
-            overridden: store.overridden_queues().await?.into_iter().find(|known| known.queue == *queue),
+            stats: self.known(queue, seen.stats)?,
+            policy: seen.policy,
+            overridden: seen.overridden,
             workers: self
                 .nodes(queue)
                 .filter_map(|path| Some(self.platform.table.get(path)?.view()))
                 .collect(),
-            paused_scopes: paused_scopes.into_iter().filter(|paused| paused.queue == *queue).collect(),
-            heads,
+            paused_scopes: seen.paused_scopes,
+            heads: seen.heads,
             etag,
         })
     }
@@ -123,8 +114,11 @@ impl QueueService {
         terms: &Terms,
         origin: &Origin,
     ) -> Result<Etag, CommandError> {
+        // Once there, a queue stays: what takes time is not asked within the turn.
+        if self.nodes(queue).next().is_none() {
+            self.stats(queue).await?;
+        }
         let turn = self.platform.wishes.turn().await;
-        self.stats(queue).await?;
         self.platform.wishes.check_queue(&turn, &self.platform, queue, terms)?;
         let nodes: Vec<&NodePath> = self.nodes(queue).filter(|_| scope.is_none()).collect();
         if scope.is_none() && nodes.is_empty() {
@@ -133,10 +127,7 @@ impl QueueService {
         if terms.validate_only {
             return Ok(self.platform.wishes.of_queue(&self.platform, queue));
         }
-        let before = match &scope {
-            Some(scope) => self.is_paused(queue, scope).await?,
-            None => self.waits(queue),
-        };
+        let mut before = self.waits(queue);
         tracing::info!(%queue, ?scope, paused, reason, "an operator pauses or resumes a queue");
         let mut changes = Vec::with_capacity(nodes.len());
         let command = if paused { NodeCommand::Pause } else { NodeCommand::Resume };
@@ -144,21 +135,17 @@ impl QueueService {
             changes.push(self.steering.begin(&turn, node, command, &Terms::default(), origin).await?);
         }
         if let Some(scope) = scope.clone() {
-            self.platform.store.pause_scope(queue.clone(), scope, paused, reason).await?;
+            before = self.platform.store.pause_scope(queue.clone(), scope, paused, reason).await?;
         }
         let etag = self.platform.wishes.note_queue(&turn, &self.platform, queue);
         drop(turn);
-        for change in changes {
-            self.steering.end(change).await?;
+        for change in &mut changes {
+            self.steering.happened(change).await?;
         }
+        drop(changes);
         let scope = scope.map(|scope| Changed::is("scope", Value::text(scope.as_str())));
         self.tell_paused(queue, before, paused, scope, origin);
         Ok(etag)
-    }
-
-    async fn is_paused(&self, queue: &QueueName, scope: &Scope) -> Result<bool, CommandError> {
-        let paused = self.platform.store.paused_scopes().await?;
-        Ok(paused.iter().any(|known| known.queue == *queue && known.scope == *scope))
     }
 
     fn tell_paused(
@@ -272,10 +259,14 @@ impl QueueService {
         Ok(self.platform.store.count(filter, u64::MAX).await?.total())
     }
 
-    /// A queue that has held tasks has figures; one that a worker waits at exists all the same.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, CommandError> {
-        let known = self.platform.store.queue_stats().await?.into_iter().find(|stats| stats.queue == *queue);
-        match known {
+        let mut all = self.platform.store.queue_stats().await?.into_iter();
+        self.known(queue, all.find(|stats| stats.queue == *queue))
+    }
+
+    /// A queue that has held tasks has figures; one that a worker waits at exists all the same.
+    fn known(&self, queue: &QueueName, stats: Option<QueueStats>) -> Result<QueueStats, CommandError> {
+        match stats {
             Some(stats) => Ok(stats),
             None if self.nodes(queue).next().is_some() => Ok(self.without_tasks(queue)),
             None => Err(CommandError::not_found(format!("no queue {queue}"))),

@@ -151,30 +151,35 @@ impl SteeringService {
                 Vec::new()
             }
         };
-        Ok(Change { entry, command, etag, told, behalf })
+        Ok(Change { entry, command, etag, told, _behalf: behalf })
+    }
+
+    /// Waits until it has happened; the view is taken then.
+    async fn end(&self, mut change: Change) -> Result<NodeView, CommandError> {
+        self.happened(&mut change).await?;
+        let (reply, view) = Reply::channel();
+        // A node that is up answers for itself, after everything it was told before; of one that is not, the table knows.
+        let up = change.entry.control(ControlMsg::Snapshot(reply));
+        let view = if up { answered(view.await)? } else { change.entry.view() };
+        Ok(NodeView { etag: change.etag, ..view })
     }
 
     /// Waits until it has happened.
-    pub(crate) async fn end(&self, change: Change) -> Result<NodeView, CommandError> {
-        let Change { entry, command, etag, told, behalf } = change;
-        for answer in told {
+    pub(crate) async fn happened(&self, change: &mut Change) -> Result<(), CommandError> {
+        for answer in change.told.drain(..) {
             answered(answer.await)?;
         }
+        let (entry, command) = (&change.entry, change.command);
         match command {
             // It may have been there all along, paused.
             NodeCommand::Start if entry.state() == NodeState::Paused => {
-                control(&entry, ControlMsg::Obey).await?;
+                control(entry, ControlMsg::Obey).await?;
             }
-            NodeCommand::Drain => self.drain(&entry).await?,
+            NodeCommand::Drain => self.drain(entry).await?,
             _ => {}
         }
         tracing::info!(node = %entry.path(), command = ?command, "node changed by an operator");
-        let (reply, view) = Reply::channel();
-        // A node that is up answers for itself, after everything it was told before; of one that is not, the table knows.
-        let view =
-            if entry.control(ControlMsg::Snapshot(reply)) { answered(view.await)? } else { entry.view() };
-        drop(behalf);
-        Ok(NodeView { etag, ..view })
+        Ok(())
     }
 
     /// Has all under a node finish what they have, and stops it; unless it is wanted back meanwhile.
@@ -236,9 +241,8 @@ impl SteeringService {
     }
 
     async fn want(&self, path: &NodePath, desired: DesiredState) -> Result<(), CommandError> {
-        self.platform.store.set_desired(path.clone(), desired).await?;
-        self.entry(path)?.set_desired(desired);
-        Ok(())
+        let entry = self.entry(path)?;
+        self.want_all(&[entry], desired).await
     }
 
     /// The number is stored, so that it holds in the next process too; not when the node will not have it.
@@ -284,9 +288,9 @@ impl SteeringService {
     }
 
     async fn want_all(&self, entries: &[Arc<NodeEntry>], desired: DesiredState) -> Result<(), CommandError> {
-        for entry in entries {
-            self.want(entry.path(), desired).await?;
-        }
+        let paths = entries.iter().map(|entry| entry.path().clone()).collect();
+        self.platform.store.set_desired(paths, desired).await?;
+        entries.iter().for_each(|entry| entry.set_desired(desired));
         Ok(())
     }
 
@@ -355,7 +359,8 @@ pub(crate) struct Change {
     command: NodeCommand,
     etag: Etag,
     told: Vec<Answer>,
-    behalf: Behalf,
+    /// Held for its end.
+    _behalf: Behalf,
 }
 
 /// Sends one message of the control facet to each of these that is up. One that is not up comes up as is wanted.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LimitOverride, OverriddenQueue, QueueChange, StoreError};
+use super::{LimitOverride, OverriddenQueue, QueueChange, QueueStats, StoreError};
 use crate::flow::{FlowLimits, ShedPolicy};
 use crate::name::{FlowKey, OrderingKey, QueueName, Scope, Tenant};
 use crate::task::{TaskId, TaskState};
@@ -128,6 +128,21 @@ pub struct PausedScope {
     pub since: Timestamp,
 }
 
+/// Everything that is stored of one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueLook {
+    /// Its figures; `None` while it has never held a task.
+    pub stats: Option<QueueStats>,
+    /// How it gives its tasks away, as declared: without what operators say.
+    pub policy: QueuePolicy,
+    /// What operators say in place of it, if they say anything.
+    pub overridden: Option<OverriddenQueue>,
+    /// Its scopes that are paused, by scope.
+    pub paused_scopes: Vec<PausedScope>,
+    /// Heads that block others, by key. Needs [`super::Capability::OrderingKeys`].
+    pub heads: Vec<OrderingHead>,
+}
+
 /// Order, fairness and pauses of queues. Everything set here is stored and survives a restart.
 ///
 /// A task that has to wait, although it is due, is *held*: it stays in its state, is not leased, also not by its id, and says why
@@ -151,21 +166,18 @@ pub trait QueueFlow: Send + Sync {
     /// Queues of which operators say something, by queue.
     async fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, StoreError>;
 
-    /// Policies that are not the default, by queue, as declared: without what operators say.
-    async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError>;
-
-    /// Heads that block others, by key. Reads every live task of the queue that has an ordering key.
-    async fn ordering_heads(&self, queue: QueueName) -> Result<Vec<OrderingHead>, StoreError>;
+    /// One queue, read at once. For its heads, reads every live task of the queue that has an ordering key.
+    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError>;
 
     /// Holds the tasks of a scope of a queue, present and future, or lets them go. Attempts under way go on. Pausing what is paused
-    /// replaces the reason.
+    /// replaces the reason. Returns whether it was paused before.
     async fn pause_scope(
         &self,
         queue: QueueName,
         scope: Scope,
         paused: bool,
         reason: String,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
 
     /// Says that an operator paused whatever takes tasks from a queue, or lets it go on. It holds no task: who takes them does that by
     /// itself. It is for a queue that sheds load ([`crate::flow::Load::pause`]): that tasks are late which nobody may take says nothing. Not

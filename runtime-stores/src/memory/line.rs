@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::name::{OrderingKey, QueueName, Scope};
 use runtime_core::store::{
-    OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueuePolicy, StoreError,
+    OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueueLook, QueuePolicy, StoreError,
 };
 use runtime_core::task::{Held, Task, TaskState};
 
@@ -160,6 +160,15 @@ impl State {
         heads
     }
 
+    fn paused_scopes(&self) -> impl Iterator<Item = PausedScope> {
+        self.lines.paused.iter().map(|((queue, scope), (reason, since))| PausedScope {
+            queue: queue.clone(),
+            scope: scope.clone(),
+            reason: reason.clone(),
+            since: *since,
+        })
+    }
+
     /// Whether this task is live and nothing holds it.
     pub(super) fn is_free(&self, row: u64) -> bool {
         self.live.get(&row).is_some_and(|task| self.held(task).is_none())
@@ -170,13 +179,6 @@ impl State {
 impl QueueFlow for MemoryStore {
     async fn set_queue_policy(&self, queue: QueueName, policy: QueuePolicy) -> Result<(), StoreError> {
         self.change(|state| state.set_policy(queue, policy))
-    }
-
-    async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError> {
-        let state = self.look()?;
-        let declared = state.lines.rules.iter().map(|(queue, rules)| (queue, rules.declared()));
-        let declared = declared.filter(|(_, policy)| **policy != QueuePolicy::default());
-        Ok(declared.map(|(queue, policy)| (queue.clone(), policy.clone())).collect())
     }
 
     async fn override_queue(
@@ -198,8 +200,16 @@ impl QueueFlow for MemoryStore {
         Ok(said.collect())
     }
 
-    async fn ordering_heads(&self, queue: QueueName) -> Result<Vec<OrderingHead>, StoreError> {
-        Ok(self.look()?.ordering_heads(&queue))
+    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError> {
+        let state = self.look()?;
+        let rules = state.lines.rules.get(&queue);
+        Ok(QueueLook {
+            stats: state.queue_stats().into_iter().find(|stats| stats.queue == queue),
+            policy: rules.map(|rules| rules.declared().clone()).unwrap_or_default(),
+            overridden: rules.and_then(|rules| Some(rules.said()?.of(&queue))),
+            paused_scopes: state.paused_scopes().filter(|paused| paused.queue == queue).collect(),
+            heads: state.ordering_heads(&queue),
+        })
     }
 
     async fn pause_scope(
@@ -208,14 +218,14 @@ impl QueueFlow for MemoryStore {
         scope: Scope,
         paused: bool,
         reason: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.change(|state| {
             if paused {
                 let since = state.now;
-                state.lines.paused.insert((queue, scope), (reason, since));
+                state.lines.paused.insert((queue, scope), (reason, since)).is_some()
             } else {
-                state.lines.paused.remove(&(queue.clone(), scope));
-                state.woken.insert(queue);
+                state.woken.insert(queue.clone());
+                state.lines.paused.remove(&(queue, scope)).is_some()
             }
         })
     }
@@ -225,13 +235,6 @@ impl QueueFlow for MemoryStore {
     }
 
     async fn paused_scopes(&self) -> Result<Vec<PausedScope>, StoreError> {
-        let state = self.look()?;
-        let paused = state.lines.paused.iter().map(|((queue, scope), (reason, since))| PausedScope {
-            queue: queue.clone(),
-            scope: scope.clone(),
-            reason: reason.clone(),
-            since: *since,
-        });
-        Ok(paused.collect())
+        Ok(self.look()?.paused_scopes().collect())
     }
 }

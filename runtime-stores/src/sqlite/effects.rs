@@ -65,9 +65,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    pub(super) fn set_desired(&mut self, (path, desired): &(NodePath, DesiredState)) -> Result<(), Fault> {
+    pub(super) fn set_desired(
+        &mut self,
+        (paths, desired): &(Vec<NodePath>, DesiredState),
+    ) -> Result<(), Fault> {
         let sql = "INSERT INTO rt_desired (path, state) VALUES (?1, ?2) ON CONFLICT (path) DO UPDATE SET state = excluded.state";
-        self.conn.prepare_cached(sql)?.execute((path.as_str(), desired.as_str()))?;
+        let mut set = self.conn.prepare_cached(sql)?;
+        for path in paths {
+            set.execute((path.as_str(), desired.as_str()))?;
+        }
         Ok(())
     }
 

@@ -330,7 +330,7 @@ mod tests {
         let mut next = Box::pin(store.write_app(second.write()));
         let mut with_it = Box::pin(store.enqueue(vec![task()]));
         assert!(next.as_mut().now_or_never().is_none() && with_it.as_mut().now_or_never().is_none());
-        let mut command = Box::pin(store.set_desired(path, DesiredState::Paused));
+        let mut command = Box::pin(store.set_desired(vec![path], DesiredState::Paused));
         assert!(command.as_mut().now_or_never().is_none());
         first.open();
         tokio::time::timeout(PATIENCE, command).await.expect("it waits for nobody").expect("written");

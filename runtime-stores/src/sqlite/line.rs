@@ -117,16 +117,22 @@ impl Writer<'_> {
     pub(super) fn pause_scope(
         &mut self,
         (queue, scope, paused, reason): &(QueueName, Scope, bool, String),
-    ) -> Result<(), Fault> {
-        let queue = self.queue(queue)?;
+    ) -> Result<bool, Fault> {
+        let (queue, scope) = (self.queue(queue)?, scope.as_str());
+        let was_paused = self.sql.delete_paused.execute((queue, scope))? == 1;
         if *paused {
-            self.sql.insert_paused.execute((queue, scope.as_str(), reason, self.now))?;
-            self.sql.hold_scope.execute((queue, scope.as_str()))?;
-        } else if self.sql.delete_paused.execute((queue, scope.as_str()))? == 1 {
-            self.sql.let_scope_go.execute((queue, scope.as_str()))?;
-            self.books.wake(queue);
+            self.sql.insert_paused.execute((queue, scope, reason, self.now))?;
         }
-        self.find_suspects(queue)
+        // What came meanwhile was held as it came.
+        if was_paused != *paused {
+            let tasks = if *paused { &mut self.sql.hold_scope } else { &mut self.sql.let_scope_go };
+            tasks.execute((queue, scope))?;
+            if was_paused {
+                self.books.wake(queue);
+            }
+            self.find_suspects(queue)?;
+        }
+        Ok(was_paused)
     }
 
     /// Who may only run alone is in the books only while nothing holds it.

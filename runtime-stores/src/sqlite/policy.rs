@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use runtime_core::flow::ShedPolicy;
 use runtime_core::name::{FlowKey, QueueName, Scope};
 use runtime_core::store::{
-    EnqueueError, OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueuePolicy, StoreError,
+    EnqueueError, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueueLook, QueuePolicy, StoreError,
 };
 use runtime_core::task::NewTask;
 use rusqlite::Connection;
@@ -85,7 +85,8 @@ impl Policies {
     }
 }
 
-fn parse(text: &str) -> Result<QueuePolicy, Fault> {
+/// What is declared, as it is stored.
+pub(super) fn parse(text: &str) -> Result<QueuePolicy, Fault> {
     serde_json::from_str(text).map_err(|error| Fault::corrupt(format!("the policy of a queue: {error}")))
 }
 
@@ -159,12 +160,9 @@ impl QueueFlow for SqliteStore {
         self.0.readers.read(|reader, _| reader.overridden_queues()).await
     }
 
-    async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError> {
-        self.0.readers.read(|reader, _| reader.queue_policies()).await
-    }
-
-    async fn ordering_heads(&self, queue: QueueName) -> Result<Vec<OrderingHead>, StoreError> {
-        self.0.readers.read(move |reader, look| reader.ordering_heads(look, &queue)).await
+    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError> {
+        let counted = self.counted(|known| *known == queue);
+        self.0.readers.read(move |reader, look| reader.look_at_queue(look, &queue, counted)).await
     }
 
     async fn pause_scope(
@@ -173,7 +171,7 @@ impl QueueFlow for SqliteStore {
         scope: Scope,
         paused: bool,
         reason: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.command((queue, scope, paused, reason), |writer, asked| writer.pause_scope(asked)).await
     }
 

@@ -96,7 +96,7 @@ pub(super) async fn keys_effects_facts_and_wishes_survive(w: World) {
     let with = Some(Box::new(SettleWith { events, ..SettleWith::default() }));
     w.settle_all(vec![Settlement { with, ..w.settlement(other, done()) }]).await;
     let path: runtime_core::node::NodePath = "/engine/apps/a".parse().unwrap();
-    w.store.set_desired(path.clone(), DesiredState::Paused).await.unwrap();
+    w.store.set_desired(vec![path.clone()], DesiredState::Paused).await.unwrap();
     w.store.set_slots(path.clone(), std::num::NonZeroUsize::new(3)).await.unwrap();
     let resized = w.store.resized().await.unwrap();
 

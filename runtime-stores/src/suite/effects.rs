@@ -125,13 +125,14 @@ pub(super) async fn facts_are_relayed_in_commit_order(w: World) {
 
 pub(super) async fn desired_states_are_kept(w: World) {
     let path = |text: &str| text.parse::<NodePath>().unwrap();
-    w.store.set_desired(path("/engine/apps/a"), DesiredState::Paused).await.unwrap();
-    w.store.set_desired(path("/engine/apps/b"), DesiredState::Stopped).await.unwrap();
-    w.store.set_desired(path("/engine/apps/a"), DesiredState::Running).await.unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|app| path(&format!("/engine/apps/{app}")));
+    w.store.set_desired(vec![a.clone(), c.clone()], DesiredState::Paused).await.unwrap();
+    w.store.set_desired(vec![b.clone()], DesiredState::Stopped).await.unwrap();
+    w.store.set_desired(vec![a.clone()], DesiredState::Running).await.unwrap();
+    w.store.set_desired(Vec::new(), DesiredState::Running).await.unwrap();
     let mut desired = w.store.desired().await.unwrap();
     desired.sort_by(|a, b| a.0.cmp(&b.0));
-    let expected =
-        [(path("/engine/apps/a"), DesiredState::Running), (path("/engine/apps/b"), DesiredState::Stopped)];
+    let expected = [(a, DesiredState::Running), (b, DesiredState::Stopped), (c, DesiredState::Paused)];
     assert_eq!(desired, expected);
 }
 

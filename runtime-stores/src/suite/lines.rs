@@ -33,12 +33,13 @@ async fn steer(w: &World, id: TaskId, command: TaskCommand) -> Result<TaskState,
     w.store.steer(vec![(id, command)]).await.unwrap().remove(0)
 }
 
-async fn pause(w: &World, scope: &str, paused: bool) {
-    w.store.pause_scope(queue("work"), scope.parse().unwrap(), paused, "stocktaking".into()).await.unwrap();
+/// Whether it was paused before.
+async fn pause(w: &World, scope: &str, paused: bool) -> bool {
+    w.store.pause_scope(queue("work"), scope.parse().unwrap(), paused, "stocktaking".into()).await.unwrap()
 }
 
 async fn heads(w: &World) -> Vec<OrderingHead> {
-    w.store.ordering_heads(queue("work")).await.unwrap()
+    w.store.look_at_queue(queue("work")).await.unwrap().heads
 }
 
 async fn dead_heads_block(w: &World, dead_head_blocks: bool) {
@@ -197,7 +198,7 @@ pub(super) async fn a_dead_head_blocks_where_the_policy_says_so(w: World) {
     assert_eq!(w.lease(10).await, []);
     dead_heads_block(&w, false).await;
     assert_eq!(ids(&w.lease(10).await), [third], "what blocks no longer lets go");
-    assert_eq!(w.store.queue_policies().await.unwrap(), []);
+    assert_eq!(w.store.look_at_queue(queue("work")).await.unwrap().policy, QueuePolicy::default());
 }
 
 pub(super) async fn a_replayed_task_never_runs_beside_another_of_its_key(w: World) {
@@ -287,23 +288,26 @@ pub(super) async fn a_paused_scope_holds_its_tasks_present_and_future(w: World) 
     let running = w.put_new(scoped(1, "store=1")).await;
     let lease = w.lease_one().await.lease;
     let waiting = w.put_new(scoped(2, "store=1")).await;
-    pause(&w, "store=1", true).await;
+    assert!(!pause(&w, "store=1", false).await);
+    assert!(!pause(&w, "store=1", true).await);
     let newcomer = w.put_new(scoped(3, "store=1")).await;
     let other = w.put_new(scoped(4, "store=2")).await;
     let plain = w.put_new(task(5)).await;
     assert_eq!(ids(&w.lease(10).await), [other, plain]);
+    assert!(pause(&w, "store=1", true).await, "pausing what is paused changes nothing but the reason");
     for held in [waiting, newcomer] {
         assert_eq!(w.get(held).await.held, Some(Held { behind: None, scope_paused: true }));
     }
     let listed = w.store.paused_scopes().await.unwrap();
     assert_eq!(listed.len(), 1);
+    assert_eq!(w.store.look_at_queue(queue("work")).await.unwrap().paused_scopes, listed);
     assert_eq!((&listed[0].queue, listed[0].scope.as_str()), (&queue("work"), "store=1"));
     assert_eq!((listed[0].reason.as_str(), listed[0].since), ("stocktaking", w.now()));
 
     assert_eq!(w.settle(lease, retry_after(Duration::ZERO)).await, applied(TaskState::Ready));
     assert_eq!(w.lease(10).await, [], "an attempt under way ended as it would, and stays");
     w.advance(Duration::from_secs(1));
-    pause(&w, "store=1", false).await;
+    assert!(pause(&w, "store=1", false).await);
     assert_eq!(ids(&w.lease(10).await), [running, waiting, newcomer]);
     assert_eq!(w.store.paused_scopes().await.unwrap(), []);
 }

@@ -21,8 +21,8 @@ use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
     AppMigration, AppRows, AppWrite, AuditFilter, AuditLog, AuditPage, Begun, Capability, ContentHash,
     DeadGroups, DeadLetters, DesiredStates, EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued,
-    Fired, Firing, LeaseAsk, OperationStep, Operations, OrderingHead, Outbox, OverriddenQueue, PausedScope,
-    Principals, PutPrincipal, PutSchedule, PutToken, QueueChange, QueueFlow, QueuePolicy, QueueStats,
+    Fired, Firing, LeaseAsk, OperationStep, Operations, Outbox, OverriddenQueue, PausedScope, Principals,
+    PutPrincipal, PutSchedule, PutToken, QueueChange, QueueFlow, QueueLook, QueuePolicy, QueueStats,
     Remembered, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError, Steered, Stepped, Store,
     StoreError, StoredPrincipal, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,
     TaskReader, TaskStore,
@@ -288,12 +288,8 @@ impl QueueFlow for FaultyStore {
         self.inner.overridden_queues().await
     }
 
-    async fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, StoreError> {
-        self.inner.queue_policies().await
-    }
-
-    async fn ordering_heads(&self, queue: QueueName) -> Result<Vec<OrderingHead>, StoreError> {
-        self.inner.ordering_heads(queue).await
+    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError> {
+        self.inner.look_at_queue(queue).await
     }
 
     async fn pause_scope(
@@ -302,7 +298,7 @@ impl QueueFlow for FaultyStore {
         scope: Scope,
         paused: bool,
         reason: String,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.inner.pause_scope(queue, scope, paused, reason).await
     }
 
@@ -400,9 +396,9 @@ impl DesiredStates for FaultyStore {
         self.inner.desired().await
     }
 
-    async fn set_desired(&self, path: NodePath, desired: DesiredState) -> Result<(), StoreError> {
+    async fn set_desired(&self, paths: Vec<NodePath>, desired: DesiredState) -> Result<(), StoreError> {
         self.pass(StoreCall::SetDesired).await?;
-        self.inner.set_desired(path, desired).await
+        self.inner.set_desired(paths, desired).await
     }
 
     async fn resized(&self) -> Result<Vec<Resized>, StoreError> {

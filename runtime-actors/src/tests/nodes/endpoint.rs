@@ -82,7 +82,7 @@ async fn an_endpoint_that_shall_be_paused_is_so_from_its_start() {
     let (seen, mut sees) = mpsc::unbounded_channel();
     let mut worlds = Worlds::new();
     worlds.app.endpoints.push(endpoint(seen, 0));
-    worlds.store.inner().set_desired(path(AT), DesiredState::Paused).await.unwrap();
+    worlds.store.inner().set_desired(vec![path(AT)], DesiredState::Paused).await.unwrap();
     let world = worlds.start().await;
     world.until_state(AT, NodeState::Paused).await;
     assert!(matches!(sees.recv().await, Some(Seen::Serving { .. })), "it listens, to say that it is paused");

@@ -8,6 +8,7 @@ use runtime_core::etag::{Etag, Terms};
 use runtime_core::node::NodeView;
 
 use super::*;
+use crate::tests::kit::{Gate, StoreCall};
 
 fn resized(slots: usize) -> NodeCommand {
     NodeCommand::Resize { slots: NonZeroUsize::new(slots).expect("slots") }
@@ -103,6 +104,23 @@ async fn of_two_who_change_a_queue_from_one_state_one_alone_does() {
     pause(&world, "", false, from(&whole.etag)).await.unwrap();
     assert_eq!(world.entry(GREET).state(), NodeState::Running);
     assert_eq!((row(&world).await.paused, row(&world).await.paused_scopes), (false, 1));
+    world.stop().await;
+}
+
+/// Whoever changes a queue reads nothing that takes time while others wait for their turn.
+#[tokio::test(start_paused = true)]
+async fn a_queue_is_paused_while_the_figures_of_queues_cannot_be_read() {
+    let world = shop(&Outside::new()).start().await;
+    world.enqueue("greet", 1).await;
+    world.store.set(StoreCall::Stats, Gate::Shut);
+    for scope in ["", "store=1"] {
+        pause(&world, scope, true, Terms::default()).await.unwrap();
+    }
+    assert_eq!(world.entry(GREET).state(), NodeState::Paused);
+    // Control: the gate holds.
+    let listed = ask(&*world.control, |reply| Command::ListQueues { reply });
+    assert!(tokio::time::timeout(Duration::from_secs(1), listed).await.is_err());
+    world.store.set(StoreCall::Stats, Gate::Open);
     world.stop().await;
 }
 

@@ -9,7 +9,7 @@ use runtime_core::task::TaskState;
 
 use super::{APP, DOOR, GREET, WAVE, shop, slow};
 use crate::runtime::StopReport;
-use crate::tests::kit::{FaultyStore, Outside, StoreCall, Worlds};
+use crate::tests::kit::{FaultyStore, Gate, Outside, StoreCall, Worlds};
 use crate::tests::sabotage::{How, Point};
 
 #[tokio::test(start_paused = true)]
@@ -69,6 +69,22 @@ async fn what_an_operator_stopped_stays_so_when_all_around_it_is_paused_and_resu
     // A restart brings it back, and that is what is wanted from then on.
     world.steer(WAVE, NodeCommand::Restart).await.unwrap();
     assert_eq!(world.entry(WAVE).view().desired, DesiredState::Running);
+    assert_eq!(world.stop().await, StopReport::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_under_a_node_is_wanted_by_one_write_or_nothing_is() {
+    let world = shop(&Outside::new()).start().await;
+    let wanted = || [GREET, WAVE, DOOR].map(|node| world.entry(node).view().desired);
+    world.store.fail(StoreCall::SetDesired);
+    world.steer(APP, NodeCommand::Pause).await.unwrap_err();
+    assert_eq!(wanted(), [DesiredState::Running; 3]);
+    world.store.set(StoreCall::SetDesired, Gate::Open);
+    let writes = world.store.count(StoreCall::SetDesired);
+    world.steer(APP, NodeCommand::Pause).await.unwrap();
+    assert_eq!(wanted(), [DesiredState::Paused; 3]);
+    assert_eq!(world.store.count(StoreCall::SetDesired), writes + 1);
+    world.steer(APP, NodeCommand::Resume).await.unwrap();
     assert_eq!(world.stop().await, StopReport::Clean);
 }
 

@@ -1,7 +1,7 @@
-//! Looks at what holds tasks: heads of ordering keys, paused scopes, policies.
+//! Looks at queues, and at what holds tasks: heads of ordering keys, paused scopes, what is said of limits.
 
 use runtime_core::name::{OrderingKey, QueueName};
-use runtime_core::store::{OrderingHead, OverriddenQueue, PausedScope, QueuePolicy};
+use runtime_core::store::{OrderingHead, OverriddenQueue, PausedScope, QueueLook, QueuePolicy, QueueStats};
 use runtime_core::task::{Held, TaskId};
 use rusqlite::types::FromSql;
 use rusqlite::{OptionalExtension, Row};
@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::super::columns::{moment, state};
 use super::super::fault::Fault;
 use super::super::line::{BEHIND, PAUSED};
-use super::super::policy::parse_said;
+use super::super::policy::{parse, parse_said};
 use super::{Look, Reader};
 
 impl Reader {
@@ -48,12 +48,7 @@ impl Reader {
     }
 
     /// A head that is ready and not held, or leased, does its part: nobody needs to hear of it.
-    pub(in super::super) fn ordering_heads(
-        &self,
-        look: &Look<'_>,
-        queue: &QueueName,
-    ) -> Result<Vec<OrderingHead>, Fault> {
-        let Some(queue) = look.names.queue_id(queue) else { return Ok(Vec::new()) };
+    fn ordering_heads(&self, look: &Look<'_>, queue: i64) -> Result<Vec<OrderingHead>, Fault> {
         let sql = "SELECT head.ordering_key, head.row, head.created_at, head.state, \
                 (SELECT count(*) FROM rt_task AS other INDEXED BY rt_ordering \
                  WHERE other.queue = ?1 AND other.ordering_key = head.ordering_key AND other.row <> head.row) AS waiting \
@@ -98,17 +93,33 @@ impl Reader {
         Ok(paused)
     }
 
-    pub(in super::super) fn queue_policies(&self) -> Result<Vec<(QueueName, QueuePolicy)>, Fault> {
-        let sql = "SELECT name, policy FROM rt_queue WHERE policy IS NOT NULL ORDER BY name";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let mut rows = statement.query([])?;
-        let mut policies = Vec::new();
-        while let Some(row) = rows.next()? {
-            let policy: String = row.get(1)?;
-            let policy = serde_json::from_str(&policy).map_err(|error| Fault::corrupt(error.to_string()))?;
-            policies.push((text(row, 0)?, policy));
+    /// All of one queue in one snapshot, but for what the writer counts.
+    pub(in super::super) fn look_at_queue(
+        &self,
+        look: &Look<'_>,
+        queue: &QueueName,
+        counted: Vec<QueueStats>,
+    ) -> Result<QueueLook, Fault> {
+        let _snapshot = self.conn.unchecked_transaction()?;
+        let mut seen = QueueLook {
+            stats: self.queue_stats(look, counted)?.pop(),
+            policy: QueuePolicy::default(),
+            overridden: None,
+            paused_scopes: Vec::new(),
+            heads: Vec::new(),
+        };
+        let Some(id) = look.names.queue_id(queue) else { return Ok(seen) };
+        let mut statement = self.conn.prepare_cached("SELECT policy, said FROM rt_queue WHERE id = ?1")?;
+        let stored = statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let (declared, said): (Option<String>, Option<String>) = stored.unwrap_or_default();
+        if let Some(declared) = declared {
+            seen.policy = parse(&declared)?;
         }
-        Ok(policies)
+        seen.overridden = said.map(|said| Ok::<_, Fault>(parse_said(&said)?.of(queue))).transpose()?;
+        seen.paused_scopes =
+            self.paused_scopes()?.into_iter().filter(|paused| paused.queue == *queue).collect();
+        seen.heads = self.ordering_heads(look, id)?;
+        Ok(seen)
     }
 
     pub(in super::super) fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, Fault> {
