@@ -164,6 +164,7 @@ async fn obey(args: impl IntoIterator<Item = OsString>, around: Surroundings<'_>
         clock,
         place,
         answer,
+        dry_run: false,
         as_of: String::new(),
     };
     match carry_out(args, token, variable, &mut output).await {
@@ -190,6 +191,7 @@ async fn carry_out(
     let target = Target::of(&common, common.profile.as_deref(), variable)?;
     output.format = target.output.value;
     output.place = target.place();
+    output.dry_run = noun.change().is_some_and(|change| change.dry_run);
     let token = match token {
         Some(token) => Some(token.to_owned()),
         None => target.token(variable)?,

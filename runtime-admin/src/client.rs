@@ -96,6 +96,9 @@ impl AdminClient {
         };
         let invalid = || ClientError::InvalidEndpoint(endpoint.to_owned());
         let refused = |source| ClientError::Connect { endpoint: endpoint.to_owned(), source };
+        if !["http://", "https://", "unix:"].iter().any(|scheme| address.starts_with(scheme)) {
+            return Err(invalid());
+        }
         let mut to = Endpoint::from_shared(address.clone()).map_err(|_| invalid())?;
         if address.starts_with("https://") {
             to = to.tls_config(tls.read()?).map_err(refused)?;

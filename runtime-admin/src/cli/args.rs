@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use runtime_core::node::NodePath;
 use serde::{Deserialize, Serialize};
 
-use names::node_path;
+use names::{at_least_one, node_path};
 
 pub(super) use access::{AuditVerb, May, PrincipalVerb, TokenVerb};
 pub(super) use change::Change;
@@ -82,7 +82,7 @@ pub(super) struct Common {
     #[arg(short, long, global = true, help_heading = COMMON)]
     pub(super) watch: bool,
     /// How long to wait for an answer [default: 30]
-    #[arg(long, global = true, value_name = "SECONDS", help_heading = COMMON)]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, global = true, value_name = "SECONDS", help_heading = COMMON)]
     pub(super) timeout_secs: Option<NonZeroU32>,
 }
 

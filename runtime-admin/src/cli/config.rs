@@ -38,11 +38,9 @@ pub(super) async fn run(
             output.list(&found, "problems", &found.problems, |problem| &problem.key, table)?;
             return Ok(if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed });
         }
-        ConfigVerb::Reload { dry_run, .. } => {
-            if !dry_run {
-                output.announce("reload", "the configuration")?;
-            }
-            let reloaded = client.reload_config(dry_run).await?;
+        ConfigVerb::Reload { change } => {
+            output.announce("reload", "the configuration")?;
+            let reloaded = client.reload_config(change.dry_run).await?;
             if let Some(certificates) = &reloaded.certificates {
                 writeln!(output.stderr, "{}", told(certificates, output.clock.now()))?;
             }

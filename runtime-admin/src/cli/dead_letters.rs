@@ -57,7 +57,6 @@ async fn replay(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let sure = (target.many.dry_run, target.many.yes);
     let mut request = v1::ReplayDeadLettersRequest {
         filter: target.filter.unwrap_or_default(),
         all: target.all,
@@ -66,7 +65,7 @@ async fn replay(
         ..Default::default()
     };
     let found = client.replay_dead_letters(request.clone(), |_| ()).await?;
-    if !agreed("replay", "dead task", sure, (found.matched, &found.sample), output)? {
+    if !agreed("replay", "dead task", target.many.yes, (found.matched, &found.sample), output)? {
         return Ok(());
     }
     request.validate_only = false;
@@ -84,7 +83,6 @@ async fn discard(
     client: &AdminClient,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let sure = (target.many.dry_run, target.many.yes);
     let mut request = v1::DiscardDeadLettersRequest {
         filter: target.filter.unwrap_or_default(),
         all: target.all,
@@ -93,7 +91,7 @@ async fn discard(
         ..Default::default()
     };
     let found = client.discard_dead_letters(request.clone(), |_| ()).await?;
-    if !agreed("discard", "dead task", sure, (found.matched, &found.sample), output)? {
+    if !agreed("discard", "dead task", target.many.yes, (found.matched, &found.sample), output)? {
         return Ok(());
     }
     request.validate_only = false;

@@ -9,7 +9,7 @@ use tonic::Code;
 use super::exit::Exit;
 use super::target::TargetError;
 use super::words::clean;
-use crate::client::ClientError;
+use crate::client::{ClientError, Refusal};
 
 /// A command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,17 @@ pub(super) enum Failure {
     /// It cannot be watched.
     #[error("--watch is for lists, get, tree, overview and events")]
     Unwatchable,
+    /// It is watched in a form that has no lines.
+    #[error("without a terminal --watch tells lines of JSON: -o jsonl")]
+    Unlined,
+    /// Another name than that of what is to be changed.
+    #[error("--confirm {given} is not {name}: nothing was changed")]
+    Misnamed {
+        /// What was said.
+        given: String,
+        /// What it concerns.
+        name: String,
+    },
     /// Something is to be changed, and only a file says where.
     #[error("nobody said where: {0} is what the file of profiles has for looking; nothing was changed")]
     Unplaced(String),
@@ -74,7 +85,9 @@ impl Failure {
             | Self::Unnamed
             | Self::Target(_)
             | Self::Unplaced(_)
-            | Self::Unwatchable => Exit::Usage,
+            | Self::Unwatchable
+            | Self::Unlined
+            | Self::Misnamed { .. } => Exit::Usage,
             Self::Declined => Exit::Interrupted,
             Self::Partial(_) => Exit::Partial,
             Self::NoWorker(_) | Self::NoPrincipal(_) | Self::NoCode(_) => Exit::NotFound,
@@ -105,7 +118,15 @@ impl Failure {
                     "hint: what was asked may have happened all the same; look before you ask again"
                 )
             }
-            (Self::Client(ClientError::Refused(refusal)), _) if refusal.is_about("reason") => {
+            (Self::Client(ClientError::Refused(refusal)), None)
+                if refusal.canonical == Code::Unimplemented =>
+            {
+                writeln!(
+                    stderr,
+                    "hint: is this the address of an admin server, no older than this runtimectl?"
+                )
+            }
+            (Self::Client(ClientError::Refused(refusal)), _) if lacks_reason(refusal) => {
                 writeln!(stderr, "hint: --reason TEXT says why")
             }
             (Self::Client(ClientError::Refused(refusal)), _) if refusal.is_about("spec.cron.expression") => {
@@ -132,6 +153,11 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+/// Whether a reason is wanted; one that is too long is another matter.
+fn lacks_reason(refusal: &Refusal) -> bool {
+    refusal.fields.iter().any(|(field, why)| field == "reason" && !why.contains("at most"))
 }
 
 /// The command that shows which things of a kind there are.
@@ -162,6 +188,7 @@ fn exit_of(error: &ClientError) -> Exit {
         | ClientError::TokenInClear(_)
         | ClientError::WithoutTls(_)
         | ClientError::TakesNoEtag(_)
+        | ClientError::TakesNoLook(_)
         | ClientError::File { .. } => Exit::Usage,
         ClientError::Connect { .. } | ClientError::ConnectionLost(_) => Exit::CannotConnect,
         ClientError::DeadlineExceeded => Exit::Deadline,

@@ -85,31 +85,30 @@ impl<'o> Progress<'o> {
     }
 }
 
-/// Shows what is about to be changed: how many, where, and some of them; then asks. `false` for a dry run, which only shows.
+/// Shows what is about to be changed: how many, where, and some of them; then asks. `false` in a dry run, which only shows.
 pub(super) fn agreed(
     verb: &str,
     noun: &str,
-    (dry_run, yes): (bool, bool),
+    yes: bool,
     (matched, sample): (u64, &[v1::Task]),
     output: &mut Output<'_>,
 ) -> Result<bool, Failure> {
-    look(verb, noun, dry_run, (matched, sample), output)?;
-    if matched > 0 && !dry_run {
+    look(verb, noun, (matched, sample), output)?;
+    if matched > 0 {
         let question = format!("{verb} {} at {}?", number(matched, noun), output.place);
         output.confirm(&question, yes)?;
     }
-    Ok(!dry_run)
+    Ok(!output.dry_run)
 }
 
 /// Shows what is about to be changed.
 pub(super) fn look(
     verb: &str,
     noun: &str,
-    dry_run: bool,
     (matched, sample): (u64, &[v1::Task]),
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    output.intend(verb, &number(matched, noun), dry_run)?;
+    output.announce(verb, &number(matched, noun))?;
     output.sample(&tasks::table(sample, output.clock.now()))?;
     if matched > sample.len() as u64 {
         writeln!(output.stderr, "and {} more", count(matched - sample.len() as u64))?;

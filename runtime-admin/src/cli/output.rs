@@ -31,6 +31,8 @@ pub(super) struct Output<'a> {
     /// The server that is asked.
     pub(super) place: Place,
     pub(super) answer: &'a dyn Fn() -> Option<String>,
+    /// Nothing is changed, only looked at.
+    pub(super) dry_run: bool,
     /// From where a watch tells what has changed since what was shown last; empty when that has no events.
     pub(super) as_of: String,
 }
@@ -136,9 +138,9 @@ impl Output<'_> {
         self.one(item, name, |now, _| sheet(now).render(colours))
     }
 
-    /// Asks whether to go on, unless that was said before.
+    /// Asks whether to go on, unless that was said before or nothing is changed.
     pub(super) fn confirm(&mut self, question: &str, yes: bool) -> Result<(), Failure> {
-        if yes {
+        if yes || self.dry_run {
             return Ok(());
         }
         write!(self.stderr, "{question} [y/N] ")?;
@@ -161,8 +163,11 @@ impl Output<'_> {
         name: &str,
         given: Option<&str>,
     ) -> Result<(), Failure> {
-        if let Some(given) = given {
-            return if given == name { Ok(()) } else { Err(Failure::Declined) };
+        match given {
+            _ if self.dry_run => return Ok(()),
+            Some(given) if given == name => return Ok(()),
+            Some(given) => return Err(Failure::Misnamed { given: given.to_owned(), name: name.to_owned() }),
+            None => {}
         }
         write!(self.stderr, "{question} [{name}] ")?;
         self.stderr.flush()?;
@@ -177,17 +182,15 @@ impl Output<'_> {
         }
     }
 
-    /// Says on stderr what is about to be changed, and where; unless nobody said where.
+    /// Says on stderr what is about to be changed, or in a dry run what would be, and where; unless nobody said where.
     pub(super) fn announce(&mut self, verb: &str, target: &str) -> Result<(), Failure> {
+        if self.dry_run {
+            return Ok(self.say(&format!("would {verb}"), target)?);
+        }
         if !self.place.is_named() {
             return Err(Failure::Unplaced(self.place.to_string()));
         }
         Ok(self.say(verb, target)?)
-    }
-
-    /// Says on stderr what is about to be changed, or with `dry_run` what would be.
-    pub(super) fn intend(&mut self, verb: &str, target: &str, dry_run: bool) -> Result<(), Failure> {
-        if dry_run { Ok(self.say(&format!("would {verb}"), target)?) } else { self.announce(verb, target) }
     }
 
     /// Shows on stderr what is about to be changed, or some of it.

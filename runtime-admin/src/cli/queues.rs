@@ -38,10 +38,8 @@ pub(super) async fn run(
             show(&client.resume_queue(&queue, scope.as_ref()).await?, output)?;
         }
         QueueVerb::Update(update) => {
-            if !update.dry_run {
-                let lane = update.lane.as_ref().map(|lane| format!("lane {lane} of "));
-                output.announce("update", &format!("{}queue {}", lane.unwrap_or_default(), update.queue))?;
-            }
+            let lane = update.lane.as_ref().map(|lane| format!("lane {lane} of "));
+            output.announce("update", &format!("{}queue {}", lane.unwrap_or_default(), update.queue))?;
             show(&client.update_queue(change(*update)).await?, output)?;
         }
         QueueVerb::Drain { queue, scope, change } => {
@@ -85,8 +83,8 @@ async fn purge(asked: QueuePurge, client: &AdminClient, output: &mut Output<'_>)
         ..Default::default()
     };
     let found = client.purge_queue(request.clone()).await?;
-    look("forget", "task", asked.dry_run, (found.matched, &found.sample), output)?;
-    if asked.dry_run {
+    look("forget", "task", (found.matched, &found.sample), output)?;
+    if output.dry_run {
         return Ok(());
     }
     if found.matched > 0 {
@@ -133,7 +131,6 @@ fn change(update: QueueUpdate) -> v1::UpdateQueueRequest {
         concurrency: concurrency.map(|change| v1::ConcurrencyChange { change: Some(change) }),
         rate: rate.map(|change| v1::RateChange { change: Some(change) }),
         fairness: fairness.into(),
-        validate_only: update.dry_run,
         ..Default::default()
     }
 }

@@ -78,7 +78,8 @@ pub(super) async fn run(
             spec.input = update.payload.unwrap_or(spec.input);
             update.clear.iter().for_each(|part| take_back(&mut spec, *part));
             put(&mut spec, update.parts);
-            show(&client.update_schedule(&update.schedule, spec, &known.etag).await?, output)?;
+            let etag = update.change.etag.as_ref().unwrap_or(&known.etag);
+            show(&client.update_schedule(&update.schedule, spec, etag).await?, output)?;
         }
         ScheduleVerb::Delete { schedule, yes, .. } => {
             let known = client.schedule(&schedule).await?.what;

@@ -48,11 +48,11 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match verb {
         SystemVerb::Capabilities => capabilities(client, output).await?,
-        SystemVerb::Drain { change, wait, dry_run, yes } => {
+        SystemVerb::Drain { change, wait, yes } => {
             let instance = client.info().await?.instance;
             let would = client.start_drain(&change.reason, true).await?;
-            output.intend("drain", &format!("instance {instance}"), dry_run)?;
-            if dry_run {
+            output.announce("drain", &format!("instance {instance}"))?;
+            if change.dry_run {
                 return show_drain(&would, &instance, output);
             }
             let under_way = number(would.leased, "task");
@@ -70,13 +70,13 @@ pub(super) async fn run(
             client.stop_drain(&change.reason).await?;
             info(client, output).await?;
         }
-        SystemVerb::Shutdown { change, grace_secs, dry_run, confirm } => {
+        SystemVerb::Shutdown { change, grace_secs, confirm } => {
             let instance = client.info().await?.instance;
             let grace = grace_secs.map(|secs| Duration::from_secs(secs.get().into()));
             let grace = client.shut_down(&change.reason, grace, true).await?;
             let target = format!("instance {instance}, what runs has {} s,", grace.as_secs());
-            output.intend("shut down", &target, dry_run)?;
-            if !dry_run {
+            output.announce("shut down", &target)?;
+            if !change.dry_run {
                 let question = format!("end the process at {}? Its instance's name:", output.place);
                 output.confirm_by_name(&question, &instance, confirm.as_deref())?;
                 client.shut_down(&change.reason, Some(grace).filter(|grace| !grace.is_zero()), false).await?;
@@ -203,14 +203,13 @@ pub(super) async fn overview(
             Cell::warn(format!("{relayed}, relay down"))
         };
         sheet.line("Events", events);
-        let apps = apps(&overview.apps).render(wide, colours);
-        let queues = queues::table(&overview.queues, now).render(wide, colours);
-        let mut text = format!("{}\n{apps}\n{queues}", sheet.render(colours));
-        if !overview.dependencies.is_empty() {
-            text.push('\n');
-            text.push_str(&dependencies(&overview.dependencies, now).render(wide, colours));
-        }
-        text
+        let below = [
+            apps(&overview.apps),
+            queues::table(&overview.queues, now),
+            dependencies(&overview.dependencies, now),
+        ];
+        let below = below.iter().filter(|table| !table.is_empty());
+        below.fold(sheet.render(colours), |text, table| format!("{text}\n{}", table.render(wide, colours)))
     })?;
     let level = overview.health.map_or(v1::HealthLevel::Unspecified, |health| health.level());
     let well = matches!(level, v1::HealthLevel::Healthy | v1::HealthLevel::Degraded);

@@ -164,13 +164,14 @@ impl Table {
 
     fn fit(&self, shown: &[usize], widths: &mut [usize]) {
         let total: usize = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-        let mut excess = total.saturating_sub(WIDTH);
-        for (index, width) in
-            shown.iter().zip(widths.iter_mut()).filter(|(index, _)| self.columns[**index].gives)
-        {
-            let given = excess.min(width.saturating_sub(LEAST.max(self.columns[*index].title.len())));
-            *width -= given;
-            excess -= given;
+        // The widest gives first, so that short texts stay whole.
+        for _ in WIDTH..total {
+            let giving = shown.iter().zip(widths.iter_mut()).filter(|(index, width)| {
+                let column = &self.columns[**index];
+                column.gives && **width > LEAST.max(column.title.len())
+            });
+            let Some((_, width)) = giving.max_by_key(|(_, width)| **width) else { return };
+            *width -= 1;
         }
     }
 

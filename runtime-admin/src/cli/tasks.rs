@@ -155,8 +155,7 @@ pub(super) async fn retry(
         ..Default::default()
     };
     let found = client.retry_tasks(request.clone()).await?;
-    let sure = (many.dry_run, many.yes);
-    if !agreed("retry", "waiting task", sure, (found.matched, &found.sample), output)? {
+    if !agreed("retry", "waiting task", many.yes, (found.matched, &found.sample), output)? {
         return Ok(());
     }
     request.validate_only = false;
@@ -174,8 +173,7 @@ async fn cancel(target: TaskOrMany, client: &AdminClient, output: &mut Output<'_
         ..Default::default()
     };
     let found = client.cancel_tasks(request.clone()).await?;
-    let sure = (many.dry_run, many.yes);
-    if !agreed("cancel", "unfinished task", sure, (found.matched, &found.sample), output)? {
+    if !agreed("cancel", "unfinished task", many.yes, (found.matched, &found.sample), output)? {
         return Ok(());
     }
     request.validate_only = false;

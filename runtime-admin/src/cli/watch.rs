@@ -7,7 +7,8 @@ use std::time::Duration;
 use runtime_core::error::ErrorCode;
 
 use super::args::{
-    DeadLetterVerb, Format, NodeVerb, Noun, OperationVerb, QueueVerb, ScheduleVerb, TaskVerb, WorkerVerb,
+    DeadLetterVerb, Format, NodeVerb, Noun, OperationVerb, PrincipalVerb, QueueVerb, ScheduleVerb, TaskVerb,
+    TokenVerb, WorkerVerb,
 };
 use super::exit::Exit;
 use super::failure::Failure;
@@ -46,6 +47,8 @@ pub(super) fn events_of(noun: &Noun) -> Option<String> {
         Noun::Task { verb: TaskVerb::Get(target) } => named(task_name(target.id)),
         Noun::Operation { verb: OperationVerb::List { .. } } => all("operations/"),
         Noun::Worker { verb: WorkerVerb::List | WorkerVerb::Get { .. } } => all("nodes/"),
+        Noun::Principal { verb: PrincipalVerb::List } => all("principals/"),
+        Noun::Token { verb: TokenVerb::List { .. } } => all("tokens/"),
         Noun::Overview { .. } => Some(String::new()),
         _ => None,
     }
@@ -62,6 +65,9 @@ pub(super) async fn run(
     let count_tasks = output.terminal || matches!(noun, Noun::Queue { .. });
     let ask = EventAsk { filter, coalesce: true, count_tasks, patience: PATIENCE, ..EventAsk::default() };
     if !output.terminal {
+        if matches!(output.format, Format::Yaml | Format::Name) {
+            return Err(Failure::Unlined);
+        }
         output.format = Format::Jsonl;
     }
     look(&noun, client, output).await?;

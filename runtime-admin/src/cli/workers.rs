@@ -45,11 +45,7 @@ pub(super) async fn run(
         }
         WorkerVerb::Run(run) => {
             let worker = format!("worker {}", run.worker);
-            match (run.dry_run, run.rebuild) {
-                (true, _) => output.say("look what would run of", &worker)?,
-                (false, true) => output.announce("rebuild", &worker)?,
-                (false, false) => output.announce("run", &worker)?,
-            }
+            output.announce(if run.rebuild { "rebuild" } else { "run" }, &worker)?;
             let mut progress = Progress::of(output);
             let told = |so_far: &v1::RunWorkerResponse| {
                 progress.bar(&format!("worker {}", run.worker), come_to(so_far), so_far.selected);
@@ -99,7 +95,7 @@ impl WorkerRun {
             until: self.until.map(timestamp),
             once: self.once,
             rebuild: self.rebuild,
-            validate_only: self.dry_run,
+            validate_only: self.change.dry_run,
             ..Default::default()
         }
     }

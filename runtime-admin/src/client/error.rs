@@ -47,6 +47,9 @@ pub enum ClientError {
     /// This change has no resource that could have been read before.
     #[error("{0} takes no etag: nothing was changed")]
     TakesNoEtag(&'static str),
+    /// This change cannot be looked at before it is made.
+    #[error("{0} cannot be looked at before: nothing was changed")]
+    TakesNoLook(&'static str),
     /// The connection ended before the answer came. What was asked may still happen.
     #[error("the connection was lost: {0}")]
     ConnectionLost(String),
@@ -90,7 +93,7 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::DeadlineExceeded => Some(ErrorCode::NoAnswer),
-            Self::InvalidEndpoint(_) | Self::WithoutTls(_) | Self::TakesNoEtag(_) => {
+            Self::InvalidEndpoint(_) | Self::WithoutTls(_) | Self::TakesNoEtag(_) | Self::TakesNoLook(_) => {
                 Some(ErrorCode::InvalidArgument)
             }
             Self::InvalidToken | Self::TokenInClear(_) => Some(ErrorCode::Unauthenticated),

@@ -27,10 +27,13 @@ pub(super) trait Mutation: Message + Clone + 'static {
 
     /// The field `etag`, of those that have one.
     fn etag(&mut self) -> Option<&mut String>;
+
+    /// The field `validate_only`, of those that can be looked at before.
+    fn validate_only(&mut self) -> Option<&mut bool>;
 }
 
 macro_rules! mutations {
-    ($($path:literal: $request:ident $($etag:ident $(in $holder:ident)?)? => $answer:ident,)*) => {
+    ($($path:literal: $request:ident $($etag:ident $(in $holder:ident)?)? $(; $unseen:ident)? => $answer:ident,)*) => {
         $(impl Mutation for v1::$request {
             type Answer = v1::$answer;
             const PATH: &'static str = $path;
@@ -42,12 +45,18 @@ macro_rules! mutations {
             fn etag(&mut self) -> Option<&mut String> {
                 mutations!(@field self $($etag $(in $holder)?)?)
             }
+
+            fn validate_only(&mut self) -> Option<&mut bool> {
+                mutations!(@look self $($unseen)?)
+            }
         })*
 
         /// Path, request and answer of each.
         #[cfg(test)]
         const ROWS: &[(&str, &str, &str)] = &[$(($path, stringify!($request), stringify!($answer)),)*];
     };
+    (@look $message:ident unseen) => { None };
+    (@look $message:ident) => { Some(&mut $message.validate_only) };
     (@field $message:ident etag) => { Some(&mut $message.etag) };
     (@field $message:ident etag in $holder:ident) => { $message.$holder.as_mut().map(|held| &mut held.etag) };
     (@field $message:ident) => { None };
@@ -69,8 +78,8 @@ mutations! {
     "/runtime.admin.v1.QueueService/ResumeQueue": ResumeQueueRequest etag => ResumeQueueResponse,
     "/runtime.admin.v1.QueueService/UpdateQueue": UpdateQueueRequest etag => UpdateQueueResponse,
     "/runtime.admin.v1.QueueService/DrainQueue": DrainQueueRequest etag => DrainQueueResponse,
-    "/runtime.admin.v1.QueueService/PurgeQueue": PurgeQueueRequest => PurgeQueueResponse,
-    "/runtime.admin.v1.TaskService/EnqueueTask": EnqueueTaskRequest => EnqueueTaskResponse,
+    "/runtime.admin.v1.QueueService/PurgeQueue": PurgeQueueRequest; unseen => PurgeQueueResponse,
+    "/runtime.admin.v1.TaskService/EnqueueTask": EnqueueTaskRequest; unseen => EnqueueTaskResponse,
     "/runtime.admin.v1.TaskService/RetryTask": RetryTaskRequest etag => RetryTaskResponse,
     "/runtime.admin.v1.TaskService/RetryTasks": RetryTasksRequest => RetryTasksResponse,
     "/runtime.admin.v1.TaskService/ResolveTask": ResolveTaskRequest etag => ResolveTaskResponse,
@@ -85,16 +94,16 @@ mutations! {
     "/runtime.admin.v1.OperationService/CancelOperation": CancelOperationRequest etag => CancelOperationResponse,
     "/runtime.admin.v1.ScheduleService/PauseSchedule": PauseScheduleRequest etag => PauseScheduleResponse,
     "/runtime.admin.v1.ScheduleService/ResumeSchedule": ResumeScheduleRequest etag => ResumeScheduleResponse,
-    "/runtime.admin.v1.ScheduleService/TriggerSchedule": TriggerScheduleRequest => TriggerScheduleResponse,
-    "/runtime.admin.v1.ScheduleService/BackfillSchedule": BackfillScheduleRequest => BackfillScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/TriggerSchedule": TriggerScheduleRequest; unseen => TriggerScheduleResponse,
+    "/runtime.admin.v1.ScheduleService/BackfillSchedule": BackfillScheduleRequest; unseen => BackfillScheduleResponse,
     "/runtime.admin.v1.ScheduleService/CreateSchedule": CreateScheduleRequest => CreateScheduleResponse,
     "/runtime.admin.v1.ScheduleService/UpdateSchedule": UpdateScheduleRequest etag => UpdateScheduleResponse,
     "/runtime.admin.v1.ScheduleService/DeleteSchedule": DeleteScheduleRequest etag => DeleteScheduleResponse,
     "/runtime.admin.v1.PrincipalService/CreatePrincipal": CreatePrincipalRequest => CreatePrincipalResponse,
     "/runtime.admin.v1.PrincipalService/UpdatePrincipal": UpdatePrincipalRequest etag in principal => UpdatePrincipalResponse,
     "/runtime.admin.v1.PrincipalService/DeletePrincipal": DeletePrincipalRequest etag => DeletePrincipalResponse,
-    "/runtime.admin.v1.PrincipalService/CreateToken": CreateTokenRequest => CreateTokenResponse,
-    "/runtime.admin.v1.PrincipalService/RevokeToken": RevokeTokenRequest etag => RevokeTokenResponse,
+    "/runtime.admin.v1.PrincipalService/CreateToken": CreateTokenRequest; unseen => CreateTokenResponse,
+    "/runtime.admin.v1.PrincipalService/RevokeToken": RevokeTokenRequest etag; unseen => RevokeTokenResponse,
     "/runtime.admin.v1.ConfigService/ReloadConfig": ReloadConfigRequest => ReloadConfigResponse,
     "/runtime.admin.v1.ConfigService/ClearOverride": ClearOverrideRequest etag => ClearOverrideResponse,
     "/runtime.admin.v1.DiagnosticsService/SetLogFilter": SetLogFilterRequest => SetLogFilterResponse,
@@ -106,6 +115,7 @@ pub(super) struct Signature {
     reason: String,
     request_id: Option<RequestId>,
     etag: Option<String>,
+    validate_only: bool,
 }
 
 impl AdminClient {
@@ -129,6 +139,14 @@ impl AdminClient {
     #[must_use]
     pub fn with_etag(mut self, etag: &str) -> Self {
         self.signature.etag = Some(etag.to_owned());
+        self
+    }
+
+    /// Nothing is changed from now on: what is asked for is only looked at, and answered with how it would be. A change that cannot be looked at
+    /// is refused here.
+    #[must_use]
+    pub fn with_validate_only(mut self) -> Self {
+        self.signature.validate_only = true;
         self
     }
 
@@ -182,6 +200,11 @@ impl AdminClient {
             (Some(given), Some(etag)) if etag.is_empty() => etag.clone_from(given),
             (Some(_), None) => return Err(ClientError::TakesNoEtag(M::PATH)),
             _ => {}
+        }
+        match message.validate_only() {
+            Some(look) => *look |= self.signature.validate_only,
+            None if self.signature.validate_only => return Err(ClientError::TakesNoLook(M::PATH)),
+            None => {}
         }
         Ok(())
     }

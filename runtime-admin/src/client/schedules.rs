@@ -106,8 +106,7 @@ impl AdminClient {
     ) -> Result<v1::Schedule, ClientError> {
         let (name, etag) = (schedule_name(name), etag.to_owned());
         let request = v1::UpdateScheduleRequest { name, spec: Some(spec), etag, ..Default::default() };
-        let answer = self.schedule_service().update_schedule(request).await?;
-        present(answer.into_inner().schedule, "schedule")
+        present(self.change(request).await?.schedule, "schedule")
     }
 
     /// Forgets one that was made at run time, or is orphaned.

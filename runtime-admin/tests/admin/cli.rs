@@ -529,3 +529,77 @@ async fn that_a_list_is_empty_is_said_beside_it() {
         assert!(none.stdout.contains("workers") && none.stderr.is_empty(), "{form}: {}", none.stdout);
     }
 }
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_and_changes_nothing() {
+    let served = setup().await;
+    let [dead, ready] = [5, 4].map(|row| id(row).to_string());
+    let settle = "shop/workers/settle";
+    let state = async || {
+        let look = async |args: &[&str]| run(&served, args).await.stdout;
+        let lists =
+            [&["node", "list"][..], &["task", "list"], &["queue", "get", "mail"], &["schedule", "list"]];
+        let mut text = String::new();
+        for list in lists {
+            text.push_str(&look(list).await);
+        }
+        text
+    };
+    let unchanged = state().await;
+    for args in [
+        &["node", "stop", settle, "--reason", "x"][..],
+        &["node", "resize", settle, "9"],
+        &["queue", "pause", "mail"],
+        &["queue", "pause", "mail", "--scope", "store=42"],
+        &["task", "retry", &dead],
+        &["task", "cancel", &ready, "--reason", "x"],
+        &["task", "delete", &ready, "--reason", "x"],
+        &["dead-letter", "discard", "--all", "--reason", "x"],
+        &["queue", "purge", "mail", "--reason", "x"],
+        &["system", "drain", "--reason", "x"],
+        &["schedule", "delete", "often", "--reason", "x"],
+    ] {
+        let dry = run(&served, &[args, &["--dry-run"]].concat()).await;
+        assert_eq!(dry.exit, Exit::Ok, "{args:?}: {}", dry.stderr);
+        assert!(dry.stderr.starts_with("would "), "{args:?}: {}", dry.stderr);
+        assert_eq!(state().await, unchanged, "{args:?}");
+    }
+    served.control.change(|world| assert!(world.acts.is_empty() && world.overview.drain.is_none()));
+    let blind = run(&served, &["task", "enqueue", "fetch", "--payload", "{}", "--dry-run"]).await;
+    assert_eq!(blind.exit, Exit::Usage);
+    assert!(blind.stderr.contains("cannot be looked at before: nothing was changed"), "{}", blind.stderr);
+    served.control.change(|world| assert!(world.enqueued.is_empty()));
+    // The control: without the flag it is done.
+    assert_eq!(run(&served, &["task", "retry", &dead]).await.exit, Exit::Ok);
+    assert_ne!(state().await, unchanged);
+}
+
+#[tokio::test]
+async fn a_schedule_is_updated_once_under_its_id_and_as_it_was_read() {
+    let served = setup().await;
+    let update =
+        ["schedule", "update", "often", "--priority", "2", "--reason", "a test", "--request-id", "mine"];
+    assert_eq!(run(&served, &update).await.exit, Exit::Ok);
+    let log = run(&served, &["audit", "list", "-o", "json"]).await.stdout;
+    assert!(log.contains(r#""reason": "a test""#) && log.contains(r#""request_id": "mine""#), "{log}");
+    let stale = run(&served, &["schedule", "update", "often", "--priority", "3", "--etag", "0-0"]).await;
+    assert_eq!(stale.exit, Exit::Conflict, "{}", stale.stderr);
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_said_in_words() {
+    let served = setup().await;
+    for (args, said) in [
+        (&["task", "list", "--limit", "0"][..], "expected a whole number from 1"),
+        (&["node", "resize", "shop/workers/fetch", "many"], "expected a whole number from 1"),
+        (&["task", "reschedule", &id(4).to_string(), "--at", "2030-01-31"], "such as 2030-01-31T08:00:00Z"),
+        (&["--endpoint", "ftp://here", "info"], "is not an endpoint"),
+        (&["queue", "purge", "mail", "--reason", "x", "--confirm", "orders"], "--confirm orders is not mail"),
+        (&["queue", "list", "--watch", "-o", "yaml"], "-o jsonl"),
+        (&["queue", "pause", "mail", "--reason", &"x".repeat(2_000)], "at most 1024 bytes"),
+    ] {
+        let run = run(&served, args).await;
+        assert_eq!((run.exit, run.stdout.as_str()), (Exit::Usage, ""), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(said) && !run.stderr.contains("says why"), "{args:?}: {}", run.stderr);
+    }
+}

@@ -246,6 +246,9 @@ impl World {
                 let known = self.detail(id).map(|detail| detail.task.etag());
                 reply.send(match known {
                     Ok(was) if !terms.fit(&was) => Err(CommandError::changed("the task was changed since")),
+                    Ok(etag) if terms.validate_only => {
+                        self.detail(id).map(|detail| Steered { state: detail.task.state, etag })
+                    }
                     Ok(was) => self.steer_task(id, command).map(|state| Steered { state, etag: was }),
                     Err(missing) => Err(missing),
                 });
@@ -267,6 +270,9 @@ impl World {
                 reply.send(drained);
             }
             Command::Queues(QueueCommand::Get { queue, reply }) => reply.send(self.queue(&queue)),
+            Command::Queues(QueueCommand::Pause { queue, terms, reply, .. }) if terms.validate_only => {
+                reply.send(self.queue(&queue));
+            }
             Command::Queues(QueueCommand::Pause { queue, scope, paused, reason, reply, .. }) => {
                 let answer = self.queue(&queue).and_then(|_| {
                     match scope {

@@ -17,6 +17,7 @@ mod limits;
 mod mtls;
 mod profiles;
 mod raw;
+mod reach;
 mod records;
 mod schedules;
 mod standing;

@@ -131,7 +131,14 @@ impl ScheduleBook {
                 reply.send(self.find(&name).map(|_| done));
             }
             ScheduleCommand::Create { spec, reply, .. } => reply.send(self.create(*spec)),
-            ScheduleCommand::Update { spec, reply, .. } => reply.send(self.update(*spec)),
+            ScheduleCommand::Update { spec, terms, reply } => {
+                let fits = self.find(&spec.name).map_or(true, |known| terms.fit(&known.etag));
+                let changed = CommandError::changed("the schedule was changed since");
+                reply.send(if fits { self.update(*spec) } else { Err(changed) });
+            }
+            ScheduleCommand::Delete { name, terms, reply } if terms.validate_only => {
+                reply.send(self.find(&name).map(drop));
+            }
             ScheduleCommand::Delete { name, reply, .. } => {
                 let gone = self.0.remove(&name).map(drop);
                 reply.send(gone.ok_or_else(|| CommandError::not_found(format!("no schedule {name}"))));

@@ -6,7 +6,8 @@ use clap::Subcommand;
 use runtime_core::access::{Grant, TokenId};
 use runtime_core::name::{PrincipalName, TokenName};
 
-use super::change::{Change, needed};
+use super::change::{Change, needed, unseen};
+use super::names::at_least_one;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum PrincipalVerb {
@@ -87,6 +88,7 @@ pub(in crate::cli) enum TokenVerb {
         principal: Option<PrincipalName>,
     },
     /// Make a token, and print it this once
+    #[command(mut_arg("dry_run", unseen))]
     Create {
         /// Whose
         #[arg(value_parser = principal)]
@@ -95,7 +97,7 @@ pub(in crate::cli) enum TokenVerb {
         #[arg(long, value_name = "LABEL")]
         name: TokenName,
         /// How long it is good
-        #[arg(long, default_value = "90", value_name = "DAYS")]
+        #[arg(value_parser = at_least_one::<NonZeroU32>, long, default_value = "90", value_name = "DAYS")]
         expires_days: NonZeroU32,
         /// It is good for ever
         #[arg(long, conflicts_with = "expires_days")]
@@ -104,7 +106,7 @@ pub(in crate::cli) enum TokenVerb {
         change: Change,
     },
     /// Take a token back: it opens nothing any more
-    #[command(mut_arg("reason", needed))]
+    #[command(mut_arg("reason", needed), mut_arg("dry_run", unseen))]
     Revoke {
         /// The token, by the id that lists and the audit log show
         #[arg(value_parser = token)]
@@ -126,7 +128,7 @@ pub(in crate::cli) enum AuditVerb {
         #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
         filter: String,
         /// Most entries to list
-        #[arg(long, default_value = "50", value_name = "COUNT")]
+        #[arg(value_parser = at_least_one::<NonZeroUsize>, long, default_value = "50", value_name = "COUNT")]
         limit: NonZeroUsize,
     },
 }

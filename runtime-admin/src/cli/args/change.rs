@@ -8,7 +8,7 @@ use super::{
 };
 use crate::client::AdminClient;
 
-/// Why something is changed, and under which id.
+/// Why something is changed, under which id, and whether at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub(in crate::cli) struct Change {
     /// Why: it is kept in the audit log
@@ -20,12 +20,16 @@ pub(in crate::cli) struct Change {
     /// Only what is still as it was read with this etag
     #[arg(long, value_name = "ETAG")]
     pub(in crate::cli) etag: Option<String>,
+    /// Change nothing: only say what would be
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
 }
 
 impl Change {
     /// The client, asking for this change.
     pub(in crate::cli) fn sign(&self, client: AdminClient) -> AdminClient {
         let client = client.with_reason(&self.reason);
+        let client = if self.dry_run { client.with_validate_only() } else { client };
         let client = match &self.etag {
             Some(etag) => client.with_etag(etag),
             None => client,
@@ -40,6 +44,11 @@ impl Change {
 /// A reason that has to be given.
 pub(super) fn needed(reason: clap::Arg) -> clap::Arg {
     reason.required(true).default_value(None)
+}
+
+/// Of what cannot be looked at before it is changed.
+pub(super) fn unseen(dry_run: clap::Arg) -> clap::Arg {
+    dry_run.hide(true)
 }
 
 impl Noun {

@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use super::Change;
 use super::change::needed;
+use super::names::at_least_one;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ConfigVerb {
@@ -25,9 +26,6 @@ pub(in crate::cli) enum ConfigVerb {
     },
     /// Put in force what can change without a restart, all of it or nothing
     Reload {
-        /// Only say what would change
-        #[arg(long)]
-        dry_run: bool,
         #[command(flatten)]
         change: Change,
     },
@@ -52,7 +50,7 @@ pub(in crate::cli) enum LogFilterVerb {
         /// Directives, such as: info,runtime_stores=debug
         filter: String,
         /// For how long
-        #[arg(long = "for", value_name = "SECONDS", default_value = "600")]
+        #[arg(value_parser = at_least_one::<NonZeroU32>, long = "for", value_name = "SECONDS", default_value = "600")]
         seconds: NonZeroU32,
         #[command(flatten)]
         change: Change,

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::Many;
 use super::change::needed;
-use super::names::FILTER_HELP;
+use super::names::{FILTER_HELP, at_least_one};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum DeadLetterVerb {
@@ -17,7 +17,7 @@ pub(in crate::cli) enum DeadLetterVerb {
         #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
         filter: String,
         /// Most tasks to list
-        #[arg(long, default_value = "50", value_name = "COUNT")]
+        #[arg(value_parser = at_least_one::<NonZeroUsize>, long, default_value = "50", value_name = "COUNT")]
         limit: NonZeroUsize,
     },
     /// Count dead tasks by queue, handler and code

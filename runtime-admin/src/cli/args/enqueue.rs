@@ -10,13 +10,15 @@ use runtime_core::name::{CorrelationId, IdempotencyKey, Scope, Tenant, WorkerNam
 use runtime_core::task::UniqueWithin;
 
 use super::Change;
-use super::names::worker;
+use super::change::unseen;
+use super::names::{at_least_one, moment, worker};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("input").required(true),
     override_usage = "runtimectl task enqueue <WORKER> <--payload <JSON>|--payload-file <FILE>>",
 )]
+#[command(mut_arg("dry_run", unseen))]
 pub(in crate::cli) struct EnqueueArgs {
     /// The worker whose app, queue and handler the task is for
     #[arg(value_parser = worker)]
@@ -37,7 +39,7 @@ pub(in crate::cli) struct EnqueueArgs {
     #[arg(long, default_value = "0", allow_negative_numbers = true)]
     pub(in crate::cli) priority: i16,
     /// Tokens of its lane's rate that it takes
-    #[arg(long, value_name = "TOKENS", default_value = "1")]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, value_name = "TOKENS", default_value = "1")]
     pub(in crate::cli) weight: NonZeroU32,
     /// Idempotency key; may only confirm what follows from the input
     #[arg(long)]
@@ -52,13 +54,13 @@ pub(in crate::cli) struct EnqueueArgs {
     #[arg(long, value_parser = time, value_name = "TIME", required_if_eq("on_conflict", "debounce"))]
     pub(in crate::cli) debounce_at_most: Option<Duration>,
     /// Not before, such as 2030-01-31T08:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(value_parser = moment, long, value_name = "TIME")]
     pub(in crate::cli) run_at: Option<Timestamp>,
     /// Dead when not done by this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(value_parser = moment, long, value_name = "TIME")]
     pub(in crate::cli) deadline: Option<Timestamp>,
     /// Attempts in all [default: the platform's]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, value_name = "COUNT")]
     pub(in crate::cli) max_attempts: Option<NonZeroU32>,
     /// What a chain of tasks has in common
     #[arg(long, value_name = "ID")]

@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 
 use clap::Args;
 
+use super::names::at_least_one;
+
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct EventsArgs {
     /// Which: field=value or field:prefix, joined by AND
@@ -19,6 +21,6 @@ pub(in crate::cli) struct EventsArgs {
     #[arg(long, requires = "watch")]
     pub(in crate::cli) count: bool,
     /// Most events to list: the latest
-    #[arg(long, default_value = "50", value_name = "COUNT", conflicts_with = "watch")]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, default_value = "50", value_name = "COUNT", conflicts_with = "watch")]
     pub(in crate::cli) limit: NonZeroU32,
 }

@@ -1,5 +1,8 @@
 //! Names on the command line: alone, or as the resource names that lists print.
 
+use std::str::FromStr;
+
+use jiff::Timestamp;
 use runtime_core::name::{QueueName, ScheduleName, WorkerName};
 use runtime_core::node::NodePath;
 use runtime_core::task::TaskId;
@@ -16,12 +19,24 @@ task does not have fits no comparison, and so fits the negation of every one.";
 
 /// A path, a resource name, or short for a path under /engine/apps.
 pub(super) fn node_path(text: &str) -> Result<NodePath, String> {
+    // As a shell completes folders.
+    let text = text.strip_suffix('/').filter(|rest| !rest.is_empty() && *rest != "nodes").unwrap_or(text);
     let path = match text.strip_prefix("nodes/") {
         Some(rest) => format!("/{rest}"),
         None if text.starts_with('/') => text.to_owned(),
         None => format!("/engine/apps/{text}"),
     };
     path.parse().map_err(|error: runtime_core::node::InvalidNodePath| error.to_string())
+}
+
+/// A number of things: one at least.
+pub(super) fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "expected a whole number from 1".to_owned())
+}
+
+/// A point in time.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected a time and its zone, such as 2030-01-31T08:00:00Z".to_owned())
 }
 
 /// A queue, or its resource name.
@@ -53,6 +68,7 @@ mod tests {
     fn a_node_goes_by_its_path_its_name_or_short() {
         for text in [
             "shop/workers/settle",
+            "shop/workers/settle/",
             "/engine/apps/shop/workers/settle",
             "nodes/engine/apps/shop/workers/settle",
         ] {

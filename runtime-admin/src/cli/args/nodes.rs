@@ -7,7 +7,7 @@ use runtime_core::node::NodePath;
 
 use super::Change;
 use super::change::needed;
-use super::names::node_path;
+use super::names::{at_least_one, node_path};
 
 /// A node: an absolute path, or short for its path under /engine/apps.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,7 +42,7 @@ pub(in crate::cli) enum NodeVerb {
         #[arg(default_value = "/", value_parser = node_path)]
         path: NodePath,
         /// Most restarts to list
-        #[arg(long, default_value = "50", value_name = "COUNT")]
+        #[arg(value_parser = at_least_one::<NonZeroUsize>, long, default_value = "50", value_name = "COUNT")]
         limit: NonZeroUsize,
     },
     /// Bring a node up, and want it running
@@ -64,6 +64,7 @@ pub(in crate::cli) enum NodeVerb {
         #[command(flatten)]
         target: NodeChange,
         /// Slots from now on
+        #[arg(value_parser = at_least_one::<NonZeroUsize>)]
         slots: NonZeroUsize,
     },
 }

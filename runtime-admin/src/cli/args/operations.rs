@@ -8,14 +8,14 @@ use runtime_core::task::TaskId;
 
 use super::Change;
 use super::change::needed;
-use super::names::task;
+use super::names::{at_least_one, task};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum OperationVerb {
     /// List operations, newest first
     List {
         /// Most operations to list
-        #[arg(long, default_value = "50", value_name = "COUNT")]
+        #[arg(value_parser = at_least_one::<NonZeroUsize>, long, default_value = "50", value_name = "COUNT")]
         limit: NonZeroUsize,
     },
     /// Show one operation
@@ -42,6 +42,7 @@ pub(in crate::cli) struct OperationTarget {
 /// One task, or many.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
+#[command(mut_arg("rate", |rate| rate.conflicts_with("id")))]
 pub(in crate::cli) struct TaskOrMany {
     /// The task
     #[arg(value_parser = task, group = "which")]
@@ -60,13 +61,10 @@ pub(in crate::cli) struct TaskOrMany {
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct Many {
     /// At most so many in any second
-    #[arg(long, value_name = "COUNT")]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, value_name = "COUNT")]
     pub(in crate::cli) rate: Option<NonZeroU32>,
     #[command(flatten)]
     pub(in crate::cli) change: Change,
-    /// Only say how many there are, and show some
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
     /// Do not ask
     #[arg(long)]
     pub(in crate::cli) yes: bool,

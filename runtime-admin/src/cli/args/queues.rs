@@ -10,7 +10,7 @@ use runtime_core::name::{FlowKey, QueueName, Scope};
 use runtime_core::store::Limit;
 
 use super::change::{Change, needed};
-use super::names::{FILTER_HELP, queue};
+use super::names::{FILTER_HELP, at_least_one, queue};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum QueueVerb {
@@ -88,7 +88,7 @@ pub(in crate::cli) struct QueueUpdate {
     #[arg(long, group = "change", value_parser = rate, value_name = "RATE")]
     pub(in crate::cli) rate: Option<Said<(NonZeroU32, Duration)>>,
     /// With a rate: tokens at once after a pause [default: as many]
-    #[arg(long, requires = "rate", value_name = "TOKENS")]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, requires = "rate", value_name = "TOKENS")]
     pub(in crate::cli) burst: Option<NonZeroU32>,
     /// How lanes share the slots: fair, in-order, declared
     #[arg(
@@ -105,9 +105,6 @@ pub(in crate::cli) struct QueueUpdate {
     pub(in crate::cli) clear: bool,
     #[command(flatten)]
     pub(in crate::cli) change: Change,
-    /// Only show how the queue would be
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
 }
 
 /// What to forget of a queue, and how sure one is.
@@ -124,13 +121,10 @@ pub(in crate::cli) struct QueuePurge {
     #[arg(long)]
     pub(in crate::cli) include_waiting: bool,
     /// At most so many in any second
-    #[arg(long, value_name = "COUNT")]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, value_name = "COUNT")]
     pub(in crate::cli) rate: Option<NonZeroU32>,
     #[command(flatten)]
     pub(in crate::cli) change: Change,
-    /// Only say how many there are, and show some
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
     /// Do not ask: the queue's name once more
     #[arg(long, value_parser = queue, value_name = "QUEUE")]
     pub(in crate::cli) confirm: Option<QueueName>,

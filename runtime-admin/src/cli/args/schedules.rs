@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use runtime_core::name::{ScheduleName, Scope, Tenant, WorkerName};
 use runtime_proto::v1;
 
-use super::change::{Change, needed};
+use super::change::{Change, needed, unseen};
 use super::enqueue::time;
-use super::names::{schedule, worker};
+use super::names::{at_least_one, moment, schedule, worker};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum ScheduleVerb {
@@ -28,10 +28,10 @@ pub(in crate::cli) enum ScheduleVerb {
         #[arg(value_parser = schedule)]
         schedule: ScheduleName,
         /// Strictly after this [default: now]
-        #[arg(long, value_name = "TIME")]
+        #[arg(value_parser = moment, long, value_name = "TIME")]
         after: Option<Timestamp>,
         /// How many
-        #[arg(long, default_value = "10", value_name = "COUNT")]
+        #[arg(value_parser = at_least_one::<NonZeroU32>, long, default_value = "10", value_name = "COUNT")]
         count: NonZeroU32,
     },
     /// Make nothing until it is resumed
@@ -52,6 +52,7 @@ pub(in crate::cli) enum ScheduleVerb {
         change: Change,
     },
     /// Make a task now, besides its ticks
+    #[command(mut_arg("dry_run", unseen))]
     Trigger {
         /// The schedule
         #[arg(value_parser = schedule)]
@@ -60,16 +61,17 @@ pub(in crate::cli) enum ScheduleVerb {
         change: Change,
     },
     /// Make the tasks of a past period's ticks, but those whose key is known
+    #[command(mut_arg("dry_run", unseen))]
     #[command(override_usage = "runtimectl schedule backfill <SCHEDULE> --from <TIME> --until <TIME>")]
     Backfill {
         /// The schedule
         #[arg(value_parser = schedule)]
         schedule: ScheduleName,
         /// The first moment of the period
-        #[arg(long, value_name = "TIME")]
+        #[arg(value_parser = moment, long, value_name = "TIME")]
         from: Timestamp,
         /// The first moment after it
-        #[arg(long, value_name = "TIME")]
+        #[arg(value_parser = moment, long, value_name = "TIME")]
         until: Timestamp,
         #[command(flatten)]
         change: Change,
@@ -144,13 +146,13 @@ pub(in crate::cli) struct ScheduleParts {
     #[arg(long, value_name = "ZONE", conflicts_with = "every_secs")]
     pub(in crate::cli) zone: Option<String>,
     /// A fixed interval
-    #[arg(long, group = "timing", value_name = "SECONDS")]
+    #[arg(value_parser = at_least_one::<NonZeroU32>, long, group = "timing", value_name = "SECONDS")]
     pub(in crate::cli) every_secs: Option<NonZeroU32>,
     /// No tick before this, such as 2030-01-31T08:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(value_parser = moment, long, value_name = "TIME")]
     pub(in crate::cli) start: Option<Timestamp>,
     /// No tick at this time or later
-    #[arg(long, value_name = "TIME")]
+    #[arg(value_parser = moment, long, value_name = "TIME")]
     pub(in crate::cli) end: Option<Timestamp>,
     /// A task may start up to so much after its tick, such as 90s
     #[arg(long, value_parser = time, value_name = "TIME")]

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::Change;
 use super::change::needed;
+use super::names::at_least_one;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum SystemVerb {
@@ -19,9 +20,6 @@ pub(in crate::cli) enum SystemVerb {
         /// Wait until nothing is under way any more
         #[arg(long)]
         wait: bool,
-        /// Only say how many tasks are under way
-        #[arg(long)]
-        dry_run: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -37,11 +35,8 @@ pub(in crate::cli) enum SystemVerb {
         #[command(flatten)]
         change: Change,
         /// How long what runs may take to end [default: as configured]
-        #[arg(long, value_name = "SECONDS")]
+        #[arg(value_parser = at_least_one::<NonZeroU32>, long, value_name = "SECONDS")]
         grace_secs: Option<NonZeroU32>,
-        /// Only say how long what runs may take to end
-        #[arg(long)]
-        dry_run: bool,
         /// Do not ask: the instance's name
         #[arg(long, value_name = "INSTANCE")]
         confirm: Option<String>,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use runtime_core::task::TaskId;
 
 use super::change::{Change, needed};
-use super::names::{FILTER_HELP, task};
+use super::names::{FILTER_HELP, at_least_one, moment, task};
 use super::{EnqueueArgs, TaskOrMany};
 
 #[derive(Debug, Clone, Subcommand)]
@@ -20,7 +20,7 @@ pub(in crate::cli) enum TaskVerb {
         #[arg(long, default_value = "", hide_default_value = true, value_name = "FILTER")]
         filter: String,
         /// Most tasks to list
-        #[arg(long, default_value = "50", value_name = "COUNT")]
+        #[arg(value_parser = at_least_one::<NonZeroUsize>, long, default_value = "50", value_name = "COUNT")]
         limit: NonZeroUsize,
     },
     /// Show one task with its attempts
@@ -50,7 +50,7 @@ pub(in crate::cli) enum TaskVerb {
         #[command(flatten)]
         target: TaskTarget,
         /// When, such as 2030-01-31T08:00:00Z
-        #[arg(long, value_name = "TIME")]
+        #[arg(value_parser = moment, long, value_name = "TIME")]
         at: Timestamp,
         #[command(flatten)]
         change: Change,
@@ -93,7 +93,7 @@ pub(in crate::cli) enum TaskVerb {
         #[arg(long, value_name = "FILE")]
         payload: Option<PathBuf>,
         /// When, such as 2030-01-31T08:00:00Z [default: now]
-        #[arg(long, value_name = "TIME")]
+        #[arg(value_parser = moment, long, value_name = "TIME")]
         at: Option<Timestamp>,
         #[command(flatten)]
         change: Change,

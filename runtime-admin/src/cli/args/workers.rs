@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use runtime_core::name::{CorrelationId, Scope, WorkerName};
 use runtime_core::task::TaskId;
 
-use super::names::{task, worker};
+use super::names::{moment, task, worker};
 use super::{Change, Many};
 
 #[derive(Debug, Clone, Subcommand)]
@@ -61,10 +61,10 @@ pub(in crate::cli) struct WorkerRun {
     #[arg(long, group = "selection", value_name = "KEY=VALUE")]
     pub(in crate::cli) scope: Option<Scope>,
     /// Only what was made at this time or later
-    #[arg(long, value_name = "TIME", conflicts_with = "task")]
+    #[arg(value_parser = moment, long, value_name = "TIME", conflicts_with = "task")]
     pub(in crate::cli) since: Option<Timestamp>,
     /// Only what was made before this time
-    #[arg(long, value_name = "TIME", conflicts_with = "task")]
+    #[arg(value_parser = moment, long, value_name = "TIME", conflicts_with = "task")]
     pub(in crate::cli) until: Option<Timestamp>,
     /// Discard what the worker made for the scope, and make it again from truth
     #[arg(long, conflicts_with = "task")]
@@ -72,9 +72,6 @@ pub(in crate::cli) struct WorkerRun {
     /// Each task at most once: what fails waits for its retry
     #[arg(long)]
     pub(in crate::cli) once: bool,
-    /// Only say what would be run
-    #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
     /// What the run is to be found under
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) correlation: Option<CorrelationId>,
