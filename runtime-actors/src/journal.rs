@@ -3,18 +3,25 @@
 //! Whoever writes holds the lock for as long as it takes to put a batch into a ring; whoever reads, for as long as it takes to share some
 //! batches. Nothing is made into text under it, and nobody who writes waits for anybody who reads.
 
+mod rates;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use runtime_core::control::QueueRates;
 use runtime_core::journal::{
     Class, Classes, Cursor, CursorExpired, Entry, EventJournal, Journal, JournalLimits, Page, Place,
 };
+use runtime_core::name::QueueName;
 use tokio::sync::Notify;
+
+use rates::{Counts, Rates};
 
 /// What happens in one tree.
 pub struct SharedJournal {
     kept: Mutex<Journal>,
+    rates: Rates,
     tree: Arc<Notify>,
     tasks: Arc<Notify>,
     watchers: Arc<AtomicUsize>,
@@ -41,11 +48,17 @@ impl SharedJournal {
         let life = RandomState::new().build_hasher().finish();
         Self {
             kept: Mutex::new(Journal::new(life, limits)),
+            rates: Rates::new(),
             tree: Arc::default(),
             tasks: Arc::default(),
             watchers: Arc::default(),
             cut_off: AtomicU64::new(0),
         }
+    }
+
+    /// How fast a queue went lately; `None` in the first second.
+    pub(crate) fn rates(&self, queue: &QueueName) -> Option<QueueRates> {
+        self.rates.of(queue)
     }
 
     /// Writes one entry of its class.
@@ -105,7 +118,11 @@ impl EventJournal for SharedJournal {
         if entries.is_empty() {
             return;
         }
+        let counts = Counts::of(&entries);
         let evicted = self.kept().write(class, place.clone(), entries);
+        if let (Class::Tasks, Some(queue)) = (class, &place.queue) {
+            self.rates.note(queue, counts);
+        }
         // What is forgotten is dropped outside the lock.
         drop(evicted);
         self.notify(class).notify_waiters();

@@ -21,6 +21,7 @@ mod rates;
 mod reading;
 mod standing;
 mod target;
+mod understood;
 
 use std::sync::Arc;
 

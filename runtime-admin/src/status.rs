@@ -66,6 +66,7 @@ pub(crate) const CANONICAL_CODES: &[(ErrorCode, Code)] = &[
     (ErrorCode::CursorExpired, Code::OutOfRange),
     (ErrorCode::SlowConsumer, Code::ResourceExhausted),
     (ErrorCode::ChangedMeanwhile, Code::Aborted),
+    (ErrorCode::Unimplemented, Code::Unimplemented),
 ];
 
 /// How long a caller shall wait that was shed.
@@ -124,7 +125,7 @@ pub(crate) fn refusal(error: &CommandError, about: &Resource) -> Status {
         }
         Code::InvalidArgument => {
             let field = match error.code {
-                ErrorCode::TooLarge => "payload",
+                ErrorCode::TooLarge if about.kind != "request" => "payload",
                 ErrorCode::TooHeavy => "weight",
                 _ => about.kind,
             };

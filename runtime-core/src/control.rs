@@ -30,7 +30,7 @@ pub use instance::{
 pub use operations::{OperationAsk, OperationCommand, OperationPreview};
 pub use origin::{Asked, Origin};
 pub use overrides::{Override, OverrideCommand, OverrideSubject};
-pub use queues::{QueueCommand, QueueDetail, QueueView, is_paused};
+pub use queues::{QueueCommand, QueueDetail, QueueRates, QueueView, is_paused};
 pub use reply::{CommandError, Reply};
 pub use restarts::{Restart, RestartCause, RestartPage};
 pub use run::{RunAsk, RunProgress, RunSelection};

@@ -173,6 +173,8 @@ error_codes! {
     SlowConsumer = "RT0050", "slow_consumer", Retryable;
     /// What is to be changed is no longer as whoever changes it has read it.
     ChangedMeanwhile = "RT0051", "changed_meanwhile", InvalidRequest;
+    /// The server has no such method, or does not take requests of this encoding.
+    Unimplemented = "RT0052", "unimplemented", InvalidRequest;
 }
 
 impl fmt::Display for ErrorCode {

@@ -38,7 +38,7 @@ pub use expression::{Expr, TextTest, TimeTest};
 pub use filter::{QueueStats, ShedView, StateCounts, TaskCount, TaskFilter, TaskPage};
 pub use operations::{KEPT_OPERATIONS, OperationStep, Operations, Stepped};
 pub use principals::{Principals, PutPrincipal, PutToken, StoredPrincipal};
-pub use queue_flow::{LaneBy, OrderingHead, PausedScope, QueueFlow, QueueLook, QueuePolicy};
+pub use queue_flow::{LaneBy, OrderingHead, OrderingHeads, PausedScope, QueueFlow, QueueLook, QueuePolicy};
 pub use queue_override::{Change, Limit, LimitOverride, OverriddenQueue, QueueChange, QueueOverride};
 pub use schedules::{Fired, Firing, PutSchedule, Revision, Schedules, StoredSchedule};
 pub use task_test::{Known, TaskTest};

@@ -236,6 +236,7 @@ cases! {
         the_order_of_a_key_holds_across_a_crash: [7] [Durable, OrderingKeys];
         a_paused_scope_holds_its_tasks_present_and_future: [2] [];
         a_head_in_a_paused_scope_blocks_and_is_shown: [7] [OrderingKeys];
+        of_many_heads_the_first_are_shown_by_key: [7] [OrderingKeys];
         a_suspect_of_a_paused_scope_keeps_nobody_from_working: [2] [];
         a_paused_scope_stays_paused_after_a_restart: [2] [Durable];
     }
@@ -311,6 +312,7 @@ cases! {
     looking {
         a_task_reads_back_as_it_was_asked_for: [1] [];
         lists_are_newest_first_and_paged: [9] [];
+        pages_hold_what_fits_all_the_while_once_whatever_changes: [9] [];
         filters_fit_every_given_field: [9] [];
         filters_fit_classes_and_times: [9] [];
         counts_follow_every_move: [8] [];
@@ -447,6 +449,7 @@ macro_rules! conformance {
                 the_order_of_a_key_holds_across_a_crash
                 a_paused_scope_holds_its_tasks_present_and_future
                 a_head_in_a_paused_scope_blocks_and_is_shown
+                of_many_heads_the_first_are_shown_by_key
                 a_suspect_of_a_paused_scope_keeps_nobody_from_working
                 a_paused_scope_stays_paused_after_a_restart
                 lanes_share_the_leases_whatever_waits_in_them
@@ -506,6 +509,7 @@ macro_rules! conformance {
                 whatever_a_filter_says_what_fits_is_found_and_nothing_else
                 a_task_reads_back_as_it_was_asked_for
                 lists_are_newest_first_and_paged
+                pages_hold_what_fits_all_the_while_once_whatever_changes
                 filters_fit_every_given_field
                 filters_fit_classes_and_times
                 counts_follow_every_move

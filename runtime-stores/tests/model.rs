@@ -460,7 +460,7 @@ impl Side {
                     shed: *shed,
                 };
                 self.store.set_queue_policy(queue(*of), policy).await.unwrap();
-                format!("{:?}", self.store.look_at_queue(queue(*of)).await.unwrap().policy)
+                format!("{:?}", self.store.look_at_queue(queue(*of), 100).await.unwrap().policy)
             }
             Call::PauseDelay { queue: of, paused } => {
                 self.store.pause_delay(queue(*of), *paused).await.unwrap();
@@ -471,8 +471,9 @@ impl Side {
                 format!("{said:?}; {:?}", self.store.overridden_queues().await.unwrap())
             }
             Call::Heads(of) => {
-                let heads = self.store.look_at_queue(queue(*of)).await.unwrap().heads;
-                let words = heads.into_iter().map(|head| {
+                let found = self.store.look_at_queue(queue(*of), 100).await.unwrap().heads;
+                assert!(found.whole);
+                let words = found.heads.into_iter().map(|head| {
                     format!("{} {} {} {}", head.key, self.number(head.task), head.state, head.waiting)
                 });
                 words.collect::<Vec<_>>().join("; ")
@@ -769,7 +770,7 @@ fn settlement(lease: Lease, end: End, now: jiff::Timestamp) -> Settlement {
 /// What is known of the load of a queue is lost with the process: both begin anew.
 async fn forget_loads(store: &Arc<dyn Store>) {
     for number in 0..2 {
-        let policy = store.look_at_queue(queue(number)).await.unwrap().policy;
+        let policy = store.look_at_queue(queue(number), 100).await.unwrap().policy;
         let without = QueuePolicy { shed: None, ..policy.clone() };
         store.set_queue_policy(queue(number), without).await.unwrap();
         store.set_queue_policy(queue(number), policy).await.unwrap();

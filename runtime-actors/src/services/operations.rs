@@ -275,8 +275,10 @@ impl OperationService {
     pub(crate) async fn carry_out(&mut self, command: OperationCommand, origin: &Origin) {
         let platform = self.platform.clone();
         match command {
-            OperationCommand::Preview { kind, filter, reply } => {
-                drop(tokio::spawn(async move { reply.send(preview(&platform, kind, *filter).await) }));
+            OperationCommand::Preview { kind, filter, at_most, reply } => {
+                drop(tokio::spawn(
+                    async move { reply.send(preview(&platform, kind, *filter, at_most).await) },
+                ));
             }
             OperationCommand::Get { id, reply } => {
                 drop(tokio::spawn(async move { reply.send(get(&platform, id).await) }));
@@ -389,9 +391,10 @@ async fn preview(
     platform: &Platform,
     kind: OperationKind,
     filter: TaskFilter,
+    at_most: u64,
 ) -> Result<OperationPreview, CommandError> {
     let filter = selected(platform, kind, filter)?;
-    let count = platform.store.count(filter.clone(), u64::MAX).await?;
+    let count = platform.store.count(filter.clone(), at_most).await?;
     // A page may hold fewer than there are: then the next one is looked at, as far as the count was.
     let (mut sample, mut after) = (Vec::new(), None);
     while (sample.len() as u64) < count.total().min(SAMPLE as u64) {

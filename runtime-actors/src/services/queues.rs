@@ -19,6 +19,9 @@ use super::operator_run::RunTarget;
 use super::steering::SteeringService;
 use crate::platform::Platform;
 
+/// Most heads of ordering keys that are shown.
+const HEADS: usize = 100;
+
 /// How often somebody who drains looks.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
@@ -66,6 +69,7 @@ impl QueueService {
         all.sort_by(|one, other| one.queue.cmp(&other.queue));
         let scopes = self.platform.store.paused_scopes().await?;
         let view = |stats: QueueStats| QueueView {
+            rates: self.platform.journal.rates(&stats.queue),
             paused: self.waits(&stats.queue),
             paused_scopes: scopes.iter().filter(|paused| paused.queue == stats.queue).count() as u64,
             etag: etags(&stats.queue),
@@ -76,7 +80,7 @@ impl QueueService {
 
     async fn get(&self, queue: &QueueName) -> Result<QueueDetail, CommandError> {
         let etag = self.platform.wishes.of_queue(&self.platform, queue);
-        let seen = self.platform.store.look_at_queue(queue.clone()).await?;
+        let seen = self.platform.store.look_at_queue(queue.clone(), HEADS).await?;
         Ok(QueueDetail {
             stats: self.known(queue, seen.stats)?,
             policy: seen.policy,
@@ -87,6 +91,7 @@ impl QueueService {
                 .collect(),
             paused_scopes: seen.paused_scopes,
             heads: seen.heads,
+            rates: self.platform.journal.rates(queue),
             etag,
         })
     }

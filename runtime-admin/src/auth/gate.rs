@@ -16,8 +16,8 @@ use runtime_core::journal::TraceId;
 use runtime_core::name::{PrincipalName, RequestId};
 use runtime_core::store::Begun;
 use runtime_core::trace::TraceContext;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 
 use super::caller::Caller;
 use super::denials::{Denials, Denied};
@@ -36,7 +36,7 @@ use crate::peer::Peer;
 use crate::status::{invalid, overloaded, refused, refused_until};
 use crate::turns::{TooMany, Turn, Turns};
 
-/// Longest reason in bytes that the log keeps.
+/// Longest reason in bytes: the log keeps it, and so does each task that is discarded.
 const MAX_REASON_BYTES: usize = 1_024;
 /// Longest resource in bytes that the log keeps: a filter may be longer.
 const MAX_RESOURCE_BYTES: usize = 1_024;
@@ -138,7 +138,7 @@ impl Gate {
         let shape = self.shapes.get(parts.uri.path());
         let Some(rule) = methods::find(self.rules, parts.uri.path()) else {
             return Err(match shape {
-                None => Status::new(Code::Unimplemented, format!("there is no method {}", call.method)),
+                None => refused(ErrorCode::Unimplemented, format!("there is no method {}", call.method)),
                 Some(_) => {
                     let status = denied("the method has no row in the method table");
                     self.deny(&call, Some(&caller), "", status, now).await
@@ -174,17 +174,18 @@ impl Gate {
         if let Err(status) = self.may_do(rule, &caller, &asked, &resource).await {
             return Err(self.deny(&call, Some(&caller), &resource, status, now).await);
         }
+        let said = Said::of(&asked)?;
         let body = asked.body();
         if !rule.changes || asked.flag("validate_only") || (rule.needs_force && !asked.flag("force")) {
             parts.extensions.insert(caller.clone());
             let standing = shape.streams.then(|| self.standing(rule, caller, Some(asked)));
             return Ok((Passed::Look(Request::from_parts(parts, body), standing), turn));
         }
-        let subject = AuditSubject {
-            reason: reason(rule, &asked)?,
-            request_id: request_id(&asked)?,
-            ..call.subject(Some(&caller), &resource)
-        };
+        let Said { reason, request_id } = said;
+        if rule.needs_reason && reason.trim().is_empty() {
+            return Err(invalid("reason", "is required: whoever looks for the cause will ask"));
+        }
+        let subject = AuditSubject { reason, request_id, ..call.subject(Some(&caller), &resource) };
         let origin = origin(&subject);
         match self.begin(rule, subject, &asked).await? {
             Ok(mutation) => {
@@ -346,16 +347,21 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn reason(rule: &MethodRule, asked: &Asked) -> Result<String, Status> {
-    let reason = asked.text("reason");
-    if rule.needs_reason && reason.trim().is_empty() {
-        return Err(invalid("reason", "is required: whoever looks for the cause will ask"));
-    }
-    Ok(shortened(&reason, MAX_REASON_BYTES))
+/// What every change may say beside what it is about. A preview is refused for what is wrong with it as well.
+struct Said {
+    reason: String,
+    request_id: Option<RequestId>,
 }
 
-fn request_id(asked: &Asked) -> Result<Option<RequestId>, Status> {
-    crate::convert::optional("request_id", &asked.text("request_id"))
+impl Said {
+    fn of(asked: &Asked) -> Result<Self, Status> {
+        let reason = asked.text("reason");
+        if reason.len() > MAX_REASON_BYTES {
+            return Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")));
+        }
+        let request_id = crate::convert::optional("request_id", &asked.text("request_id"))?;
+        Ok(Self { reason, request_id })
+    }
 }
 
 /// On whose behalf a mutation is carried out: as its entry says.

@@ -8,13 +8,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Value};
+use runtime_core::control::CommandError;
 use runtime_core::error::ErrorCode;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 
 use super::caller::has_token;
+use super::understood;
 use crate::server::MAX_MESSAGE_BYTES;
-use crate::status::{invalid, refused};
+use crate::status::{Resource, invalid, refusal, refused};
 
 /// A flag and a length stand before a message.
 const HEADER_BYTES: usize = 5;
@@ -71,6 +73,7 @@ impl Asked {
         }
         let message = DynamicMessage::decode(shape.input.clone(), frame.slice(HEADER_BYTES..))
             .map_err(|_| invalid("request", format!("is not a {}", shape.input.name())))?;
+        understood::check(&message)?;
         Ok(Self { frame, message })
     }
 
@@ -170,12 +173,12 @@ impl Pieces {
 fn length(frame: &[u8]) -> Result<usize, Status> {
     let [flag, length @ ..] = frame.first_chunk::<HEADER_BYTES>().copied().unwrap_or_default();
     if flag != 0 {
-        return Err(Status::new(Code::Unimplemented, "compressed messages are not taken"));
+        return Err(refused(ErrorCode::Unimplemented, "compressed messages are not taken"));
     }
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > MAX_MESSAGE_BYTES {
         let what = format!("a message of {length} bytes, at most {MAX_MESSAGE_BYTES} are allowed");
-        return Err(Status::new(Code::OutOfRange, what));
+        return Err(refusal(&CommandError::new(ErrorCode::TooLarge, what), &Resource::new("request", "")));
     }
     Ok(HEADER_BYTES + length)
 }

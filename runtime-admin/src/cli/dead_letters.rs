@@ -5,7 +5,7 @@ use runtime_proto::v1;
 
 use super::args::{DeadLetterTarget, DeadLetterVerb};
 use super::failure::Failure;
-use super::operations::{Progress, agreed, ended};
+use super::operations::{Found, Progress, agreed, ended};
 use super::output::Output;
 use super::table::{Column, Table};
 use super::tasks;
@@ -65,7 +65,8 @@ async fn replay(
         ..Default::default()
     };
     let found = client.replay_dead_letters(request.clone(), |_| ()).await?;
-    if !agreed("replay", "dead task", target.many.yes, (found.matched, &found.sample), output)? {
+    let found = Found { matched: found.matched, at_least: found.at_least, sample: &found.sample };
+    if !agreed("replay", "dead task", target.many.yes, found, output)? {
         return Ok(());
     }
     request.validate_only = false;
@@ -91,7 +92,8 @@ async fn discard(
         ..Default::default()
     };
     let found = client.discard_dead_letters(request.clone(), |_| ()).await?;
-    if !agreed("discard", "dead task", target.many.yes, (found.matched, &found.sample), output)? {
+    let found = Found { matched: found.matched, at_least: found.at_least, sample: &found.sample };
+    if !agreed("discard", "dead task", target.many.yes, found, output)? {
         return Ok(());
     }
     request.validate_only = false;

@@ -90,30 +90,47 @@ pub(super) fn agreed(
     verb: &str,
     noun: &str,
     yes: bool,
-    (matched, sample): (u64, &[v1::Task]),
+    found: Found<'_>,
     output: &mut Output<'_>,
 ) -> Result<bool, Failure> {
-    look(verb, noun, (matched, sample), output)?;
-    if matched > 0 {
-        let question = format!("{verb} {} at {}?", number(matched, noun), output.place);
+    look(verb, noun, found, output)?;
+    if found.is_some() {
+        let question = format!("{verb} {} at {}?", found.number(noun), output.place);
         output.confirm(&question, yes)?;
     }
     Ok(!output.dry_run)
 }
 
 /// Shows what is about to be changed.
-pub(super) fn look(
-    verb: &str,
-    noun: &str,
-    (matched, sample): (u64, &[v1::Task]),
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
-    output.announce(verb, &number(matched, noun))?;
+pub(super) fn look(verb: &str, noun: &str, found: Found<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let Found { matched, at_least, sample } = found;
+    output.announce(verb, &found.number(noun))?;
     output.sample(&tasks::table(sample, output.clock.now()))?;
     if matched > sample.len() as u64 {
-        writeln!(output.stderr, "and {} more", count(matched - sample.len() as u64))?;
+        let at_least = if at_least { "at least " } else { "" };
+        writeln!(output.stderr, "and {at_least}{} more", count(matched - sample.len() as u64))?;
     }
     Ok(())
+}
+
+/// What a look found: how many tasks, or at least so many, and some of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) matched: u64,
+    pub(super) at_least: bool,
+    pub(super) sample: &'a [v1::Task],
+}
+
+impl Found<'_> {
+    /// Whether there may be any.
+    pub(super) fn is_some(self) -> bool {
+        self.matched > 0 || self.at_least
+    }
+
+    /// How many.
+    pub(super) fn number(self, noun: &str) -> String {
+        format!("{}{}", if self.at_least { "at least " } else { "" }, number(self.matched, noun))
+    }
 }
 
 pub(super) fn number(matched: u64, noun: &str) -> String {

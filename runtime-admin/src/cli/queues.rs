@@ -7,7 +7,7 @@ use runtime_proto::v1;
 
 use super::args::{Fairness, QueuePurge, QueueUpdate, QueueVerb, Said};
 use super::failure::Failure;
-use super::operations::{Progress, look, number, watch};
+use super::operations::{Found, Progress, look, number, watch};
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{
@@ -83,13 +83,13 @@ async fn purge(asked: QueuePurge, client: &AdminClient, output: &mut Output<'_>)
         ..Default::default()
     };
     let found = client.purge_queue(request.clone()).await?;
-    look("forget", "task", (found.matched, &found.sample), output)?;
+    let found = Found { matched: found.matched, at_least: found.at_least, sample: &found.sample };
+    look("forget", "task", found, output)?;
     if output.dry_run {
         return Ok(());
     }
-    if found.matched > 0 {
-        let question =
-            format!("forget {} at {}? Its queue's name:", number(found.matched, "task"), output.place);
+    if found.is_some() {
+        let question = format!("forget {} at {}? Its queue's name:", found.number("task"), output.place);
         let given = asked.confirm.as_ref().map(|queue| queue.as_str());
         output.confirm_by_name(&question, asked.queue.as_str(), given)?;
     }

@@ -10,7 +10,7 @@ use runtime_proto::v1;
 
 use super::args::{ConflictPolicy, EnqueueArgs, Many, TaskOrMany, TaskVerb};
 use super::failure::Failure;
-use super::operations::{agreed, watch};
+use super::operations::{Found, agreed, watch};
 use super::output::Output;
 use super::table::{Cell, Column, Sheet, Table};
 use super::words::{age, clean, count, duration, moment, node_name, or_none, short_name, task_state};
@@ -155,7 +155,8 @@ pub(super) async fn retry(
         ..Default::default()
     };
     let found = client.retry_tasks(request.clone()).await?;
-    if !agreed("retry", "waiting task", many.yes, (found.matched, &found.sample), output)? {
+    let found = Found { matched: found.matched, at_least: found.at_least, sample: &found.sample };
+    if !agreed("retry", "waiting task", many.yes, found, output)? {
         return Ok(());
     }
     request.validate_only = false;
@@ -173,7 +174,8 @@ async fn cancel(target: TaskOrMany, client: &AdminClient, output: &mut Output<'_
         ..Default::default()
     };
     let found = client.cancel_tasks(request.clone()).await?;
-    if !agreed("cancel", "unfinished task", many.yes, (found.matched, &found.sample), output)? {
+    let found = Found { matched: found.matched, at_least: found.at_least, sample: &found.sample };
+    if !agreed("cancel", "unfinished task", many.yes, found, output)? {
         return Ok(());
     }
     request.validate_only = false;

@@ -1,17 +1,18 @@
 //! Queues.
 
-use runtime_core::control::{QueueDetail, QueueView};
+use runtime_core::control::{QueueDetail, QueueRates, QueueView};
 use runtime_core::flow::ShedCause;
 use runtime_core::store::{QueueStats, StateCounts};
 use runtime_core::task::TaskState;
 use runtime_proto::v1;
 
 use super::limits::{fairness, limits, says};
-use super::{node, queue_name, task_name, task_state, timestamp};
+use super::{duration, node, queue_name, task_name, task_state, timestamp};
 
 /// A queue, for the wire.
 pub(crate) fn queue(view: &QueueView) -> v1::Queue {
     v1::Queue {
+        stats: Some(queue_stats(&view.stats, view.rates)),
         paused_scopes: view.paused_scopes,
         etag: view.etag.to_string(),
         ..queue_at_a_glance(&view.stats, view.paused)
@@ -22,7 +23,7 @@ pub(crate) fn queue(view: &QueueView) -> v1::Queue {
 pub(crate) fn queue_at_a_glance(stats: &QueueStats, paused: bool) -> v1::Queue {
     v1::Queue {
         name: queue_name(&stats.queue),
-        stats: Some(queue_stats(stats)),
+        stats: Some(queue_stats(stats, None)),
         paused,
         ..v1::Queue::default()
     }
@@ -52,7 +53,9 @@ pub(crate) fn queue_detail(detail: &QueueDetail) -> v1::QueueDetail {
             })
             .collect(),
         etag: detail.etag.to_string(),
+        more_heads: !detail.heads.whole,
         heads: detail
+            .heads
             .heads
             .iter()
             .map(|head| v1::OrderingHead {
@@ -66,7 +69,7 @@ pub(crate) fn queue_detail(detail: &QueueDetail) -> v1::QueueDetail {
 }
 
 /// The figures of a queue, for the wire.
-pub(crate) fn queue_stats(stats: &QueueStats) -> v1::QueueStats {
+pub(crate) fn queue_stats(stats: &QueueStats, rates: Option<QueueRates>) -> v1::QueueStats {
     v1::QueueStats {
         counts: Some(counts(&stats.counts)),
         live: stats.counts.live(),
@@ -77,6 +80,12 @@ pub(crate) fn queue_stats(stats: &QueueStats) -> v1::QueueStats {
             cause: shed_cause(shedding.cause).into(),
         }),
         shed: stats.shed.refused,
+        rates: rates.map(|QueueRates { accepted, settled, failed, over }| v1::QueueRates {
+            accepted,
+            settled,
+            failed,
+            over: Some(duration(over)),
+        }),
     }
 }
 

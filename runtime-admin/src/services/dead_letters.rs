@@ -12,7 +12,7 @@ use runtime_proto::v1;
 use runtime_proto::v1::dead_letter_service_server::DeadLetterService;
 use tonic::{Request, Response, Status};
 
-use super::operations::{Begun, Bulk, follow, meant, who};
+use super::operations::{Begun, Bulk, Found, follow, meant, who};
 use super::tasks::{MAX_COUNT, listed, selected};
 use crate::convert;
 use crate::door::Door;
@@ -28,17 +28,14 @@ impl DeadLetters {
         door: Door,
         bulk: Bulk<'_>,
         all: bool,
-        preview: impl FnOnce(u64, Vec<v1::Task>) -> M,
+        preview: impl FnOnce(Found) -> M,
         message: impl Fn(&Operation, bool) -> M + Send + 'static,
     ) -> Result<Response<BoxStream<'static, Result<M, Status>>>, Status> {
         let filter = meant(bulk.kind, &bulk.asked, all)?;
         let begun = Bulk { filter, ..bulk }.begin(&door).await?;
         let messages = match begun {
             Begun::Operation(operation) => follow(&self.0, *operation)?.told(message),
-            Begun::Preview(found) => {
-                let sample = found.sample.iter().map(convert::task).collect();
-                once(ready(Ok(preview(found.count.total(), sample)))).boxed()
-            }
+            Begun::Preview(found) => once(ready(Ok(preview(Found::of(&found))))).boxed(),
         };
         Ok(Response::new(messages))
     }
@@ -88,8 +85,9 @@ impl DeadLetterService for DeadLetters {
         let kind = OperationKind::Replay;
         let filter = TaskFilter::default();
         let bulk = Bulk { kind, filter, asked, rate, reason: &reason, by, validate_only };
-        let preview = |matched, sample| v1::ReplayDeadLettersResponse {
+        let preview = |Found { matched, at_least, sample }| v1::ReplayDeadLettersResponse {
             matched,
+            at_least,
             sample,
             finished: true,
             ..v1::ReplayDeadLettersResponse::default()
@@ -98,9 +96,9 @@ impl DeadLetterService for DeadLetters {
             matched: operation.spec.matched,
             replayed: operation.counts.done,
             due_by: (operation.counts.done > 0).then(|| convert::timestamp(operation.next_at)),
-            sample: Vec::new(),
             finished,
             operation: Some(convert::operation(operation)),
+            ..v1::ReplayDeadLettersResponse::default()
         };
         self.act(door, bulk, all, preview, message).await
     }
@@ -117,8 +115,9 @@ impl DeadLetterService for DeadLetters {
         let kind = OperationKind::Discard;
         let filter = TaskFilter::default();
         let bulk = Bulk { kind, filter, asked, rate, reason: &reason, by, validate_only };
-        let preview = |matched, sample| v1::DiscardDeadLettersResponse {
+        let preview = |Found { matched, at_least, sample }| v1::DiscardDeadLettersResponse {
             matched,
+            at_least,
             sample,
             finished: true,
             ..v1::DiscardDeadLettersResponse::default()
@@ -126,9 +125,9 @@ impl DeadLetterService for DeadLetters {
         let message = |operation: &Operation, finished| v1::DiscardDeadLettersResponse {
             matched: operation.spec.matched,
             discarded: operation.counts.done,
-            sample: Vec::new(),
             finished,
             operation: Some(convert::operation(operation)),
+            ..v1::DiscardDeadLettersResponse::default()
         };
         self.act(door, bulk, all, preview, message).await
     }

@@ -14,8 +14,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::progress::Work;
-use super::queues::check_reason;
-use super::tasks::{reason, selected};
+use super::tasks::{MAX_COUNT, selected};
 use crate::auth::Caller;
 use crate::convert;
 use crate::door::Door;
@@ -68,7 +67,6 @@ impl OperationService for Operations {
         let v1::CancelOperationRequest { name, reason, etag, validate_only, .. } = request.get_ref();
         let terms = convert::terms(etag, *validate_only);
         let (id, about) = convert::operation_from_wire(name)?;
-        check_reason(reason)?;
         let (by, reason) = (who(&request)?, reason.clone());
         tracing::info!(operation = %id, reason, "an operator cancels an operation");
         let door = self.0.for_call(&request);
@@ -131,37 +129,45 @@ pub(super) enum Begun {
 }
 
 impl Begun {
-    /// Tasks that fit, some of them after a look, and the operation when there is one.
-    pub(super) fn told(&self) -> (u64, Vec<v1::Task>, Option<v1::Operation>) {
+    /// What was found, and the operation when there is one.
+    pub(super) fn told(&self) -> (Found, Option<v1::Operation>) {
         match self {
             Self::Operation(operation) => {
-                (operation.spec.matched, Vec::new(), Some(convert::operation(operation)))
+                let found = Found { matched: operation.spec.matched, at_least: false, sample: Vec::new() };
+                (found, Some(convert::operation(operation)))
             }
-            Self::Preview(preview) => {
-                (preview.count.total(), preview.sample.iter().map(convert::task).collect(), None)
-            }
+            Self::Preview(preview) => (Found::of(preview), None),
         }
+    }
+}
+
+/// How many tasks fit, or at least so many, and some of them.
+pub(super) struct Found {
+    pub(super) matched: u64,
+    pub(super) at_least: bool,
+    pub(super) sample: Vec<v1::Task>,
+}
+
+impl Found {
+    pub(super) fn of(preview: &OperationPreview) -> Self {
+        let OperationPreview { count, sample } = preview;
+        let sample = sample.iter().map(convert::task).collect();
+        Self { matched: count.total(), at_least: !count.whole, sample }
     }
 }
 
 impl Bulk<'_> {
     /// Begins the operation, or looks what it would change.
     pub(super) async fn begin(self, door: &Door) -> Result<Begun, Status> {
-        let Bulk { kind, filter, asked, rate, reason: why, by, validate_only } = self;
+        let Bulk { kind, filter, asked, rate, reason, by, validate_only } = self;
         let about = Resource::new("filter", "");
-        check_reason(why)?;
-        let loses = matches!(kind, OperationKind::Cancel | OperationKind::Discard | OperationKind::Purge);
-        // A purge without force is a look, whatever else was said.
-        let may_be_empty = !loses || (kind == OperationKind::Purge && validate_only);
-        let why = if may_be_empty { why.to_owned() } else { reason(why.to_owned())? };
         if validate_only {
-            let preview = door.ask(&about, |reply| {
-                Command::Operations(OperationCommand::Preview { kind, filter: Box::new(filter), reply })
-            });
-            return Ok(Begun::Preview(preview.await?));
+            let (filter, at_most) = (Box::new(filter), MAX_COUNT);
+            let look = |reply| OperationCommand::Preview { kind, filter, at_most, reply };
+            return Ok(Begun::Preview(door.ask(&about, |reply| Command::Operations(look(reply))).await?));
         }
-        let rate = NonZeroU32::new(rate);
-        let ask = Box::new(OperationAsk { kind, filter, asked, rate, reason: why, by });
+        let (rate, reason) = (NonZeroU32::new(rate), reason.to_owned());
+        let ask = Box::new(OperationAsk { kind, filter, asked, rate, reason, by });
         let start = |reply| Command::Operations(OperationCommand::Start { ask, reply });
         Ok(Begun::Operation(Box::new(door.ask(&about, start).await?)))
     }

@@ -11,9 +11,9 @@ use runtime_proto::v1::queue_service_server::QueueService;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::operations::{Bulk, who};
+use super::operations::{Bulk, Found, who};
 use super::progress::Work;
-use super::tasks::{MAX_REASON_BYTES, selected};
+use super::tasks::selected;
 use crate::convert;
 use crate::door::Door;
 use crate::page::page_of;
@@ -38,7 +38,6 @@ impl Queues {
     ) -> Result<v1::QueueDetail, Status> {
         let (queue, about) = convert::queue_from_wire(name)?;
         let scope = convert::optional("scope", scope)?;
-        check_reason(reason)?;
         let (door, reason) = (self.0.for_call(call), reason.to_owned());
         let detail = door
             .ask(&about, |reply| {
@@ -47,14 +46,6 @@ impl Queues {
             .await?;
         Ok(convert::queue_detail(&detail))
     }
-}
-
-/// A reason that may be left out.
-pub(super) fn check_reason(reason: &str) -> Result<(), Status> {
-    if reason.len() > MAX_REASON_BYTES {
-        return Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")));
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -114,7 +105,6 @@ impl QueueService for Queues {
         let request = request.into_inner();
         let (queue, about) = convert::queue_from_wire(&request.name)?;
         let change = convert::change_from_wire(&request)?;
-        check_reason(&request.reason)?;
         let v1::UpdateQueueRequest { reason, validate_only, etag, .. } = request;
         let terms = convert::terms(&etag, validate_only);
         let update = |reply| Command::Queues(QueueCommand::Update { queue, change, reason, terms, reply });
@@ -134,7 +124,7 @@ impl QueueService for Queues {
             .find(|known| known.stats.queue == queue)
             .ok_or_else(|| refusal(&CommandError::not_found(format!("no queue {queue}")), &about))?;
         Ok(Response::new(v1::GetQueueStatsResponse {
-            stats: Some(convert::queue_stats(&known.stats)),
+            stats: Some(convert::queue_stats(&known.stats, known.rates)),
             event_cursor,
         }))
     }
@@ -150,7 +140,6 @@ impl QueueService for Queues {
         let terms = convert::terms(&etag, validate_only);
         let (queue, about) = convert::queue_from_wire(&name)?;
         let scope = convert::optional("scope", &scope)?;
-        check_reason(&reason)?;
         tracing::info!(%queue, ?scope, reason, "an operator drains a queue");
         let (leased, listens) = watch::channel(0);
         let (reply, end) = Reply::channel();
@@ -197,7 +186,7 @@ impl QueueService for Queues {
             validate_only: !force,
         };
         let begun = bulk.begin(&self.0.for_call(&request)).await?;
-        let (matched, sample, operation) = begun.told();
-        Ok(Response::new(v1::PurgeQueueResponse { matched, sample, operation }))
+        let (Found { matched, at_least, sample }, operation) = begun.told();
+        Ok(Response::new(v1::PurgeQueueResponse { matched, at_least, sample, operation }))
     }
 }

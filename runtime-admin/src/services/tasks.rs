@@ -11,7 +11,7 @@ use runtime_proto::v1;
 use runtime_proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
-use super::operations::{Bulk, meant, who};
+use super::operations::{Bulk, Found, meant, who};
 use crate::convert;
 use crate::door::Door;
 use crate::filter;
@@ -20,9 +20,6 @@ use crate::status::{Resource, invalid, refusal};
 
 /// Tasks that a count looks at, live ones and finished ones each: it answers soon, however many there are.
 pub(super) const MAX_COUNT: u64 = 20_000;
-
-/// Longest reason in bytes: each task that is discarded keeps a copy.
-pub(super) const MAX_REASON_BYTES: usize = 1_024;
 
 /// Tasks, live and finished.
 pub(crate) struct Tasks(pub(crate) Door);
@@ -123,7 +120,7 @@ impl TaskService for Tasks {
         request: Request<v1::DeleteTaskRequest>,
     ) -> Result<Response<v1::DeleteTaskResponse>, Status> {
         let v1::DeleteTaskRequest { name, reason: why, etag, validate_only, .. } = request.get_ref();
-        let command = TaskCommand::Delete { reason: given(why, *validate_only)? };
+        let command = TaskCommand::Delete { reason: why.clone() };
         let terms = convert::terms(etag, *validate_only);
         let (state, _) = self.steer(self.0.for_call(&request), name, command, terms).await?;
         Ok(Response::new(v1::DeleteTaskResponse { state: state.into() }))
@@ -165,8 +162,8 @@ impl TaskService for Tasks {
         let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
         let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };
         let begun = bulk.begin(&self.0.for_call(&request)).await?;
-        let (matched, sample, operation) = begun.told();
-        Ok(Response::new(v1::RetryTasksResponse { matched, sample, operation }))
+        let (Found { matched, at_least, sample }, operation) = begun.told();
+        Ok(Response::new(v1::RetryTasksResponse { matched, at_least, sample, operation }))
     }
 
     async fn cancel_tasks(
@@ -178,8 +175,8 @@ impl TaskService for Tasks {
         let (asked, rate, by, validate_only) = (filter.clone(), *rate, who(&request)?, *validate_only);
         let bulk = Bulk { kind, filter: meant(kind, filter, *all)?, asked, rate, reason, by, validate_only };
         let begun = bulk.begin(&self.0.for_call(&request)).await?;
-        let (matched, sample, operation) = begun.told();
-        Ok(Response::new(v1::CancelTasksResponse { matched, sample, operation }))
+        let (Found { matched, at_least, sample }, operation) = begun.told();
+        Ok(Response::new(v1::CancelTasksResponse { matched, at_least, sample, operation }))
     }
 
     async fn resolve_task(
@@ -222,16 +219,11 @@ impl TaskService for Tasks {
         request: Request<v1::DiscardTaskRequest>,
     ) -> Result<Response<v1::DiscardTaskResponse>, Status> {
         let v1::DiscardTaskRequest { name, reason: why, etag, validate_only, .. } = request.get_ref();
-        let command = TaskCommand::Discard { reason: given(why, *validate_only)? };
+        let command = TaskCommand::Discard { reason: why.clone() };
         let terms = convert::terms(etag, *validate_only);
         let (state, etag) = self.steer(self.0.for_call(&request), name, command, terms).await?;
         Ok(Response::new(v1::DiscardTaskResponse { state: state.into(), etag }))
     }
-}
-
-/// A reason that is needed where something is changed, and not for a look.
-fn given(why: &str, validate_only: bool) -> Result<String, Status> {
-    if validate_only { Ok(why.to_owned()) } else { reason(why.to_owned()) }
 }
 
 /// One page of the tasks that fit a filter, and where the next one begins; `list` names them for the page's token.
@@ -254,15 +246,4 @@ pub(super) async fn listed(
 /// The tasks that a filter selects.
 pub(super) fn selected(filter: &str) -> Result<TaskFilter, Status> {
     filter::tasks(filter).map_err(|error| invalid("filter", error.to_string()))
-}
-
-/// Why something is discarded.
-pub(super) fn reason(text: String) -> Result<String, Status> {
-    match text.trim() {
-        "" => Err(invalid("reason", "this is not done without a reason")),
-        _ if text.len() > MAX_REASON_BYTES => {
-            Err(invalid("reason", format!("a reason has at most {MAX_REASON_BYTES} bytes")))
-        }
-        _ => Ok(text),
-    }
 }

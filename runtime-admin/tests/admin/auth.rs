@@ -150,7 +150,7 @@ async fn a_method_that_nobody_knows_is_unimplemented_and_only_said_so_to_those_w
     let anonymous = call(&world.channel, path, None, Vec::new()).await.unwrap_err();
     assert_eq!(anonymous.code(), Code::Unauthenticated);
     let known = world.call(&world.bootstrap, path, ()).await.unwrap_err();
-    assert_eq!(known.code(), Code::Unimplemented);
+    assert_eq!((known.code(), reason(&known)), (Code::Unimplemented, ErrorCode::Unimplemented));
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use runtime_core::control::{
     Command, CommandError, Control, DrainCommand, DrainView, EventStatus, NodeCommand, OperationAsk,
     OperationCommand, OperationPreview, Origin, OverrideCommand, Overview, QueueCommand, QueueDetail,
-    QueueView, Reply, Restart, RestartCause, RestartPage, RunAsk, RunProgress, RunSelection, SystemInfo,
-    TaskDetail,
+    QueueRates, QueueView, Reply, Restart, RestartCause, RestartPage, RunAsk, RunProgress, RunSelection,
+    SystemInfo, TaskDetail,
 };
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::etag::Etag;
@@ -25,8 +25,8 @@ use runtime_core::operation::{
 use runtime_core::retry::RetryPolicy;
 use runtime_core::store::{
     Capability, DeadGroup, DeadGroups, EffectClass, Enqueued, LaneBy, Limit, LimitOverride, OrderingHead,
-    OverriddenQueue, PausedScope, QueuePolicy, QueueStats, Revision, StateCounts, Steered, TaskCommand,
-    TaskCount, TaskFilter, TaskPage,
+    OrderingHeads, OverriddenQueue, PausedScope, QueuePolicy, QueueStats, Revision, StateCounts, Steered,
+    TaskCommand, TaskCount, TaskFilter, TaskPage,
 };
 use runtime_core::task::{AttemptRecord, Epoch, Held, NewTask, Priority, Task, TaskId, TaskState};
 use runtime_core::trace::TraceContext;
@@ -217,7 +217,7 @@ impl World {
                     RunSelection::Task(task) => *task == id(4),
                     RunSelection::Scope { scope: asked, .. } => *asked == scope,
                 };
-                if !known {
+                if !known || !self.workers.iter().any(|worker| worker.name == ask.worker) {
                     return reply.send(Err(CommandError::not_found("nothing to run")));
                 }
                 let mut run = RunProgress { selected: 3, made: 0, ..RunProgress::default() };
@@ -377,11 +377,11 @@ impl World {
     /// Everything about operations: one is over when it is begun, unless it is to go one by one.
     fn operate(&mut self, command: OperationCommand) {
         match command {
-            OperationCommand::Preview { kind, filter, reply } => {
+            OperationCommand::Preview { kind, filter, at_most, reply } => {
                 let sample = self.list(&of_the_kind(kind, *filter), None, 1_000).tasks;
                 let mut counts = StateCounts::default();
                 sample.iter().for_each(|task| *counts.of_mut(task.state) += 1);
-                let count = TaskCount { counts, whole: true };
+                let count = TaskCount { counts, whole: (sample.len() as u64) < at_most };
                 reply.send(Ok(OperationPreview { count, sample }));
             }
             OperationCommand::Start { ask, reply } => {
@@ -460,7 +460,8 @@ impl World {
             overridden: self.overridden.clone(),
             workers: takes.then(|| worker.clone()).into_iter().collect(),
             paused_scopes: self.paused_scopes.iter().filter(|known| known.queue == *queue).cloned().collect(),
-            heads: vec![head],
+            heads: OrderingHeads { heads: vec![head], whole: true },
+            rates: Some(rates()),
             etag: queue_etag(),
         })
     }
@@ -609,6 +610,10 @@ fn nodes() -> Vec<NodeView> {
 
 fn queue_etag() -> Etag {
     Etag::counted(at(0), 3)
+}
+
+fn rates() -> QueueRates {
+    QueueRates { accepted: 2.5, settled: 2.25, failed: 0.25, over: Duration::from_secs(60) }
 }
 
 /// By name.

@@ -85,7 +85,7 @@ async fn a_message_past_the_limit_is_refused() {
     let ClientError::Refused(refusal) = served.client.enqueue(request).await.unwrap_err() else {
         panic!("refused")
     };
-    assert_eq!(refusal.canonical, Code::OutOfRange);
+    assert_eq!((refusal.canonical, refusal.code), (Code::InvalidArgument, Some(ErrorCode::TooLarge)));
     assert!(served.client.info().await.is_ok(), "the connection goes on");
 }
 

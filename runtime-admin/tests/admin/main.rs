@@ -6,6 +6,7 @@ mod authority;
 mod broken_line;
 mod canary;
 mod cli;
+mod contract;
 mod control;
 mod events;
 mod guarded;

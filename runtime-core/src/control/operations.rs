@@ -20,6 +20,8 @@ pub enum OperationCommand {
         kind: OperationKind,
         /// Which tasks.
         filter: Box<TaskFilter>,
+        /// Tasks that it looks at, live ones and finished ones each, before it says that there are at least so many.
+        at_most: u64,
         /// The answer.
         reply: Reply<OperationPreview>,
     },
@@ -90,7 +92,7 @@ pub struct OperationAsk {
 /// What an operation would change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OperationPreview {
-    /// How many tasks fit.
+    /// How many tasks fit, or at least so many.
     pub count: TaskCount,
     /// Some of them, newest first.
     pub sample: Vec<Task>,

@@ -1,12 +1,14 @@
 //! What operators ask of one queue: how it gives its tasks away, who has to wait, and that it waits as a whole.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::Reply;
 use crate::etag::{Etag, Terms};
 use crate::name::{QueueName, Scope};
 use crate::node::{DesiredState, NodeView};
-use crate::store::{OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueuePolicy, QueueStats};
+use crate::store::{OrderingHeads, OverriddenQueue, PausedScope, QueueChange, QueuePolicy, QueueStats};
 
 /// Everything that can be asked of one queue.
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub enum QueueCommand {
 pub struct QueueView {
     /// Its figures.
     pub stats: QueueStats,
+    /// How fast it goes; `None` in the first second of the process.
+    pub rates: Option<QueueRates>,
     /// Whether it waits as a whole: it has workers, and each of them is to be paused.
     pub paused: bool,
     /// How many of its scopes are paused.
@@ -90,7 +94,9 @@ pub struct QueueDetail {
     /// Its scopes that are paused, by scope.
     pub paused_scopes: Vec<PausedScope>,
     /// Tasks whose turn it is within their ordering key, that do not run while others wait behind them.
-    pub heads: Vec<OrderingHead>,
+    pub heads: OrderingHeads,
+    /// How fast it goes; `None` in the first second of the process.
+    pub rates: Option<QueueRates>,
     /// What operators said of it, for whoever says something else.
     pub etag: Etag,
 }
@@ -100,6 +106,7 @@ impl QueueDetail {
     pub fn view(&self) -> QueueView {
         QueueView {
             stats: self.stats.clone(),
+            rates: self.rates,
             paused: is_paused(self.workers.iter().map(|worker| worker.desired)),
             paused_scopes: self.paused_scopes.len() as u64,
             etag: self.etag.clone(),
@@ -111,4 +118,17 @@ impl QueueDetail {
 pub fn is_paused(wanted: impl IntoIterator<Item = DesiredState>) -> bool {
     let mut wanted = wanted.into_iter().peekable();
     wanted.peek().is_some() && wanted.all(|desired| desired == DesiredState::Paused)
+}
+
+/// How fast a queue went lately, as this process saw it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueueRates {
+    /// Tasks taken, a second.
+    pub accepted: f64,
+    /// Attempts settled, a second.
+    pub settled: f64,
+    /// Of these, the ones that ended with an error.
+    pub failed: f64,
+    /// Over so long, until now: about a minute, less when the process is younger.
+    pub over: Duration,
 }

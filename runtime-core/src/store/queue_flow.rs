@@ -115,6 +115,21 @@ pub struct OrderingHead {
     pub waiting: u64,
 }
 
+/// Heads of a queue, by key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderingHeads {
+    /// They.
+    pub heads: Vec<OrderingHead>,
+    /// Whether these are all; else there may be more.
+    pub whole: bool,
+}
+
+impl Default for OrderingHeads {
+    fn default() -> Self {
+        Self { heads: Vec::new(), whole: true }
+    }
+}
+
 /// A scope of a queue whose tasks are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PausedScope {
@@ -139,8 +154,9 @@ pub struct QueueLook {
     pub overridden: Option<OverriddenQueue>,
     /// Its scopes that are paused, by scope.
     pub paused_scopes: Vec<PausedScope>,
-    /// Heads that block others, by key. Needs [`super::Capability::OrderingKeys`].
-    pub heads: Vec<OrderingHead>,
+    /// The first heads that block others, by key, of as many keys as a look of this store goes over. Needs
+    /// [`super::Capability::OrderingKeys`].
+    pub heads: OrderingHeads,
 }
 
 /// Order, fairness and pauses of queues. Everything set here is stored and survives a restart.
@@ -166,8 +182,8 @@ pub trait QueueFlow: Send + Sync {
     /// Queues of which operators say something, by queue.
     async fn overridden_queues(&self) -> Result<Vec<OverriddenQueue>, StoreError>;
 
-    /// One queue, read at once. For its heads, reads every live task of the queue that has an ordering key.
-    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError>;
+    /// One queue, read at once, with so many heads at most.
+    async fn look_at_queue(&self, queue: QueueName, heads_at_most: usize) -> Result<QueueLook, StoreError>;
 
     /// Holds the tasks of a scope of a queue, present and future, or lets them go. Attempts under way go on. Pausing what is paused
     /// replaces the reason. Returns whether it was paused before.

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::name::{OrderingKey, QueueName, Scope};
 use runtime_core::store::{
-    OrderingHead, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueueLook, QueuePolicy, StoreError,
+    OrderingHead, OrderingHeads, OverriddenQueue, PausedScope, QueueChange, QueueFlow, QueueLook,
+    QueuePolicy, StoreError,
 };
 use runtime_core::task::{Held, Task, TaskState};
 
@@ -140,7 +141,7 @@ impl State {
         changed
     }
 
-    fn ordering_heads(&self, queue: &QueueName) -> Vec<OrderingHead> {
+    fn ordering_heads(&self, queue: &QueueName, at_most: usize) -> OrderingHeads {
         let lines = self.lines.heads.iter().chain(&self.lines.blockers).filter(|((of, _), _)| of == queue);
         let mut heads: Vec<OrderingHead> = lines
             .filter_map(|(line, row)| {
@@ -157,7 +158,9 @@ impl State {
             })
             .collect();
         heads.sort_by(|a, b| a.key.cmp(&b.key));
-        heads
+        let whole = heads.len() <= at_most;
+        heads.truncate(at_most);
+        OrderingHeads { heads, whole }
     }
 
     fn paused_scopes(&self) -> impl Iterator<Item = PausedScope> {
@@ -200,7 +203,7 @@ impl QueueFlow for MemoryStore {
         Ok(said.collect())
     }
 
-    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError> {
+    async fn look_at_queue(&self, queue: QueueName, heads_at_most: usize) -> Result<QueueLook, StoreError> {
         let state = self.look()?;
         let rules = state.lines.rules.get(&queue);
         Ok(QueueLook {
@@ -208,7 +211,7 @@ impl QueueFlow for MemoryStore {
             policy: rules.map(|rules| rules.declared().clone()).unwrap_or_default(),
             overridden: rules.and_then(|rules| Some(rules.said()?.of(&queue))),
             paused_scopes: state.paused_scopes().filter(|paused| paused.queue == queue).collect(),
-            heads: state.ordering_heads(&queue),
+            heads: state.ordering_heads(&queue, heads_at_most),
         })
     }
 

@@ -160,9 +160,10 @@ impl QueueFlow for SqliteStore {
         self.0.readers.read(|reader, _| reader.overridden_queues()).await
     }
 
-    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError> {
+    async fn look_at_queue(&self, queue: QueueName, heads_at_most: usize) -> Result<QueueLook, StoreError> {
         let counted = self.counted(|known| *known == queue);
-        self.0.readers.read(move |reader, look| reader.look_at_queue(look, &queue, counted)).await
+        let lookers = &self.0.lookers;
+        lookers.read(move |reader, look| reader.look_at_queue(look, &queue, counted, heads_at_most)).await
     }
 
     async fn pause_scope(

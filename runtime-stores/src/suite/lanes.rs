@@ -165,7 +165,7 @@ pub(super) async fn a_new_policy_concerns_those_who_wait_and_those_who_run(w: Wo
         ..QueuePolicy::default()
     };
     w.store.set_queue_policy(queue("work"), policy.clone()).await.unwrap();
-    assert_eq!(w.store.look_at_queue(queue("work")).await.unwrap().policy, policy);
+    assert_eq!(w.store.look_at_queue(queue("work"), 100).await.unwrap().policy, policy);
     assert_eq!(shares(&w.lease(10).await), [share("a", 1)], "of the lanes 0, 1 and 2 only the last is free");
     w.store.set_queue_policy(queue("work"), QueuePolicy::default()).await.unwrap();
     assert_eq!(shares(&w.lease(10).await), [share("b", 1)]);

@@ -39,7 +39,9 @@ async fn pause(w: &World, scope: &str, paused: bool) -> bool {
 }
 
 async fn heads(w: &World) -> Vec<OrderingHead> {
-    w.store.look_at_queue(queue("work")).await.unwrap().heads
+    let found = w.store.look_at_queue(queue("work"), 100).await.unwrap().heads;
+    assert!(found.whole);
+    found.heads
 }
 
 async fn dead_heads_block(w: &World, dead_head_blocks: bool) {
@@ -198,7 +200,7 @@ pub(super) async fn a_dead_head_blocks_where_the_policy_says_so(w: World) {
     assert_eq!(w.lease(10).await, []);
     dead_heads_block(&w, false).await;
     assert_eq!(ids(&w.lease(10).await), [third], "what blocks no longer lets go");
-    assert_eq!(w.store.look_at_queue(queue("work")).await.unwrap().policy, QueuePolicy::default());
+    assert_eq!(w.store.look_at_queue(queue("work"), 100).await.unwrap().policy, QueuePolicy::default());
 }
 
 pub(super) async fn a_replayed_task_never_runs_beside_another_of_its_key(w: World) {
@@ -300,7 +302,7 @@ pub(super) async fn a_paused_scope_holds_its_tasks_present_and_future(w: World) 
     }
     let listed = w.store.paused_scopes().await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!(w.store.look_at_queue(queue("work")).await.unwrap().paused_scopes, listed);
+    assert_eq!(w.store.look_at_queue(queue("work"), 100).await.unwrap().paused_scopes, listed);
     assert_eq!((&listed[0].queue, listed[0].scope.as_str()), (&queue("work"), "store=1"));
     assert_eq!((listed[0].reason.as_str(), listed[0].since), ("stocktaking", w.now()));
 
@@ -310,6 +312,31 @@ pub(super) async fn a_paused_scope_holds_its_tasks_present_and_future(w: World) 
     assert!(pause(&w, "store=1", false).await);
     assert_eq!(ids(&w.lease(10).await), [running, waiting, newcomer]);
     assert_eq!(w.store.paused_scopes().await.unwrap(), []);
+}
+
+pub(super) async fn of_many_heads_the_first_are_shown_by_key(w: World) {
+    // Leased in between: a head that does its part is passed by, however many wait behind it.
+    for key in ["d", "b", "running", "a", "c", "single"] {
+        w.put_new(ordered(1, key)).await;
+    }
+    for key in ["d", "b", "running", "a", "c", "running"] {
+        w.put_new(ordered(2, key)).await;
+    }
+    for leased in w.lease(10).await {
+        if leased.task.ordering_key.as_ref().is_some_and(|key| key.as_str() != "running") {
+            let reason = ParkReason::NeedsDecision { question: "?".into() };
+            w.settle(leased.lease, Outcome::Park { reason }).await;
+        }
+    }
+    let keys = async |at_most| {
+        let found = w.store.look_at_queue(queue("work"), at_most).await.unwrap().heads;
+        let keys: Vec<String> = found.heads.iter().map(|head| head.key.to_string()).collect();
+        (keys.join(" "), found.whole)
+    };
+    assert_eq!(keys(100).await, ("a b c d".into(), true));
+    assert_eq!(keys(4).await, ("a b c d".into(), true), "nothing is left out");
+    assert_eq!(keys(3).await, ("a b c".into(), false));
+    assert_eq!(keys(0).await, (String::new(), false));
 }
 
 pub(super) async fn a_head_in_a_paused_scope_blocks_and_is_shown(w: World) {

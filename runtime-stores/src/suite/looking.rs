@@ -5,7 +5,7 @@ use std::time::Duration;
 use runtime_core::error::{ErrorClass, ErrorCode, TaskError};
 use runtime_core::name::HandlerName;
 use runtime_core::outcome::Outcome;
-use runtime_core::store::TaskFilter;
+use runtime_core::store::{TaskCommand, TaskFilter};
 use runtime_core::task::{NewTask, Priority, TaskId, TaskState, Unique};
 use runtime_core::trace::TraceContext;
 
@@ -79,6 +79,98 @@ pub(super) async fn lists_are_newest_first_and_paged(w: World) {
         }
     }
     assert_eq!(seen, ids, "live and finished, each once");
+}
+
+/// Pages are read while tasks come, end, run again and are forgotten: whatever fits all the while is on one of them, and nothing on two.
+/// The control: pages that are counted off skip and repeat, and this finds out.
+pub(super) async fn pages_hold_what_fits_all_the_while_once_whatever_changes(w: World) {
+    let filters = [
+        TaskFilter::default(),
+        TaskFilter { states: vec![TaskState::Ready], ..TaskFilter::default() },
+        TaskFilter { states: vec![TaskState::Dead, TaskState::Cancelled], ..TaskFilter::default() },
+    ];
+    let mut counted_off_is_caught = 0;
+    for seed in 0..12 {
+        let of = format!("queue-{seed}");
+        let filter = &TaskFilter { queue: Some(queue(&of)), ..filters[seed % filters.len()].clone() };
+        let chance = 0x9e37_79b9_7f4a_7c15 ^ seed as u64;
+        let mut changes = Changes { w: &w, of, chance, known: Vec::new() };
+        for _ in 0..60 {
+            changes.one().await;
+        }
+        let mut always = changes.fitting(filter).await;
+        let (mut seen, mut counted_off) = (Vec::new(), Vec::new());
+        let mut after = None;
+        loop {
+            let page = w.store.list(filter.clone(), after, 7).await.unwrap();
+            let skipped = w.store.list(filter.clone(), None, counted_off.len() + 7).await.unwrap().tasks;
+            let skipped = skipped.into_iter().skip(counted_off.len()).map(|task| task.id);
+            counted_off.extend(skipped.collect::<Vec<_>>());
+            seen.extend(page.tasks.iter().map(|task| task.id));
+            let Some(next) = page.next else { break };
+            after = Some(next);
+            for _ in 0..5 {
+                changes.one().await;
+                let now = changes.fitting(filter).await;
+                always.retain(|id| now.contains(id));
+            }
+        }
+        let wrong = |seen: &[TaskId]| {
+            let missed = always.iter().find(|id| !seen.contains(id));
+            let twice = seen.iter().enumerate().find(|(at, id)| seen[..*at].contains(id));
+            missed.or(twice.map(|(_, id)| id)).copied()
+        };
+        assert_eq!(wrong(&seen), None, "seed {seed}: {seen:?}");
+        counted_off_is_caught += u32::from(wrong(&counted_off).is_some());
+    }
+    assert!(counted_off_is_caught > 0, "the control: nothing changed that a page could miss");
+}
+
+/// What happens to tasks, by chance.
+struct Changes<'w> {
+    w: &'w World,
+    /// The queue.
+    of: String,
+    chance: u64,
+    known: Vec<TaskId>,
+}
+
+impl Changes<'_> {
+    fn below(&mut self, most: usize) -> usize {
+        self.chance =
+            self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.chance >> 33).unwrap_or(0) % most.max(1)
+    }
+
+    async fn one(&mut self) {
+        let any = self.below(self.known.len().max(1));
+        let any = self.known.get(any).copied();
+        let command = match (self.below(10), any) {
+            (0..5, _) | (_, None) => {
+                let id = self.w.put_new(task_to(&self.of, 7)).await;
+                return self.known.push(id);
+            }
+            (5, _) => return self.end(done()).await,
+            (6, _) => return self.end(Outcome::Reject { error: TaskError::permanent("no") }).await,
+            (7, Some(id)) => (id, TaskCommand::Cancel),
+            (8, Some(id)) => (id, TaskCommand::Replay { at: None, payload: None }),
+            (_, Some(id)) => (id, TaskCommand::Delete { reason: "no longer wanted".into() }),
+        };
+        // What its state does not allow changes nothing.
+        drop(self.w.store.steer(vec![command]).await.unwrap());
+    }
+
+    async fn end(&self, outcome: Outcome) {
+        let holder = self.w.setup.instance.clone();
+        if let Some(leased) = self.w.lease_as(holder.as_str(), &self.of, 1).await.pop() {
+            self.w.settle(leased.lease, outcome).await;
+        }
+    }
+
+    async fn fitting(&self, filter: &TaskFilter) -> Vec<TaskId> {
+        let found = self.w.store.get(self.known.clone()).await.unwrap().into_iter().flatten();
+        found.filter(|task| filter.fits(task)).map(|task| task.id).collect()
+    }
 }
 
 pub(super) async fn filters_fit_every_given_field(w: World) {

@@ -187,7 +187,7 @@ pub(super) async fn each_lane_keeps_to_limits_of_its_own(w: World) {
     let slow = LimitOverride { rate: Some(Limit::To(rate(1, 1))), ..LimitOverride::default() };
     declared.overrides.insert(lane("slow"), slow);
     set(&w, declared.clone()).await;
-    assert_eq!(w.store.look_at_queue(queue("work")).await.unwrap().policy, declared);
+    assert_eq!(w.store.look_at_queue(queue("work"), 100).await.unwrap().policy, declared);
     for tenant in ["a", "slow", "vip"] {
         put(&w, tenant, &[1; 5]).await;
     }
@@ -220,7 +220,7 @@ pub(super) async fn operators_say_other_limits_which_the_code_does_not_wipe(w: W
     let w = w.close_into("two").await;
     set(&w, QueuePolicy::default()).await;
     set(&w, declared.clone()).await;
-    let seen = w.store.look_at_queue(queue("work")).await.unwrap();
+    let seen = w.store.look_at_queue(queue("work"), 100).await.unwrap();
     assert_eq!(seen.policy, declared, "as declared");
     let known = w.store.overridden_queues().await.unwrap();
     assert_eq!(known.len(), 1);

@@ -425,7 +425,7 @@ pub(crate) async fn send_too_much(port: &Port) {
         let ClientError::Refused(refusal) = client.enqueue(request).await.unwrap_err() else {
             panic!("refused")
         };
-        assert_eq!(refusal.canonical, Code::OutOfRange);
+        assert_eq!(refusal.canonical, Code::InvalidArgument);
         client.info().await.expect("the connection goes on");
     }
 }

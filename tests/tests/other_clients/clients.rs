@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Deserializer, Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// One call of the admin API. `service` is without its suffix.
@@ -12,6 +12,8 @@ pub(crate) struct Call {
     pub(crate) service: &'static str,
     pub(crate) method: &'static str,
     pub(crate) fields: Value,
+    /// How many answers of a stream are wanted, before the caller hangs up; all of them when absent.
+    pub(crate) take: Option<usize>,
 }
 
 /// The answers, one unless the method streams; or the canonical code of the refusal, in lower case.
@@ -59,7 +61,8 @@ impl Python {
     }
 
     async fn tell(&mut self, call: Call) -> Told {
-        let line = json!({ "service": call.service, "method": call.method, "fields": call.fields });
+        let Call { service, method, fields, take } = call;
+        let line = json!({ "service": service, "method": method, "fields": fields, "take": take });
         self.calls.write_all(format!("{line}\n").as_bytes()).await.expect("it listens");
         let told = self.told.next_line().await.expect("it speaks").expect("it goes on");
         let told: Value = serde_json::from_str(&told).expect("a JSON document");
@@ -72,11 +75,14 @@ impl Python {
 }
 
 async fn buf_curl(address: &str, call: Call) -> Told {
-    let Call { service, method, fields } = call;
+    let Call { service, method, fields, take } = call;
     let mut command = Command::new(place("RUNTIME_BUF"));
     command.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge", "--schema"]).arg(protos());
     command.args(["--data", &fields.to_string()]);
     command.arg(format!("http://{address}/runtime.admin.v1.{service}Service/{method}"));
+    if let Some(take) = take {
+        return Ok(first(command, take).await);
+    }
     let output = command.output().await.expect("buf runs");
     if output.status.success() {
         let answers = Deserializer::from_slice(&output.stdout).into_iter();
@@ -85,4 +91,21 @@ async fn buf_curl(address: &str, call: Call) -> Told {
     let refusal: Value = serde_json::from_slice(&output.stderr)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     Err(refusal["code"].as_str().expect("a code").to_owned())
+}
+
+/// The first answers of a stream; then the program is ended.
+async fn first(mut command: Command, take: usize) -> Vec<Value> {
+    let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("buf runs");
+    let mut output = process.stdout.take().expect("its output");
+    let mut told = Vec::new();
+    loop {
+        let whole = Deserializer::from_slice(&told).into_iter().map_while(Result::ok);
+        let answers: Vec<Value> = whole.take(take).collect();
+        if answers.len() == take {
+            process.kill().await.expect("it ends");
+            return answers;
+        }
+        let more = output.read_buf(&mut told).await.expect("it speaks");
+        assert!(more > 0, "it ended: {}", String::from_utf8_lossy(&told));
+    }
 }

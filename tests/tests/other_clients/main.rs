@@ -39,9 +39,23 @@ async fn operate(client: impl FnOnce(&str) -> Client) {
     let wrong = json!({ "name": "tasks/1" });
     assert_eq!(operator.refused("Tree", "PauseNode", wrong).await, "invalid_argument");
 
+    // Watched: how it is, and what happens to it from a look on.
+    let filter = format!("resource={WORKER}");
+    let state = json!({ "filter": filter, "initialState": true });
+    let told = operator.first(2, "Event", "WatchEvents", state).await;
+    assert_eq!(told[0]["events"][0]["resource"], WORKER, "{told:?}");
+    assert_eq!(change(&told[0], "state"), Some((Value::Null, json!("running"))), "{told:?}");
+    assert_eq!(told[1]["initialStateEnd"], true, "{told:?}");
+    let cursor = operator.one("Tree", "GetNode", json!({ "name": WORKER })).await["eventCursor"].take();
+
     // While the worker is paused, one scope of it is run.
     operator.one("Tree", "PauseNode", json!({ "name": WORKER })).await;
     assert_eq!(operator.state().await, "NODE_STATE_PAUSED");
+    let since = json!({ "filter": filter, "cursor": cursor });
+    let told = operator.first(1, "Event", "WatchEvents", since).await;
+    assert_eq!(change(&told[0], "state"), Some((json!("running"), json!("paused"))), "{told:?}");
+    let events = operator.one("Event", "ListEvents", json!({ "filter": filter })).await;
+    assert!(events["events"].as_array().is_some_and(|events| !events.is_empty()), "{events}");
     let (here, there) = (operator.enqueue(1, "store=1").await, operator.enqueue(2, "store=2").await);
     let progress =
         operator.stream("Worker", "RunWorker", json!({ "name": "workers/job", "scope": "store=1" })).await;
@@ -67,11 +81,30 @@ async fn operate(client: impl FnOnce(&str) -> Client) {
     assert_eq!(process.stop().await, 0, "{}", ground.log());
 }
 
+/// What a field was before and is after, in the events of a message.
+fn change(message: &Value, field: &str) -> Option<(Value, Value)> {
+    let events = message["events"].as_array()?;
+    let changes = events.iter().flat_map(|event| event["changes"].as_array()).flatten();
+    let found = changes.filter(|change| change["field"] == field).last()?;
+    Some((found["before"].clone(), found["after"].clone()))
+}
+
 struct Operator(Client);
 
 impl Operator {
     async fn stream(&mut self, service: &'static str, method: &'static str, fields: Value) -> Vec<Value> {
-        self.0.tell(Call { service, method, fields }).await.expect("it is done")
+        self.0.tell(Call { service, method, fields, take: None }).await.expect("it is done")
+    }
+
+    /// The first answers of a stream that has no end.
+    async fn first(
+        &mut self,
+        take: usize,
+        service: &'static str,
+        method: &'static str,
+        fields: Value,
+    ) -> Vec<Value> {
+        self.0.tell(Call { service, method, fields, take: Some(take) }).await.expect("it is told")
     }
 
     async fn one(&mut self, service: &'static str, method: &'static str, fields: Value) -> Value {
@@ -81,7 +114,7 @@ impl Operator {
     }
 
     async fn refused(&mut self, service: &'static str, method: &'static str, fields: Value) -> String {
-        self.0.tell(Call { service, method, fields }).await.expect_err("it is refused")
+        self.0.tell(Call { service, method, fields, take: None }).await.expect_err("it is refused")
     }
 
     async fn state(&mut self) -> Value {

@@ -288,8 +288,8 @@ impl QueueFlow for FaultyStore {
         self.inner.overridden_queues().await
     }
 
-    async fn look_at_queue(&self, queue: QueueName) -> Result<QueueLook, StoreError> {
-        self.inner.look_at_queue(queue).await
+    async fn look_at_queue(&self, queue: QueueName, heads_at_most: usize) -> Result<QueueLook, StoreError> {
+        self.inner.look_at_queue(queue, heads_at_most).await
     }
 
     async fn pause_scope(

@@ -108,11 +108,22 @@ async fn what_dies_again_while_many_are_replayed_is_not_replayed_twice() {
         .operation(|reply| OperationCommand::Preview {
             kind: OperationKind::Replay,
             filter: Box::default(),
+            at_most: u64::MAX,
             reply,
         })
         .await
         .unwrap();
     assert_eq!((preview.count.total(), preview.count.whole, preview.sample.len()), (MANY as u64, true, 5));
+    let bounded: OperationPreview = world
+        .operation(|reply| OperationCommand::Preview {
+            kind: OperationKind::Replay,
+            filter: Box::default(),
+            at_most: 100,
+            reply,
+        })
+        .await
+        .unwrap();
+    assert_eq!((bounded.count.total(), bounded.count.whole, bounded.sample.len()), (100, false, 5));
     let begun = world.start(all(OperationKind::Replay)).await;
     assert_eq!((begun.spec.matched, begun.state), (MANY as u64, OperationState::Running));
     let end = world.end(begun).await;

@@ -1,16 +1,32 @@
 //! Looks at queues, and at what holds tasks: heads of ordering keys, paused scopes, what is said of limits.
 
 use runtime_core::name::{OrderingKey, QueueName};
-use runtime_core::store::{OrderingHead, OverriddenQueue, PausedScope, QueueLook, QueuePolicy, QueueStats};
-use runtime_core::task::{Held, TaskId};
+use runtime_core::store::{
+    OrderingHead, OrderingHeads, OverriddenQueue, PausedScope, QueueLook, QueuePolicy, QueueStats,
+};
+use runtime_core::task::{Held, TaskId, TaskState};
 use rusqlite::types::FromSql;
 use rusqlite::{OptionalExtension, Row};
 
+use super::super::budget::Budget;
 use super::super::columns::{moment, state};
 use super::super::fault::Fault;
 use super::super::line::{BEHIND, PAUSED};
 use super::super::policy::{parse, parse_said};
+use super::looking::PAGE_LOOKS_AT;
 use super::{Look, Reader};
+
+/// The first key behind this one, `?2`, of which a task is live.
+const NEXT_KEY: &str = "SELECT ordering_key FROM rt_task INDEXED BY rt_ordering \
+    WHERE queue = ?1 AND ordering_key > ?2 ORDER BY ordering_key LIMIT 1";
+/// Whose turn it is: a dead task that blocks its key, or the one live task that nobody is in front of.
+const DEAD_HEAD: &str = "SELECT rt_history.row, created_at, state, 0 FROM rt_blocker JOIN rt_history USING (row) \
+    WHERE rt_blocker.queue = ?1 AND rt_blocker.ordering_key = ?2";
+const LIVE_HEAD: &str = "SELECT row, created_at, state, held FROM rt_task INDEXED BY rt_ordering \
+    WHERE queue = ?1 AND ordering_key = ?2 AND held & 1 = 0 ORDER BY row LIMIT 1";
+/// How many wait behind the head `?3`.
+const BEHIND_HEAD: &str = "SELECT count(*) FROM rt_task INDEXED BY rt_ordering \
+    WHERE queue = ?1 AND ordering_key = ?2 AND row <> ?3";
 
 impl Reader {
     /// What `held` means for a task of this queue and key.
@@ -32,11 +48,7 @@ impl Reader {
     }
 
     fn head(&self, look: &Look<'_>, queue: i64, key: &OrderingKey) -> Result<Option<TaskId>, Fault> {
-        let live = "SELECT row, created_at FROM rt_task INDEXED BY rt_ordering \
-            WHERE queue = ?1 AND ordering_key = ?2 AND held & 1 = 0 ORDER BY row LIMIT 1";
-        let dead = "SELECT rt_history.row, created_at FROM rt_blocker JOIN rt_history USING (row) \
-            WHERE rt_blocker.queue = ?1 AND rt_blocker.ordering_key = ?2";
-        for sql in [live, dead] {
+        for sql in [DEAD_HEAD, LIVE_HEAD] {
             let mut statement = self.conn.prepare_cached(sql)?;
             let found = statement
                 .query_row((queue, key.as_str()), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
@@ -47,33 +59,51 @@ impl Reader {
         Ok(None)
     }
 
-    /// A head that is ready and not held, or leased, does its part: nobody needs to hear of it.
-    fn ordering_heads(&self, look: &Look<'_>, queue: i64) -> Result<Vec<OrderingHead>, Fault> {
-        let sql = "SELECT head.ordering_key, head.row, head.created_at, head.state, \
-                (SELECT count(*) FROM rt_task AS other INDEXED BY rt_ordering \
-                 WHERE other.queue = ?1 AND other.ordering_key = head.ordering_key AND other.row <> head.row) AS waiting \
-            FROM rt_task AS head INDEXED BY rt_ordering \
-            WHERE head.queue = ?1 AND head.ordering_key IS NOT NULL AND head.held & 1 = 0 \
-                AND (head.state IN (0, 3) OR (head.state = 1 AND head.held <> 0)) AND waiting > 0 \
-            UNION ALL \
-            SELECT ordering_key, row, (SELECT created_at FROM rt_history WHERE rt_history.row = rt_blocker.row), 5, \
-                (SELECT count(*) FROM rt_task INDEXED BY rt_ordering \
-                 WHERE rt_task.queue = ?1 AND rt_task.ordering_key = rt_blocker.ordering_key) AS waiting \
-            FROM rt_blocker WHERE queue = ?1 AND waiting > 0 \
-            ORDER BY 1";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let mut rows = statement.query([queue])?;
-        let mut heads = Vec::new();
-        while let Some(row) = rows.next()? {
-            let number: i64 = row.get(1)?;
-            heads.push(OrderingHead {
-                key: text(row, 0)?,
-                task: TaskId::new(moment(row.get(2)?)?, look.salt, number.unsigned_abs()),
-                state: state(row.get(3)?)?,
-                waiting: row.get::<_, i64>(4)?.unsigned_abs(),
-            });
+    /// Goes from key to key, so that it costs nothing how many wait behind a head that does its part: one that is ready and not held, or
+    /// leased. Nobody needs to hear of those.
+    fn ordering_heads(&self, look: &Look<'_>, queue: i64, at_most: usize) -> Result<OrderingHeads, Fault> {
+        let mut found = OrderingHeads::default();
+        let (mut next, mut behind) =
+            (self.conn.prepare_cached(NEXT_KEY)?, self.conn.prepare_cached(BEHIND_HEAD)?);
+        let mut heads = [self.conn.prepare_cached(DEAD_HEAD)?, self.conn.prepare_cached(LIVE_HEAD)?];
+        let mut budget = Budget::of(PAGE_LOOKS_AT);
+        let mut key = String::new();
+        loop {
+            if !budget.take() {
+                found.whole = false;
+                return Ok(found);
+            }
+            let Some(following) = next.query_row((queue, &key), |row| row.get(0)).optional()? else {
+                return Ok(found);
+            };
+            key = following;
+            let mut head = None;
+            for statement in &mut heads {
+                let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+                head = statement.query_row((queue, &key), read).optional()?;
+                if head.is_some() {
+                    break;
+                }
+            }
+            let Some((row, created_at, of_state, held)) = head else { continue };
+            let (of_state, held): (TaskState, u8) = (state(of_state)?, held);
+            if of_state == TaskState::Leased || (of_state == TaskState::Ready && held == 0) {
+                continue;
+            }
+            let waiting: i64 = behind.query_row((queue, &key, row), |row| row.get(0))?;
+            let waiting = waiting.unsigned_abs();
+            budget.counted(waiting);
+            if waiting == 0 {
+                continue;
+            }
+            if found.heads.len() == at_most {
+                found.whole = false;
+                return Ok(found);
+            }
+            let parsed = key.parse().map_err(|error| Fault::corrupt(format!("{error}")))?;
+            let task = TaskId::new(moment(created_at)?, look.salt, row.unsigned_abs());
+            found.heads.push(OrderingHead { key: parsed, task, state: of_state, waiting });
         }
-        Ok(heads)
     }
 
     pub(in super::super) fn paused_scopes(&self) -> Result<Vec<PausedScope>, Fault> {
@@ -99,6 +129,7 @@ impl Reader {
         look: &Look<'_>,
         queue: &QueueName,
         counted: Vec<QueueStats>,
+        heads_at_most: usize,
     ) -> Result<QueueLook, Fault> {
         let _snapshot = self.conn.unchecked_transaction()?;
         let mut seen = QueueLook {
@@ -106,7 +137,7 @@ impl Reader {
             policy: QueuePolicy::default(),
             overridden: None,
             paused_scopes: Vec::new(),
-            heads: Vec::new(),
+            heads: OrderingHeads::default(),
         };
         let Some(id) = look.names.queue_id(queue) else { return Ok(seen) };
         let mut statement = self.conn.prepare_cached("SELECT policy, said FROM rt_queue WHERE id = ?1")?;
@@ -118,7 +149,7 @@ impl Reader {
         seen.overridden = said.map(|said| Ok::<_, Fault>(parse_said(&said)?.of(queue))).transpose()?;
         seen.paused_scopes =
             self.paused_scopes()?.into_iter().filter(|paused| paused.queue == *queue).collect();
-        seen.heads = self.ordering_heads(look, id)?;
+        seen.heads = self.ordering_heads(look, id, heads_at_most)?;
         Ok(seen)
     }
 
