@@ -42,26 +42,18 @@ mod sweep;
 mod ways;
 mod writer;
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use runtime_core::etag::Terms;
-use runtime_core::event::StoredEvent;
 use runtime_core::limits::StoreLimits;
-use runtime_core::name::{AppName, QueueName, ScheduleName, StepName};
-use runtime_core::node::{DesiredState, NodePath};
-use runtime_core::operation::{Operation, OperationId, OperationSpec};
+use runtime_core::name::QueueName;
 use runtime_core::outcome::{Settled, Settlement};
-use runtime_core::schedule::{ScheduleSpec, ScheduleState};
 use runtime_core::store::{
-    AppMigration, AppRows, AppWrite, Capability, ContentHash, DeadGroups, DeadLetters, DesiredStates,
-    EffectBegun, EffectClass, EffectLedger, EnqueueError, Enqueued, Fired, Firing, LeaseAsk, OperationStep,
-    Operations, Outbox, PutSchedule, QueueStats, Resized, Revision, Schedules, SqlRow, SqlValue, SteerError,
-    Steered, Stepped, StoreError, StoredSchedule, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage,
-    TaskReader, TaskStore,
+    AppWrite, Capability, DeadGroups, DeadLetters, EnqueueError, Enqueued, LeaseAsk, QueueStats, SteerError,
+    Steered, StoreError, Swept, TaskCommand, TaskCount, TaskFilter, TaskPage, TaskReader, TaskStore,
 };
 use runtime_core::task::{AttemptRecord, Lease, LeasedTask, NewTask, Progress, Task, TaskId, TaskState};
 use tokio::sync::{Notify, oneshot};
@@ -389,132 +381,5 @@ impl DeadLetters for SqliteStore {
         let to_the_end = look_at_most == u64::MAX;
         let readers = if to_the_end { &self.0.readers } else { &self.0.lookers };
         readers.read(move |reader, look| reader.dead_groups(look, filter, look_at_most)).await
-    }
-}
-
-#[async_trait]
-impl Operations for SqliteStore {
-    async fn start_operation(&self, spec: OperationSpec) -> Result<Operation, StoreError> {
-        self.command(spec, |writer, asked| writer.start_operation(asked)).await
-    }
-
-    async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
-        self.0.lookers.read(move |reader, _| reader.operation(id)).await
-    }
-
-    async fn operations(
-        &self,
-        before: Option<OperationId>,
-        page_size: usize,
-    ) -> Result<Vec<Operation>, StoreError> {
-        self.check_batch(page_size)?;
-        self.0.lookers.read(move |reader, _| reader.operations(before, page_size)).await
-    }
-
-    async fn running_operations(&self) -> Result<Vec<Operation>, StoreError> {
-        self.0.readers.read(|reader, _| reader.running_operations()).await
-    }
-
-    async fn step_operation(&self, step: OperationStep) -> Result<Stepped, StoreError> {
-        self.check_batch(step.tasks.len())?;
-        self.write(step, |writer, asked| writer.step_operation(asked)).await
-    }
-}
-
-#[async_trait]
-impl EffectLedger for SqliteStore {
-    async fn begin_effect(
-        &self,
-        lease: Lease,
-        step: StepName,
-        class: EffectClass,
-        content: ContentHash,
-    ) -> Result<EffectBegun, StoreError> {
-        self.write((lease, step, class, content), |writer, asked| writer.begin_effect(asked)).await
-    }
-
-    async fn record_effect(
-        &self,
-        lease: Lease,
-        step: StepName,
-        content: ContentHash,
-        result: Vec<u8>,
-    ) -> Result<bool, StoreError> {
-        self.write((lease, step, content, result), |writer, asked| writer.record_effect(asked)).await
-    }
-
-    async fn withdraw_effect(&self, lease: Lease, step: StepName) -> Result<bool, StoreError> {
-        self.write((lease, step), |writer, asked| writer.withdraw_effect(asked)).await
-    }
-}
-
-#[async_trait]
-impl Outbox for SqliteStore {
-    async fn unrelayed(&self, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        self.0.readers.read(move |reader, look| reader.unrelayed(look, limit)).await
-    }
-
-    async fn relayed(&self, position: u64) -> Result<(), StoreError> {
-        self.write(position, |writer, asked| writer.relayed(*asked)).await
-    }
-}
-
-#[async_trait]
-impl DesiredStates for SqliteStore {
-    async fn desired(&self) -> Result<Vec<(NodePath, DesiredState)>, StoreError> {
-        self.0.readers.read(|reader, _| reader.desired()).await
-    }
-
-    async fn set_desired(&self, paths: Vec<NodePath>, desired: DesiredState) -> Result<(), StoreError> {
-        self.command((paths, desired), |writer, asked| writer.set_desired(asked)).await
-    }
-
-    async fn resized(&self) -> Result<Vec<Resized>, StoreError> {
-        self.0.readers.read(|reader, _| reader.resized()).await
-    }
-
-    async fn set_slots(&self, path: NodePath, slots: Option<NonZeroUsize>) -> Result<(), StoreError> {
-        self.command((path, slots), |writer, (path, slots)| writer.set_slots(path, *slots)).await
-    }
-}
-
-#[async_trait]
-impl Schedules for SqliteStore {
-    async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
-        self.0.readers.read(|reader, _| reader.schedules()).await
-    }
-
-    async fn put_schedule(
-        &self,
-        spec: ScheduleSpec,
-        state: ScheduleState,
-        expected: Option<Revision>,
-    ) -> Result<PutSchedule, StoreError> {
-        self.command((spec, state, expected), |writer, asked| writer.put_schedule(asked)).await
-    }
-
-    async fn delete_schedule(&self, name: ScheduleName, expected: Revision) -> Result<bool, StoreError> {
-        self.command((name, expected), |writer, asked| writer.delete_schedule(asked)).await
-    }
-
-    async fn fire(&self, firing: Firing) -> Result<Fired, EnqueueError> {
-        self.check_batch(firing.tasks.len())?;
-        self.write(firing, |writer, asked| writer.fire(asked)).await?
-    }
-}
-
-#[async_trait]
-impl AppRows for SqliteStore {
-    async fn migrate_app(&self, app: AppName, migrations: &'static [AppMigration]) -> Result<(), StoreError> {
-        self.write((app, migrations), |writer, asked| writer.migrate_app(asked)).await?
-    }
-
-    async fn query_app(&self, sql: &str, params: Vec<SqlValue>) -> Result<Vec<SqlRow>, StoreError> {
-        let sql = sql.to_owned();
-        self.0.readers.read(move |reader, _| reader.query_app(&sql, &params)).await
-    }
-
-    async fn write_app(&self, write: AppWrite) -> Result<(), EnqueueError> {
-        self.write(write, |writer, asked| writer.write_app(asked)).await?
     }
 }

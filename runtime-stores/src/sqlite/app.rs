@@ -8,14 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use runtime_core::error::{ErrorCode, TaskError};
 use runtime_core::name::AppName;
-use runtime_core::store::{AppMigration, AppWrite, EnqueueError, SqlRow, SqlValue, StoreError, StoreTx};
+use runtime_core::store::{
+    AppMigration, AppRows, AppWrite, EnqueueError, SqlRow, SqlValue, StoreError, StoreTx,
+};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
+use super::SqliteStore;
 use super::fault::Fault;
 use super::writer::Writer;
 
@@ -200,6 +204,22 @@ fn sql_value(value: ValueRef<'_>) -> SqlValue {
         ValueRef::Real(value) => SqlValue::Real(value),
         ValueRef::Text(value) => SqlValue::Text(String::from_utf8_lossy(value).into_owned()),
         ValueRef::Blob(value) => SqlValue::Blob(value.to_vec()),
+    }
+}
+
+#[async_trait]
+impl AppRows for SqliteStore {
+    async fn migrate_app(&self, app: AppName, migrations: &'static [AppMigration]) -> Result<(), StoreError> {
+        self.write((app, migrations), |writer, asked| writer.migrate_app(asked)).await?
+    }
+
+    async fn query_app(&self, sql: &str, params: Vec<SqlValue>) -> Result<Vec<SqlRow>, StoreError> {
+        let sql = sql.to_owned();
+        self.0.readers.read(move |reader, _| reader.query_app(&sql, &params)).await
+    }
+
+    async fn write_app(&self, write: AppWrite) -> Result<(), EnqueueError> {
+        self.write(write, |writer, asked| writer.write_app(asked)).await?
     }
 }
 

@@ -1,12 +1,16 @@
 //! Operations: documents that change together with the tasks they are about.
 
+use async_trait::async_trait;
 use runtime_core::error::TaskError;
 use runtime_core::operation::{Operation, OperationCounts, OperationId, OperationSpec, OperationState};
-use runtime_core::store::{KEPT_OPERATIONS, OperationStep, Revision, SteerError, Stepped};
+use runtime_core::store::{
+    KEPT_OPERATIONS, OperationStep, Operations, Revision, SteerError, Stepped, StoreError,
+};
 use runtime_core::task::{TaskId, TaskState};
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 
+use super::SqliteStore;
 use super::columns::moment;
 use super::conditions::Conditions;
 use super::fault::Fault;
@@ -36,6 +40,35 @@ impl Progress {
             finished_at: operation.finished_at.map(|at| at.as_millisecond()),
             error: operation.error.clone(),
         }
+    }
+}
+
+#[async_trait]
+impl Operations for SqliteStore {
+    async fn start_operation(&self, spec: OperationSpec) -> Result<Operation, StoreError> {
+        self.command(spec, |writer, asked| writer.start_operation(asked)).await
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.0.lookers.read(move |reader, _| reader.operation(id)).await
+    }
+
+    async fn operations(
+        &self,
+        before: Option<OperationId>,
+        page_size: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.check_batch(page_size)?;
+        self.0.lookers.read(move |reader, _| reader.operations(before, page_size)).await
+    }
+
+    async fn running_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.0.readers.read(|reader, _| reader.running_operations()).await
+    }
+
+    async fn step_operation(&self, step: OperationStep) -> Result<Stepped, StoreError> {
+        self.check_batch(step.tasks.len())?;
+        self.write(step, |writer, asked| writer.step_operation(asked)).await
     }
 }
 

@@ -1,13 +1,42 @@
 //! Schedules: documents that change together with the tasks they make.
 
+use async_trait::async_trait;
 use runtime_core::name::ScheduleName;
 use runtime_core::schedule::{ScheduleSpec, ScheduleState};
-use runtime_core::store::{EnqueueError, Enqueued, Fired, Firing, PutSchedule, Revision, StoredSchedule};
+use runtime_core::store::{
+    EnqueueError, Enqueued, Fired, Firing, PutSchedule, Revision, Schedules, StoreError, StoredSchedule,
+};
 
+use super::SqliteStore;
 use super::enqueue::Origin;
 use super::fault::Fault;
 use super::reader::Reader;
 use super::writer::Writer;
+
+#[async_trait]
+impl Schedules for SqliteStore {
+    async fn schedules(&self) -> Result<Vec<StoredSchedule>, StoreError> {
+        self.0.readers.read(|reader, _| reader.schedules()).await
+    }
+
+    async fn put_schedule(
+        &self,
+        spec: ScheduleSpec,
+        state: ScheduleState,
+        expected: Option<Revision>,
+    ) -> Result<PutSchedule, StoreError> {
+        self.command((spec, state, expected), |writer, asked| writer.put_schedule(asked)).await
+    }
+
+    async fn delete_schedule(&self, name: ScheduleName, expected: Revision) -> Result<bool, StoreError> {
+        self.command((name, expected), |writer, asked| writer.delete_schedule(asked)).await
+    }
+
+    async fn fire(&self, firing: Firing) -> Result<Fired, EnqueueError> {
+        self.check_batch(firing.tasks.len())?;
+        self.write(firing, |writer, asked| writer.fire(asked)).await?
+    }
+}
 
 impl Writer<'_> {
     pub(super) fn put_schedule(
