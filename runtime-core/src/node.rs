@@ -318,11 +318,93 @@ pub struct NodeView {
     pub health: Health,
     /// What operators want of it and of all under it, for whoever wants something else.
     pub etag: Etag,
+    /// What is to hold of it, in the order of [`ConditionKind::ALL`].
+    pub conditions: [Condition; 3],
+}
+
+/// What is to hold of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionKind {
+    /// It is at work.
+    Ready,
+    /// All is well with it.
+    Healthy,
+    /// It is what operators want it to be.
+    AsWanted,
+}
+
+impl ConditionKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Healthy, Self::AsWanted];
+
+    /// Whether it holds of a node that stands so.
+    pub fn holds(self, state: NodeState, desired: DesiredState, health: &Health) -> bool {
+        match self {
+            Self::Ready => state == NodeState::Running,
+            Self::Healthy => *health == Health::Healthy,
+            Self::AsWanted => match desired {
+                DesiredState::Running => state == NodeState::Running,
+                DesiredState::Paused => state == NodeState::Paused,
+                DesiredState::Stopped => state == NodeState::Stopped,
+            },
+        }
+    }
+}
+
+/// Whether something holds of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// What.
+    pub kind: ConditionKind,
+    /// Whether it does.
+    pub holds: bool,
+    /// Since when it does, or does not.
+    pub since: Timestamp,
+}
+
+impl Condition {
+    /// The conditions of a node that stands so from this moment on.
+    pub fn from_now_on(
+        state: NodeState,
+        desired: DesiredState,
+        health: &Health,
+        now: Timestamp,
+    ) -> [Self; 3] {
+        ConditionKind::ALL.map(|kind| Self { kind, holds: kind.holds(state, desired, health), since: now })
+    }
+
+    /// The node stands so by now: what holds as it did stays as it was.
+    pub fn look_again(&mut self, state: NodeState, desired: DesiredState, health: &Health, now: Timestamp) {
+        let holds = self.kind.holds(state, desired, health);
+        if holds != self.holds {
+            (self.holds, self.since) = (holds, now);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_condition_keeps_its_moment_until_it_turns() {
+        use {DesiredState as Wanted, NodeState as State};
+        let at = |secs| Timestamp::from_second(secs).unwrap();
+        let well = Health::Healthy;
+        let mut all = Condition::from_now_on(State::Waiting, Wanted::Running, &well, at(1));
+        let mut see = |state, wanted, health: &Health, secs| {
+            all.iter_mut().for_each(|condition| condition.look_again(state, wanted, health, at(secs)));
+            all.map(|condition| (condition.holds, condition.since.as_second()))
+        };
+        assert_eq!(see(State::Starting, Wanted::Running, &well, 2), [(false, 1), (true, 1), (false, 1)]);
+        assert_eq!(see(State::Running, Wanted::Running, &well, 3), [(true, 3), (true, 1), (true, 3)]);
+        let slow = Health::Degraded("slow".into());
+        assert_eq!(see(State::Running, Wanted::Running, &slow, 4), [(true, 3), (false, 4), (true, 3)]);
+        let worse = Health::Unhealthy("gone".into());
+        assert_eq!(see(State::Running, Wanted::Paused, &worse, 5), [(true, 3), (false, 4), (false, 5)]);
+        assert_eq!(see(State::Paused, Wanted::Paused, &well, 6), [(false, 6), (true, 6), (true, 6)]);
+        assert_eq!(see(State::Stopped, Wanted::Stopped, &well, 7), [(false, 6), (true, 6), (true, 6)]);
+    }
 
     #[test]
     fn paths_know_their_family() {

@@ -170,8 +170,8 @@ async fn told(response: Response<Body>, mutation: Mutation) -> Response<Body> {
     let (tell, listen) = mpsc::channel::<Frame<Bytes>>(1);
     tokio::spawn(
         async move {
-            let (status, trailers) = hand_on(body, &tell).await;
-            let trailers = match mutation.end(&status, None).await {
+            let (status, trailers, last) = hand_on(body, &tell).await;
+            let trailers = match mutation.end(&status, last).await {
                 Ok(()) => trailers,
                 Err(unwritten) => Some(trailers_of(&unwritten)),
             };
@@ -185,23 +185,29 @@ async fn told(response: Response<Body>, mutation: Mutation) -> Response<Body> {
     Response::from_parts(parts, Body::new(StreamBody::new(frames.map(Ok::<_, Infallible>))))
 }
 
-/// Hands every message on as it comes; how it ended, and what is still to be told.
-async fn hand_on(mut body: Body, tell: &mpsc::Sender<Frame<Bytes>>) -> (Status, Option<HeaderMap>) {
+/// Hands every message on as it comes; how it ended, what is still to be told, and the last that was: it says how all of it ended, so it is
+/// what a repetition of the request is to get.
+async fn hand_on(
+    mut body: Body,
+    tell: &mpsc::Sender<Frame<Bytes>>,
+) -> (Status, Option<HeaderMap>, Option<Bytes>) {
+    let mut last = None;
     loop {
         let frame = tokio::select! {
-            () = tell.closed() => return (Status::cancelled("the caller hung up"), None),
+            () = tell.closed() => return (Status::cancelled("the caller hung up"), None, None),
             frame = body.frame() => frame,
         };
         let frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(status)) => return (status.clone(), Some(trailers_of(&status))),
-            None => return (Status::unknown("the answer had no end"), None),
+            Some(Err(status)) => return (status.clone(), Some(trailers_of(&status)), None),
+            None => return (Status::unknown("the answer had no end"), None, None),
         };
         match frame.into_trailers() {
-            Ok(trailers) => return (status_of(&HeaderMap::new(), Some(&trailers)), Some(trailers)),
+            Ok(trailers) => return (status_of(&HeaderMap::new(), Some(&trailers)), Some(trailers), last),
             Err(frame) => {
+                last = frame.data_ref().cloned();
                 if tell.send(frame).await.is_err() {
-                    return (Status::cancelled("the caller hung up"), None);
+                    return (Status::cancelled("the caller hung up"), None, None);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Nodes.
 
 use runtime_core::control::{Restart, RestartCause};
-use runtime_core::node::{DesiredState, NodeKind, NodeState, NodeView};
+use runtime_core::node::{Condition, ConditionKind, DesiredState, NodeKind, NodeState, NodeView};
 use runtime_proto::v1;
 
 use super::{duration, health, node_name, timestamp};
@@ -25,6 +25,38 @@ pub(crate) fn node(view: &NodeView) -> v1::Node {
         last_fault: view.last_fault.clone().unwrap_or_default(),
         health: Some(health(&view.health)),
         etag: view.etag.to_string(),
+        conditions: view.conditions.iter().map(|known| condition(known, view)).collect(),
+    }
+}
+
+/// A condition of a node, for the wire.
+fn condition(known: &Condition, view: &NodeView) -> v1::Condition {
+    let fault = || view.last_fault.clone().unwrap_or_default();
+    let (kind, reason, message) = match known.kind {
+        ConditionKind::Ready => {
+            let message = if view.state == NodeState::BackingOff { fault() } else { String::new() };
+            (v1::ConditionType::Ready, view.state.as_str(), message)
+        }
+        ConditionKind::Healthy => {
+            let message = view.health.reason().unwrap_or_default().to_owned();
+            (v1::ConditionType::Healthy, view.health.level(), message)
+        }
+        ConditionKind::AsWanted => {
+            let message = format!("{} is wanted, and it is {}", view.desired.as_str(), view.state.as_str());
+            (
+                v1::ConditionType::AsWanted,
+                view.state.as_str(),
+                if known.holds { String::new() } else { message },
+            )
+        }
+    };
+    let status = if known.holds { v1::ConditionStatus::True } else { v1::ConditionStatus::False };
+    v1::Condition {
+        r#type: kind.into(),
+        status: status.into(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_at: Some(timestamp(known.since)),
     }
 }
 

@@ -360,8 +360,13 @@ async fn a_change_is_asked_for_once_by_its_id_with_its_reason_and_a_look_changes
         assert_eq!(other.code(), Code::AlreadyExists, "{name}: {other:?}");
         match again {
             Ok(again) if !method.is_server_streaming() => assert_eq!(again, answer, "{name}"),
-            Ok(_) => {}
-            Err(status) => assert_eq!(status.code(), Code::Aborted, "{name}: {status:?}"),
+            // Of many messages the last: the first says less.
+            Ok(again) => assert!(again.is_some(), "{name}"),
+            // A token is shown once; and whoever hung up after the first message may not have heard the last.
+            Err(status) => {
+                assert!(name == "CreateToken" || method.is_server_streaming(), "{name}: {status:?}");
+                assert_eq!(status.code(), Code::Aborted, "{name}: {status:?}");
+            }
         }
         let drain = if name == "StopDrain" { "StartDrain" } else { "StopDrain" };
         let elsewhere = methods().into_iter().find(|known| known.name() == drain).expect("the method");

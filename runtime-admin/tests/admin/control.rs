@@ -18,7 +18,7 @@ use runtime_core::flow::{FlowLimits, RateLimit};
 use runtime_core::journal::{EventJournal, JournalLimits};
 use runtime_core::lifecycle::{LifecycleEvent, LifecycleView, transition};
 use runtime_core::name::{InstanceName, QueueName, Route, Scope, StepName};
-use runtime_core::node::{DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
+use runtime_core::node::{Condition, DesiredState, Health, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::operation::{
     Operation, OperationCounts, OperationId, OperationKind, OperationSpec, OperationState,
 };
@@ -572,6 +572,12 @@ fn node(path_text: &str, kind: NodeKind) -> NodeView {
         since: at(7_200),
         health: Health::Healthy,
         etag: Etag::counted(at(0), 1),
+        conditions: Condition::from_now_on(
+            NodeState::Running,
+            DesiredState::Running,
+            &Health::Healthy,
+            at(3_600),
+        ),
     }
 }
 
@@ -605,6 +611,9 @@ fn nodes() -> Vec<NodeView> {
     (inbox.state, inbox.incarnation, inbox.restarts, inbox.since) = (NodeState::BackingOff, 5, 4, at(8));
     inbox.last_fault = Some("RT0031 the server closed the connection:\u{1b}[31m bye\u{1b}[0m".into());
     inbox.health = Health::Unhealthy("restarting for the 4th time".into());
+    for NodeView { state, desired, health, conditions, .. } in &mut nodes {
+        conditions.iter_mut().for_each(|known| known.look_again(*state, *desired, health, at(8)));
+    }
     nodes
 }
 

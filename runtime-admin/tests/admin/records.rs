@@ -322,6 +322,27 @@ async fn a_denial_that_cannot_be_written_down_is_counted_by_the_next_that_can() 
 }
 
 #[tokio::test]
+async fn a_stream_that_ended_is_answered_again_with_its_last_message() {
+    let world = Guarded::start().await;
+    let client = world.client(&world.bootstrap).await;
+    let request = v1::ReplayDeadLettersRequest {
+        filter: "queue=mail".into(),
+        request_id: "replay-1".into(),
+        ..Default::default()
+    };
+    let first = client.replay_dead_letters(request.clone(), |_| ()).await.expect("it is done");
+    assert!(first.finished && first.operation.is_some(), "{first:?}");
+    assert_eq!(client.replay_dead_letters(request, |_| ()).await.expect("its end again"), first);
+    let replayed = world
+        .audit()
+        .await
+        .iter()
+        .filter(|entry| entry.subject.method.ends_with("ReplayDeadLetters"))
+        .count();
+    assert_eq!(replayed, 1, "and not done again");
+}
+
+#[tokio::test]
 async fn a_stream_has_its_outcome_in_the_log_also_when_its_caller_hangs_up() {
     let world = Guarded::start().await;
     let client = world.client(&world.bootstrap).await;

@@ -84,8 +84,8 @@ async fn operate(client: impl FnOnce(&str) -> Client) {
 /// What a field was before and is after, in the events of a message.
 fn change(message: &Value, field: &str) -> Option<(Value, Value)> {
     let events = message["events"].as_array()?;
-    let changes = events.iter().flat_map(|event| event["changes"].as_array()).flatten();
-    let found = changes.filter(|change| change["field"] == field).last()?;
+    let mut changes = events.iter().flat_map(|event| event["changes"].as_array()).flatten();
+    let found = changes.rfind(|change| change["field"] == field)?;
     Some((found["before"].clone(), found["after"].clone()))
 }
 
