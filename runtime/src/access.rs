@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use runtime_admin::{Access, Authentication, LocalToken};
+use runtime_admin::{Access, AdminError, AdminServerConfig, Authentication, LocalToken};
 use runtime_core::access::TokenHash;
 use runtime_core::clock::Clock;
 use runtime_core::name::{PrincipalName, TokenName};
@@ -51,6 +51,16 @@ pub struct TokenCreate {
 }
 
 impl AdminConfig {
+    /// Whether the admin API may be served like this at all, which a start asks.
+    pub(crate) fn servable(&self) -> Result<(), AdminError> {
+        let are_known = self.authentication == AuthenticationKind::Required;
+        if self.enabled {
+            AdminServerConfig::allows(&self.listen, self.tls.is_some(), are_known)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether callers have to say who they are.
     pub(crate) fn authentication(&self) -> Result<Authentication, StartError> {
         if self.authentication == AuthenticationKind::Off {

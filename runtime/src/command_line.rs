@@ -216,7 +216,10 @@ impl<A: AppConfig> App<A> {
                 Err(exit) => return exit.into(),
                 Ok(loaded) => match command {
                     ConfigCommand::Show { origins } => print!("{}", loaded.show(*origins)),
-                    _ => println!("ok"),
+                    _ => match loaded.value.admin.servable() {
+                        Ok(()) => println!("ok"),
+                        Err(error) => return Exit::Configuration.because(&error).into(),
+                    },
                 },
             },
         }

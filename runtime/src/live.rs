@@ -30,8 +30,7 @@ use tokio::sync::watch;
 use crate::app::{App, AppConfig};
 use crate::command_line::LoadError;
 use crate::config::{
-    AdminConfig, AuthenticationKind, ConfigProblem, ConfigSources, KeyPath, Loaded, LogFilter, RuntimeConfig,
-    Setting, config_schema,
+    ConfigProblem, ConfigSources, KeyPath, Loaded, LogFilter, RuntimeConfig, Setting, config_schema,
 };
 use crate::telemetry::{LogControl, LogFilterStatus};
 use modules::Modules;
@@ -224,9 +223,14 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         let of_modules =
             |text| vec![ConfigProblemView { key: String::new(), origin: MODULES.to_owned(), text }];
         match self.modules.ask(move |app| app.load_shown(&sources, shown)).await {
-            Ok(Ok(loaded)) => {
-                Ok(servable(&loaded.value).err().map(|why| unservable(&loaded, &why)).into_iter().collect())
-            }
+            Ok(Ok(loaded)) => Ok(loaded
+                .value
+                .admin
+                .servable()
+                .err()
+                .map(|why| unservable(&loaded, &why))
+                .into_iter()
+                .collect()),
             Ok(Err(LoadError::Problems(problems))) => Ok(problems.iter().map(problem).collect()),
             Ok(Err(LoadError::Setup(error))) => Ok(of_modules(error.to_string())),
             Err(broken) if broken.code == ErrorCode::InvalidConfig => Ok(of_modules(broken.message)),
@@ -248,7 +252,9 @@ impl<A: AppConfig> InstanceControl for LiveConfig<A> {
         let loaded = self.modules.ask(move |app| app.load_from(&sources)).await?;
         let loaded = loaded.map_err(|error| refused(&error))?;
         // What waits for a restart must not keep it from starting.
-        servable(&loaded.value)
+        let admin = &loaded.value.admin;
+        admin
+            .servable()
             .map_err(|error| CommandError::new(error.code(), format!("nothing was changed: {error}")))?;
         let configured = by_key(&loaded);
         let (changes, mut live) = {
@@ -311,13 +317,6 @@ pub(crate) fn tell(
 
 fn filters(before: &str, after: &str) -> Changed {
     Changed::new("filter", Value::text(before), Value::text(after))
-}
-
-/// Whether the admin API may be served like this at all, which the next start would ask.
-fn servable<A>(config: &RuntimeConfig<A>) -> Result<(), AdminError> {
-    let AdminConfig { enabled, listen, tls, authentication, .. } = &config.admin;
-    let are_known = *authentication == AuthenticationKind::Required;
-    if *enabled { AdminServerConfig::allows(listen, tls.is_some(), are_known) } else { Ok(()) }
 }
 
 fn unservable<T>(loaded: &Loaded<T>, why: &AdminError) -> ConfigProblemView {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use runtime::App;
 use runtime::config::{
     ConfigProblems, ConfigSources, KeyPath, Loaded, NoAppConfig, Origin, ProblemKind, RuntimeConfig,
     SecretRef, StoreKind, Synchronous, config_example, config_schema,
@@ -490,4 +492,14 @@ fn of_very_many_problems_a_hundred_are_told_and_that_there_are_more() {
         assert_eq!(first.kind.to_string(), "there are more problems than 100: mend these first");
         assert_eq!(load(workers(100, of)).iter().len(), 100, "{of}");
     }
+}
+
+#[test]
+fn a_check_refuses_an_address_that_a_start_would_refuse() {
+    let ends = |address: &str| {
+        let set = format!("admin.listen={address}");
+        format!("{:?}", App::named("shop").run_with(["shop", "config", "check", "--set", &set]))
+    };
+    assert_eq!(ends("127.0.0.1:7070"), format!("{:?}", ExitCode::SUCCESS));
+    assert_eq!(ends("0.0.0.0:7070"), format!("{:?}", ExitCode::from(3)));
 }
