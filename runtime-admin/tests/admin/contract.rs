@@ -115,7 +115,8 @@ fn path(method: &MethodDescriptor) -> String {
 }
 
 fn request(method: &MethodDescriptor) -> DynamicMessage {
-    DynamicMessage::deserialize(method.input(), asked(method.name())).expect(method.name())
+    DynamicMessage::deserialize(method.input(), asked(method.name()))
+        .unwrap_or_else(|error| panic!("{}: {error}", method.name()))
 }
 
 /// A server, with somebody to be changed and an operation to be looked at.
@@ -395,13 +396,16 @@ async fn a_page_is_of_its_list_alone() {
     for method in &lists {
         let mut message = DynamicMessage::new(method.input());
         message.set_field_by_name("page_size", Value::U32(1));
-        let next = token(tell(&world, method, &message).await.expect(method.name()), method);
+        let next = token(
+            tell(&world, method, &message).await.unwrap_or_else(|error| panic!("{}: {error}", method.name())),
+            method,
+        );
         if next.is_empty() {
             continue;
         }
         paged += 1;
         message.set_field_by_name("page_token", Value::String(next.clone()));
-        tell(&world, method, &message).await.expect(method.name());
+        tell(&world, method, &message).await.unwrap_or_else(|error| panic!("{}: {error}", method.name()));
         for other in lists.iter().filter(|other| other.full_name() != method.full_name()) {
             let mut elsewhere = DynamicMessage::new(other.input());
             elsewhere.set_field_by_name("page_token", Value::String(next.clone()));
