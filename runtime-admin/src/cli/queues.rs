@@ -48,7 +48,13 @@ pub(super) async fn run(
         QueueVerb::Purge(asked) => return purge(*asked, client, output).await,
         QueueVerb::Stats { queue } => {
             let stats = output.saw(client.queue_stats(&queue).await?);
-            output.sheet(&stats, &queue_name(&queue), |now| sheet(queue.as_str(), &stats, now))?;
+            output.sheet(&stats, &queue_name(&queue), |now| {
+                let mut sheet = sheet(queue.as_str(), &stats, now);
+                if let Some(rates) = &stats.rates {
+                    sheet.line("A second", lately(rates));
+                }
+                sheet
+            })?;
         }
     }
     Ok(())
@@ -319,6 +325,12 @@ fn sheet(name: &str, stats: &v1::QueueStats, now: Timestamp) -> Sheet {
     sheet.line("Dead", worth_a_look(counts.dead, Cell::bad));
     sheet.line("Cancelled", count(counts.cancelled));
     sheet
+}
+
+/// How fast a queue went lately, in tasks a second.
+fn lately(rates: &v1::QueueRates) -> String {
+    let v1::QueueRates { accepted, settled, failed, over } = rates;
+    format!("{accepted:.1} taken, {settled:.1} ended, {failed:.1} failed; over {}", duration(over.as_ref()))
 }
 
 fn worth_a_look(number: u64, tone: fn(String) -> Cell) -> Cell {
