@@ -45,7 +45,7 @@ use crate::server::{EndpointPlan, Place, Serve, ServerActor};
 use crate::services::breakers::Breakers;
 use crate::services::events::DomainEventService;
 use crate::services::operator_run::RunTarget;
-use crate::services::status::{Identity, WorkerStatusService, app_path};
+use crate::services::status::{Identity, Serving, WorkerStatusService, app_path};
 use crate::source_pump::{SourcePlan, SourcePump};
 use crate::status::WorkerStatusActor;
 use crate::store_keeper::StoreActor;
@@ -269,10 +269,10 @@ impl Registry {
     }
 
     fn status(&self, path: &NodePath, events: Arc<DomainEventService>, breakers: Vec<Arc<Breakers>>) -> Make {
-        let queue_of =
-            self.workers().map(|(path, worker)| (path, worker.descriptor.route.queue.clone())).collect();
-        let service =
-            WorkerStatusService::new(self.platform.clone(), self.identity.clone(), events, queue_of);
+        let serving =
+            |(path, worker): (NodePath, &WorkerPlan)| Serving { path, worker: worker.descriptor.clone() };
+        let serving = self.workers().map(serving).collect();
+        let service = WorkerStatusService::new(self.platform.clone(), self.identity.clone(), events, serving);
         let service = Arc::new(service.with_breakers(breakers));
         let platform = self.platform.clone();
         self.child(path, NodeKind::Status, move || WorkerStatusActor::new(platform.clone(), service.clone()))

@@ -23,17 +23,22 @@ pub struct Progress {
     pub oldest_ready: Option<Timestamp>,
     /// When the worker last settled an attempt.
     pub last_settled: Option<Timestamp>,
+    /// Until when limits held tasks back.
+    pub limited_until: Option<Timestamp>,
+    /// How long an attempt may take, when one runs: so long it need not settle.
+    pub attempt_may_take: Option<SignedDuration>,
 }
 
 impl Progress {
-    /// "Process alive, pipeline dead": tasks have been ready for longer than `patience`, the worker should take them, and in all that time
-    /// nothing was settled.
+    /// "Process alive, pipeline dead": tasks have been ready for longer than `patience`, the worker should take them, no limit held them
+    /// back, and in all that time nothing was settled. While an attempt runs, patience is at least as long as that may take.
     pub fn health(&self, worker: &NodePath, now: Timestamp, patience: SignedDuration) -> Health {
-        let Self { takes_tasks, ready, oldest_ready, last_settled } = self;
+        let Self { takes_tasks, ready, oldest_ready, last_settled, limited_until, attempt_may_take } = self;
         let Some(oldest) = oldest_ready.filter(|_| *takes_tasks && *ready > 0) else {
             return Health::Healthy;
         };
-        let since = last_settled.map_or(oldest, |last| last.max(oldest));
+        let since = [*last_settled, *limited_until].into_iter().flatten().fold(oldest, Timestamp::max);
+        let patience = attempt_may_take.map_or(patience, |time| time.max(patience));
         if now.duration_since(since) <= patience {
             return Health::Healthy;
         }
@@ -57,9 +62,41 @@ mod tests {
             ready,
             oldest_ready: oldest_ready.map(at),
             last_settled: last_settled.map(at),
+            limited_until: None,
+            attempt_may_take: None,
         };
         let worker = "/engine/apps/shop/workers/settle".parse().expect("a path");
         progress.health(&worker, at(100), SignedDuration::from_secs(60)) == Health::Healthy
+    }
+
+    /// Three tasks have waited since second 0, and nobody has taken one.
+    fn stalled() -> Progress {
+        Progress {
+            takes_tasks: true,
+            ready: 3,
+            oldest_ready: Some(at(0)),
+            last_settled: None,
+            limited_until: None,
+            attempt_may_take: None,
+        }
+    }
+
+    #[test]
+    fn what_limits_hold_back_or_takes_its_time_is_well() {
+        let worker = "/engine/apps/shop/workers/settle".parse().expect("a path");
+        let is_well = |progress: Progress, second| {
+            progress.health(&worker, at(second), SignedDuration::from_secs(60)) == Health::Healthy
+        };
+        let limited = Progress { limited_until: Some(at(500)), ..stalled() };
+        assert!(
+            is_well(limited.clone(), 499) && is_well(limited.clone(), 560),
+            "it may go from second 500 on"
+        );
+        assert!(!is_well(limited, 561));
+        let slow = Progress { attempt_may_take: Some(SignedDuration::from_secs(300)), ..stalled() };
+        assert!(is_well(slow.clone(), 300) && !is_well(slow, 301), "it ought to have timed out");
+        let quick = Progress { attempt_may_take: Some(SignedDuration::from_secs(1)), ..stalled() };
+        assert!(is_well(quick, 60), "nobody is less patient with it for that");
     }
 
     #[test]
@@ -81,8 +118,7 @@ mod tests {
 
     #[test]
     fn the_reason_names_the_worker_and_what_waits() {
-        let progress =
-            Progress { takes_tasks: true, ready: 3, oldest_ready: Some(at(0)), last_settled: None };
+        let progress = stalled();
         let worker = "/engine/apps/shop/workers/settle".parse().expect("a path");
         assert_eq!(
             progress.health(&worker, at(100), SignedDuration::from_secs(60)),

@@ -41,14 +41,17 @@ pub(crate) struct Turn {
     pub(crate) after: Option<FlowKey>,
     /// When those who ask shall come again, because nothing else would tell them.
     pub(crate) next_at: Option<Timestamp>,
+    /// Until when limits held tasks back, as was told last. It may be past.
+    pub(crate) limited_until: Option<Timestamp>,
 }
 
 impl Turn {
     /// Whether whoever waits for this must be told, because it is earlier than before.
-    pub(crate) fn come_at(&mut self, at: Option<Timestamp>) -> bool {
-        let earlier = at.is_some_and(|at| self.next_at.is_none_or(|known| at < known));
+    pub(crate) fn come_at(&mut self, at: Timestamp) -> bool {
+        self.limited_until = Some(at);
+        let earlier = self.next_at.is_none_or(|known| at < known);
         if earlier {
-            self.next_at = at;
+            self.next_at = Some(at);
         }
         earlier
     }
@@ -192,8 +195,8 @@ mod tests {
     fn a_turn_tells_of_an_earlier_time_and_is_due_once() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut turn = Turn::default();
-        assert!(turn.come_at(Some(at(5))) && !turn.come_at(Some(at(6))) && !turn.come_at(None));
-        assert!(turn.come_at(Some(at(4))));
+        assert!(turn.come_at(at(5)) && !turn.come_at(at(6)) && turn.come_at(at(4)));
         assert!(!turn.is_due(at(3)) && turn.is_due(at(4)) && !turn.is_due(at(4)));
+        assert_eq!(turn.limited_until, Some(at(4)), "it is remembered, past as it is");
     }
 }

@@ -183,12 +183,14 @@ impl SqliteStore {
     fn counted(&self, asked: impl Fn(&QueueName) -> bool) -> Vec<QueueStats> {
         let counts = self.0.shared.counts.read().unwrap_or_else(PoisonError::into_inner);
         let shed = self.0.shared.shed.read().unwrap_or_else(PoisonError::into_inner);
+        let limited = self.0.shared.limited.read().unwrap_or_else(PoisonError::into_inner);
         let counted = counts.iter().filter(|(queue, _)| asked(queue)).map(|(queue, counts)| QueueStats {
             queue: queue.clone(),
             counts: *counts,
             oldest_ready: None,
             capacity: self.0.limits.queue_capacity,
             shed: shed.get(queue).copied().unwrap_or_default(),
+            limited_until: limited.get(queue).copied(),
         });
         counted.collect()
     }

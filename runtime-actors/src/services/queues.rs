@@ -285,6 +285,7 @@ impl QueueService {
             oldest_ready: None,
             capacity: self.platform.store.limits().queue_capacity,
             shed: Default::default(),
+            limited_until: None,
         }
     }
 

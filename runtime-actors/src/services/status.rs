@@ -10,6 +10,7 @@ use runtime_core::name::{AppName, QueueName};
 use runtime_core::node::{Health, NodeKind, NodePath, NodeState, NodeView};
 use runtime_core::store::{QueueStats, StoreError};
 use runtime_core::task::TaskState;
+use runtime_core::worker::WorkerDescriptor;
 
 use crate::platform::Platform;
 use crate::services::breakers::Breakers;
@@ -26,30 +27,45 @@ pub struct Identity {
     pub started_at: Timestamp,
 }
 
+/// Who serves which queue.
+#[derive(Debug, Clone)]
+pub struct Serving {
+    /// The executor.
+    pub path: NodePath,
+    /// Its worker, as it was when the tree was built.
+    pub worker: Arc<WorkerDescriptor>,
+}
+
+impl Serving {
+    fn queue(&self) -> &QueueName {
+        &self.worker.route.queue
+    }
+}
+
 /// Reads the table and derives health from it.
 pub struct WorkerStatusService {
     platform: Arc<Platform>,
     identity: Identity,
     events: Arc<DomainEventService>,
     events_integrated: AtomicBool,
-    queue_of: Vec<(NodePath, QueueName)>,
+    serving: Vec<Serving>,
     breakers: Vec<Arc<Breakers>>,
 }
 
 impl WorkerStatusService {
-    /// A service over this tree. `queue_of` says which executor serves which queue.
+    /// A service over this tree, with its executors.
     pub fn new(
         platform: Arc<Platform>,
         identity: Identity,
         events: Arc<DomainEventService>,
-        queue_of: Vec<(NodePath, QueueName)>,
+        serving: Vec<Serving>,
     ) -> Self {
         Self {
             platform,
             identity,
             events,
             events_integrated: AtomicBool::new(false),
-            queue_of,
+            serving,
             breakers: Vec::new(),
         }
     }
@@ -154,12 +170,13 @@ impl WorkerStatusService {
 
     /// Queues that wait as a whole.
     fn paused(&self, views: &[NodeView]) -> Vec<QueueName> {
-        let mut queues: Vec<QueueName> = self.queue_of.iter().map(|(_, queue)| queue.clone()).collect();
+        let mut queues: Vec<QueueName> = self.serving.iter().map(|serving| serving.queue().clone()).collect();
         queues.sort();
         queues.dedup();
         queues.retain(|queue| {
-            let takes =
-                |view: &&NodeView| self.queue_of.iter().any(|(path, of)| *path == view.path && of == queue);
+            let takes = |view: &&NodeView| {
+                self.serving.iter().any(|serving| serving.path == view.path && serving.queue() == queue)
+            };
             is_paused(views.iter().filter(takes).map(|view| view.desired))
         });
         queues
@@ -170,9 +187,9 @@ impl WorkerStatusService {
         let root = app_path(app);
         let own = views.iter().filter(|view| view.path.is_within(&root));
         let nodes = own.map(|view| self.node_health(view)).fold(Health::Healthy, worse);
-        let progress = self.queue_of.iter().filter(|(path, _)| path.is_within(&root));
+        let serving = self.serving.iter().filter(|serving| serving.path.is_within(&root));
         let own =
-            progress.map(|(path, queue)| worse(self.progress(path, queue, queues), shedding(queue, queues)));
+            serving.map(|serving| worse(self.progress(serving, queues), shedding(serving.queue(), queues)));
         own.fold(nodes, worse)
     }
 
@@ -201,8 +218,16 @@ impl WorkerStatusService {
         SignedDuration::try_from(self.platform.timing.progress_within).unwrap_or(SignedDuration::MAX)
     }
 
-    /// Whether what waits for the worker at `path` moves.
-    fn progress(&self, path: &NodePath, queue: &QueueName, queues: &[QueueStats]) -> Health {
+    /// How long an attempt may take, as it is configured now.
+    fn timeout(&self, serving: &Serving) -> SignedDuration {
+        let worker = self.platform.templates.get(&serving.worker.name);
+        let timeout = worker.as_ref().unwrap_or(&serving.worker).timeout;
+        SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX)
+    }
+
+    /// Whether what waits for a worker moves.
+    fn progress(&self, serving: &Serving, queues: &[QueueStats]) -> Health {
+        let (path, queue) = (&serving.path, serving.queue());
         let Some(entry) = self.platform.table.get(path) else { return Health::Healthy };
         let Some(stats) = queues.iter().find(|stats| stats.queue == *queue) else { return Health::Healthy };
         let progress = Progress {
@@ -212,6 +237,8 @@ impl WorkerStatusService {
             ready: stats.counts.of(TaskState::Ready),
             oldest_ready: stats.oldest_ready,
             last_settled: entry.last_progress(),
+            limited_until: stats.limited_until,
+            attempt_may_take: (entry.busy_slots.load(Ordering::Relaxed) > 0).then(|| self.timeout(serving)),
         };
         progress.health(path, self.platform.clock.now(), self.patience())
     }

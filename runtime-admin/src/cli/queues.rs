@@ -314,6 +314,9 @@ fn sheet(name: &str, stats: &v1::QueueStats, now: Timestamp) -> Sheet {
             Cell::warn(format!("by {cause}, since {}", moment(shedding.since.as_ref(), now))),
         );
     }
+    if let Some(until) = stats.limited_until.filter(|until| until.seconds >= now.as_second()) {
+        sheet.line("Limited", Cell::warn(format!("until {}", moment(Some(&until), now))));
+    }
     if stats.shed > 0 {
         sheet.line("Refused", count(stats.shed));
     }

@@ -80,6 +80,7 @@ pub(crate) fn queue_stats(stats: &QueueStats, rates: Option<QueueRates>) -> v1::
             cause: shed_cause(shedding.cause).into(),
         }),
         shed: stats.shed.refused,
+        limited_until: stats.limited_until.map(timestamp),
         rates: rates.map(|QueueRates { accepted, settled, failed, over }| v1::QueueRates {
             accepted,
             settled,

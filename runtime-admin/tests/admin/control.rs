@@ -643,6 +643,7 @@ fn queues() -> Vec<QueueStats> {
             oldest_ready,
             capacity: 10_000_000,
             shed: Default::default(),
+            limited_until: None,
         }
     };
     vec![queue("orders", [0; 7], None), queue("mail", [12, 1_034, 4, 2, 981_377, 31, 0], Some(at(312)))]

@@ -107,6 +107,8 @@ pub struct QueueStats {
     pub capacity: u64,
     /// Whether it sheds load, as of the last look: see [`super::QueuePolicy::shed`].
     pub shed: ShedView,
+    /// Until when the limits of its lanes held tasks back, as the last ask was told. It may be past.
+    pub limited_until: Option<Timestamp>,
 }
 
 /// What a queue refused to keep up.

@@ -52,7 +52,7 @@ impl State {
         }
         let turn = self.turns.entry(ask.queue.clone()).or_default();
         turn.after = last.map(|last| all[last].key.clone()).or(after);
-        self.due_changed |= turn.come_at(next_at);
+        self.due_changed |= next_at.is_some_and(|at| turn.come_at(at));
         lanes::interleave(granted)
     }
 
@@ -66,7 +66,8 @@ impl State {
         };
         let lane = self.look_at_lane(&by, ask, key, Vec::new(), 1);
         let (room, next_at) = lanes::room_for(&lane, weight, self.now);
-        self.due_changed |= self.turns.entry(ask.queue.clone()).or_default().come_at(next_at);
+        let turn = self.turns.entry(ask.queue.clone()).or_default();
+        self.due_changed |= next_at.is_some_and(|at| turn.come_at(at));
         if !room {
             return None;
         }

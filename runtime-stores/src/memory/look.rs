@@ -103,7 +103,15 @@ impl State {
                 let oldest_ready =
                     rows.filter(|task| self.held(task).is_none()).map(|task| task.run_at).next();
                 let shed = self.loads.get(queue).map(QueueLoad::view).unwrap_or_default();
-                QueueStats { queue: queue.clone(), counts: *counts, oldest_ready, capacity, shed }
+                let limited_until = self.turns.get(queue).and_then(|turn| turn.limited_until);
+                QueueStats {
+                    queue: queue.clone(),
+                    counts: *counts,
+                    oldest_ready,
+                    capacity,
+                    shed,
+                    limited_until,
+                }
             })
             .collect()
     }

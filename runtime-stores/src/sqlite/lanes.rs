@@ -5,6 +5,7 @@
 //! transaction that grants, so that no crash gives a token twice.
 
 use std::num::NonZeroU32;
+use std::sync::PoisonError;
 
 use jiff::Timestamp;
 use runtime_core::flow::{Bucket, LaneLimits};
@@ -60,8 +61,17 @@ impl Writer<'_> {
         } else {
             turn.after = looked_to;
         }
-        self.books.due_changed |= turn.come_at(next_at);
+        self.come_at(terms.queue, next_at)?;
         Ok(granted)
+    }
+
+    /// Limits hold tasks back until then: those who ask are woken, and whoever looks is told, which needs no commit.
+    fn come_at(&mut self, queue: i64, at: Option<Timestamp>) -> Result<(), Fault> {
+        let Some(at) = at else { return Ok(()) };
+        self.books.due_changed |= self.turns.entry(queue).or_default().come_at(at);
+        let name = self.shared.names().queue(queue)?.clone();
+        self.shared.limited.write().unwrap_or_else(PoisonError::into_inner).insert(name, at);
+        Ok(())
     }
 
     /// Whether the limits of its lane, if it has one, let a task of this weight start. Who waits for a rate is told when to come again.
@@ -75,7 +85,7 @@ impl Writer<'_> {
         let now = self.timestamp()?;
         let lane = self.look_at_lane(queue, key.clone(), 0, now)?;
         let (room, next_at) = lanes::room_for(&lane, weight, now);
-        self.books.due_changed |= self.turns.entry(queue).or_default().come_at(next_at);
+        self.come_at(queue, next_at)?;
         Ok(room)
     }
 

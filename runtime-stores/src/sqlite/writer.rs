@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) due: Arc<Notify>,
     /// Of queues that shed load, as of the last commit.
     pub(super) shed: RwLock<HashMap<QueueName, ShedView>>,
+    /// Until when limits of lanes hold tasks back, of queues where they did.
+    pub(super) limited: RwLock<HashMap<QueueName, Timestamp>>,
     /// A write was refused for lack of room, and no look has found room since.
     pub(super) full: AtomicBool,
 }

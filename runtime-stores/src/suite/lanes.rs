@@ -121,6 +121,11 @@ pub(super) async fn a_rate_lets_tasks_start_as_tokens_come_back(w: World) {
     assert_eq!(shares(&leased), [share("a", 2), share("b", 1)]);
     let soon = w.later(Duration::from_millis(500));
     assert_eq!(w.store.sweep().await.unwrap().next_due, Some(soon), "whoever sweeps knows when");
+    assert_eq!(
+        w.store.queue_stats().await.unwrap()[0].limited_until,
+        Some(soon),
+        "and so does whoever looks"
+    );
     w.settle(leased[0].lease, done()).await;
     assert_eq!(w.lease(10).await, [], "an end gives no token back");
     w.advance(Duration::from_millis(499));

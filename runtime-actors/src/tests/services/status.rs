@@ -13,9 +13,9 @@ use runtime_stores::MemoryStore;
 
 use crate::platform::Platform;
 use crate::services::events::DomainEventService;
-use crate::services::status::{Identity, WorkerStatusService};
+use crate::services::status::{Identity, Serving, WorkerStatusService};
 use crate::table::NodeEntry;
-use crate::tests::kit::{PausedClock, path, platform, route};
+use crate::tests::kit::{self, PausedClock, done, from_fn, path, platform, route};
 
 struct Desk {
     store: MemoryStore,
@@ -48,8 +48,10 @@ impl Desk {
             started_at: runtime_core::clock::Clock::now(&*clock),
         };
         let events = Arc::new(DomainEventService::new(shared, Vec::new()));
-        let queue_of = vec![(at, route("greet").queue.clone())];
-        let service = WorkerStatusService::new(platform.clone(), identity, events, queue_of);
+        let mut greet = kit::worker("greet", 1, from_fn(async |_| done()));
+        Arc::get_mut(&mut greet.descriptor).unwrap().timeout = Duration::from_mins(5);
+        let serving = vec![Serving { path: at, worker: greet.descriptor }];
+        let service = WorkerStatusService::new(platform.clone(), identity, events, serving);
         Self { store, platform, worker, service }
     }
 
@@ -124,6 +126,11 @@ async fn process_alive_pipeline_dead_is_not_healthy() {
     desk.worker.note_progress();
     assert_eq!(desk.health().await.1, Health::Healthy);
     tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_ne!(desk.health().await.1, Health::Healthy);
+    // An attempt that runs may take its time.
+    desk.worker.busy_slots.store(1, Ordering::Relaxed);
+    assert_eq!(desk.health().await.1, Health::Healthy);
+    tokio::time::sleep(Duration::from_mins(5)).await;
     assert_ne!(desk.health().await.1, Health::Healthy);
     // A worker that is paused does not progress on purpose.
     desk.worker.set_state(NodeState::Paused);
