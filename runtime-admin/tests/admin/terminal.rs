@@ -27,6 +27,19 @@ async fn at_a_terminal<T: Send + 'static>(
     acting.await.expect("as expected")
 }
 
+/// As a shell starts what it waits for. Tests that were started in the background hand on that Ctrl-C is ignored.
+fn in_the_foreground(command: &Command) -> Command {
+    let mut env = Command::new("env");
+    env.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => env.env(name, value),
+            None => env.env_remove(name),
+        };
+    }
+    env
+}
+
 fn exit_code(session: &mut PtySession) -> i32 {
     match session.process().wait().expect("an end") {
         WaitStatus::Exited(_, code) => code,
@@ -83,9 +96,10 @@ async fn a_severe_question_takes_the_name_alone() {
 async fn ctrl_c_at_a_question_changes_nothing_and_gives_130() {
     let served = setup().await;
     for (args, until) in [(&DISCARD[..], "[y/N] ")] {
-        let ended = at_a_terminal(runtimectl(&served, args), move |session| {
+        let ended = at_a_terminal(in_the_foreground(&runtimectl(&served, args)), move |session| {
             session.exp_string(until).expect("it waits");
             session.send_control('c').unwrap();
+            session.exp_eof().expect("it ends");
             exit_code(session)
         });
         assert_eq!(ended.await, 130, "{args:?}");
