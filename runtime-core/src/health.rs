@@ -31,19 +31,25 @@ pub struct Progress {
 
 impl Progress {
     /// "Process alive, pipeline dead": tasks have been ready for longer than `patience`, the worker should take them, no limit held them
-    /// back, and in all that time nothing was settled. While an attempt runs, patience is at least as long as that may take.
+    /// back, and in all that time nothing was settled. While an attempt runs that may take longer, that is told, and no more.
     pub fn health(&self, worker: &NodePath, now: Timestamp, patience: SignedDuration) -> Health {
         let Self { takes_tasks, ready, oldest_ready, last_settled, limited_until, attempt_may_take } = self;
         let Some(oldest) = oldest_ready.filter(|_| *takes_tasks && *ready > 0) else {
             return Health::Healthy;
         };
         let since = [*last_settled, *limited_until].into_iter().flatten().fold(oldest, Timestamp::max);
-        let patience = attempt_may_take.map_or(patience, |time| time.max(patience));
-        if now.duration_since(since) <= patience {
+        let nothing_for = now.duration_since(since);
+        if nothing_for <= patience {
             return Health::Healthy;
         }
-        let patience = patience.as_secs();
-        Health::Unhealthy(format!("{worker}: {ready} tasks wait and nothing was settled for {patience} s"))
+        let secs = patience.as_secs();
+        let told = format!("{worker}: {ready} tasks wait and nothing was settled for {secs} s");
+        match attempt_may_take {
+            Some(time) if nothing_for <= *time => {
+                Health::Degraded(format!("{told}; an attempt may take {} s", time.as_secs()))
+            }
+            _ => Health::Unhealthy(told),
+        }
     }
 }
 
@@ -82,11 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn what_limits_hold_back_or_takes_its_time_is_well() {
+    fn what_limits_hold_back_is_well_and_what_takes_its_time_is_told() {
         let worker = "/engine/apps/shop/workers/settle".parse().expect("a path");
-        let is_well = |progress: Progress, second| {
-            progress.health(&worker, at(second), SignedDuration::from_secs(60)) == Health::Healthy
-        };
+        let health =
+            |progress: Progress, second| progress.health(&worker, at(second), SignedDuration::from_secs(60));
+        let is_well = |progress, second| health(progress, second) == Health::Healthy;
         let limited = Progress { limited_until: Some(at(500)), ..stalled() };
         assert!(
             is_well(limited.clone(), 499) && is_well(limited.clone(), 560),
@@ -94,9 +100,13 @@ mod tests {
         );
         assert!(!is_well(limited, 561));
         let slow = Progress { attempt_may_take: Some(SignedDuration::from_secs(300)), ..stalled() };
-        assert!(is_well(slow.clone(), 300) && !is_well(slow, 301), "it ought to have timed out");
+        assert!(is_well(slow.clone(), 60));
+        let told = "/engine/apps/shop/workers/settle: 3 tasks wait and nothing was settled for 60 s; an attempt may take 300 s";
+        assert_eq!(health(slow.clone(), 300), Health::Degraded(told.into()));
+        assert!(matches!(health(slow, 301), Health::Unhealthy(_)), "it ought to have timed out");
         let quick = Progress { attempt_may_take: Some(SignedDuration::from_secs(1)), ..stalled() };
-        assert!(is_well(quick, 60), "nobody is less patient with it for that");
+        assert!(is_well(quick.clone(), 60), "nobody is less patient with it for that");
+        assert!(matches!(health(quick, 61), Health::Unhealthy(_)));
     }
 
     #[test]

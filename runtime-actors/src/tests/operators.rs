@@ -351,7 +351,7 @@ async fn status_answers_while_handlers_block_and_says_what_is_wrong() {
     assert_eq!(overview().await.health, Health::Healthy);
     tokio::time::sleep(Duration::from_mins(2)).await;
     let late = overview().await;
-    assert!(matches!(&late.apps[0].1, Health::Unhealthy(why) if why.contains("9 tasks wait")), "{late:?}");
+    assert!(matches!(&late.apps[0].1, Health::Degraded(why) if why.contains("9 tasks wait")), "{late:?}");
     // The store hangs: status says so instead of hanging with it.
     world.store.set(super::kit::StoreCall::Stats, super::kit::Gate::Shut);
     let asked = ask(&*world.control, |reply| Command::GetOverview { reply });
