@@ -40,7 +40,7 @@ pub struct WorkerRun {
 impl WorkerRun {
     /// The worker as it is configured now.
     pub(crate) fn current(&self) -> Arc<WorkerDescriptor> {
-        self.platform.templates.get(&self.descriptor.name).unwrap_or_else(|| self.descriptor.clone())
+        self.platform.templates.current(&self.descriptor)
     }
 }
 

@@ -43,9 +43,7 @@ pub(crate) struct TemplateCacheActor {
 impl TemplateCacheActor {
     /// What was reconfigured stays so over a restart of the node: the cache outlives it.
     pub(crate) fn new(platform: Arc<Platform>, registered: Arc<Vec<Arc<WorkerDescriptor>>>) -> Self {
-        let known = |worker: &Arc<WorkerDescriptor>| platform.templates.get(&worker.name);
-        let registered =
-            registered.iter().map(|worker| known(worker).unwrap_or_else(|| worker.clone())).collect();
+        let registered = registered.iter().map(|worker| platform.templates.current(worker)).collect();
         Self { platform, registered }
     }
 

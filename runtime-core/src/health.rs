@@ -68,8 +68,7 @@ mod tests {
             ready,
             oldest_ready: oldest_ready.map(at),
             last_settled: last_settled.map(at),
-            limited_until: None,
-            attempt_may_take: None,
+            ..stalled()
         };
         let worker = "/engine/apps/shop/workers/settle".parse().expect("a path");
         progress.health(&worker, at(100), SignedDuration::from_secs(60)) == Health::Healthy

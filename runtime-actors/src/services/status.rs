@@ -220,8 +220,7 @@ impl WorkerStatusService {
 
     /// How long an attempt may take, as it is configured now.
     fn timeout(&self, serving: &Serving) -> SignedDuration {
-        let worker = self.platform.templates.get(&serving.worker.name);
-        let timeout = worker.as_ref().unwrap_or(&serving.worker).timeout;
+        let timeout = self.platform.templates.current(&serving.worker).timeout;
         SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX)
     }
 

@@ -24,6 +24,11 @@ impl TemplateCache {
         self.all().get(worker).cloned()
     }
 
+    /// A worker as it is configured now; as it was declared while it is not registered.
+    pub fn current(&self, declared: &Arc<WorkerDescriptor>) -> Arc<WorkerDescriptor> {
+        self.get(&declared.name).unwrap_or_else(|| declared.clone())
+    }
+
     /// All workers.
     pub fn all(&self) -> Arc<BTreeMap<WorkerName, Arc<WorkerDescriptor>>> {
         self.registered.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use runtime_core::flow::Bucket;
-use runtime_core::name::FlowKey;
+use runtime_core::name::{FlowKey, QueueName};
 use runtime_core::store::{LaneBy, LeaseAsk};
 use runtime_core::task::{LeasedTask, Task};
 
@@ -52,8 +52,14 @@ impl State {
         }
         let turn = self.turns.entry(ask.queue.clone()).or_default();
         turn.after = last.map(|last| all[last].key.clone()).or(after);
-        self.due_changed |= next_at.is_some_and(|at| turn.come_at(at));
+        self.come_at(&ask.queue, next_at);
         lanes::interleave(granted)
+    }
+
+    /// Limits hold tasks back until then: those who ask are woken, and whoever looks is told.
+    fn come_at(&mut self, queue: &QueueName, at: Option<Timestamp>) {
+        let turn = self.turns.entry(queue.clone()).or_default();
+        self.due_changed |= at.is_some_and(|at| turn.come_at(at));
     }
 
     /// One task that does not wait for the turn of its lane, but counts there. `None` when the
@@ -66,8 +72,7 @@ impl State {
         };
         let lane = self.look_at_lane(&by, ask, key, Vec::new(), 1);
         let (room, next_at) = lanes::room_for(&lane, weight, self.now);
-        let turn = self.turns.entry(ask.queue.clone()).or_default();
-        self.due_changed |= next_at.is_some_and(|at| turn.come_at(at));
+        self.come_at(&ask.queue, next_at);
         if !room {
             return None;
         }
